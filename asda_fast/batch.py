@@ -1,0 +1,37 @@
+"""Batch: the one record that travels from the pipelines to the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """One batch of crops with all that the later stages need to know of them.
+
+    Convention: coordinates are (x, y), continuous, pixel i covers [i, i + 1), so its centre is i + 0.5. Joints that a
+    flip renamed (left <-> right) are already renamed.
+    """
+
+    image: Tensor  # [B, H, W, 3] uint8, RGB
+    joints: Tensor  # [B, J, 2] float32, crop pixels; unlabelled joints are (0, 0)
+    visible: Tensor  # [B, J] uint8: 0 not labelled, 1 labelled but occluded, 2 visible
+    row: Tensor  # [B] int64, row of the Person table
+    matrix: Tensor  # [B, 2, 3] float32, crop pixel -> photo pixel
+    box: (
+        Tensor  # [B, 4] float32: centre x, centre y, width, height of the person's own box in crop pixels (not rotated)
+    )
+    flip: Tensor  # [B] bool: mirrored left-right
+    half: Tensor  # [B] bool: narrowed to a half body
+
+    def __len__(self) -> int:
+        return self.image.shape[0]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on `device`."""
+        return replace(
+            self, **{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
+        )

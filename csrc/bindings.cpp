@@ -1,0 +1,12 @@
+// The Python face of the CPU code. Every function takes raw contiguous buffers as addresses and sizes;
+// shapes, dtypes and contiguity are checked once, in Python (asda_fast/ops, asda_fast/pipelines).
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+void bind_threads(py::module_ &m); // threads.cpp
+
+PYBIND11_MODULE(_C, m) {
+    m.doc() = "CPU kernels of asda_fast";
+    bind_threads(m);
+}

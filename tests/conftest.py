@@ -1,0 +1,30 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real photos and annotations: never committed, so a test that needs it skips without it."""
+    folder = Path(os.environ.get("ASDA_FAST_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"no real test data at {folder} (set ASDA_FAST_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    """A GPU, or a skip; with ASDA_FAST_REQUIRE_CUDA=1 (as `make test-gpu` sets it) a missing GPU is a failure."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if os.environ.get("ASDA_FAST_REQUIRE_CUDA") == "1":
+        pytest.fail("ASDA_FAST_REQUIRE_CUDA=1, but torch sees no GPU")
+    pytest.skip("needs a GPU")
