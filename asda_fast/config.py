@@ -185,6 +185,6 @@ def check_resumable(now: TrainConfig, saved: dict[str, Any]) -> TrainConfig:
         before, after = saved[field.name], now.to_dict()[field.name]
         if before != after:
             raise UserError(
-                f"--resume: the run in {now.out} was started with --{field.name.replace('_', '-')} {before}, not {after}"
+                f"--resume: the run in {now.out} has --{field.name.replace('_', '-')} {before}, not {after}"
             )
     return replace(now, drops=tuple(saved["drops"]))
