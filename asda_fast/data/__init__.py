@@ -1,0 +1,49 @@
+"""Annotations of each format -> the Person table, and the plan of an epoch. Nothing here touches a pixel.
+
+`load(name, root, split)` reads demo, lsp, mpii or coco; `draw` makes the plan.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asda_fast.data.people import People
+from asda_fast.data.plan import GlobalAug, Plan, draw
+from asda_fast.data.skeletons import Skeleton
+from asda_fast.errors import UserError
+
+__all__ = ["NAMES", "GlobalAug", "People", "Plan", "Skeleton", "demo_root", "draw", "load"]
+
+NAMES = ("demo", "lsp", "mpii", "coco")
+SPLITS = ("train", "val")
+
+
+def load(name: str, root: str | Path | None = None, split: str = "train") -> People:
+    """The people of a dataset.
+
+    name: demo (embedded, needs no root), lsp (also LSP-extended), mpii (HRNet's JSON), coco (person keypoints);
+    split: train or val. People without a labelled joint, crowds and empty boxes are left out, as everywhere.
+    Raises UserError naming the file and the record that is wrong.
+    """
+    import importlib
+
+    if name not in NAMES:
+        raise UserError(f"dataset: expected one of {', '.join(NAMES)}, got {name!r}")
+    if split not in SPLITS:
+        raise UserError(f"split: expected train or val, got {split!r}")
+    if name == "demo":
+        from asda_fast.data import demo
+
+        return demo.read(demo_root() if root is None else Path(root), split)
+    if root is None:
+        raise UserError(f"--root: dataset {name!r} needs the folder that holds it")
+    folder = Path(root)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder (root of dataset {name!r})")
+    people: People = importlib.import_module(f"asda_fast.data.{name}").read(folder, split)
+    return people
+
+
+def demo_root() -> Path:
+    """The folder of the embedded demo set."""
+    return Path(__file__).resolve().parent / "demo"

@@ -1,0 +1,87 @@
+"""People: the Person table, one row per annotated person, columns of numpy, no pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from asda_fast.data.skeletons import Skeleton
+
+PIXEL_STD = 200.0  # the unit of `scale`, from MPII by way of HRNet
+
+
+@dataclass(frozen=True)
+class People:
+    """P people in F photos.
+
+    Convention: coordinates are (x, y), continuous, pixel i covers [i, i + 1), its centre is i + 0.5. A reader adds 0.5
+    to a 0-based pixel index (0.5 less a whole pixel to a 1-based one); boxes are edges already. Unlabelled joints are
+    (0, 0) with `visible` 0.
+
+    Before any augmentation the crop is the smallest rectangle of the asked proportions, centred on `centre`, that
+    contains the person's region. The region's longer side is `scale` * 200 photo pixels, padding included; its shape
+    is that of `box` (`fit` "box", COCO), or a square (`fit` "square", MPII and LSP). Both are what HRNet does.
+    """
+
+    skeleton: Skeleton
+    files: list[str]  # F photo paths
+    file: np.ndarray  # [P] int32, index into files
+    box: np.ndarray  # [P, 4] float32 x, y, width, height: the person's own box in the photo
+    centre: np.ndarray  # [P, 2] float32 crop centre
+    scale: np.ndarray  # [P] float32 longer side of the padded region / 200
+    joints: np.ndarray  # [P, J, 2] float32 photo pixels
+    visible: np.ndarray  # [P, J] uint8: 0 not labelled, 1 labelled but occluded, 2 visible
+    head: np.ndarray  # [P] float32 head size in photo pixels (PCKh); nan where unknown
+    id: np.ndarray  # [P] int64 annotation id
+    image_id: np.ndarray  # [P] int64
+    area: np.ndarray  # [P] float32 segment area (COCO), else width * height of the box
+    image_size: np.ndarray  # [F, 2] int32 height, width; 0 where unknown
+    labels: list[str] | None  # F label-map paths (demo set)
+    name: str
+    fit: str = "box"
+
+    def __post_init__(self) -> None:
+        rows, joints = len(self.file), len(self.skeleton.joints)
+        shapes = {
+            "box": (rows, 4), "centre": (rows, 2), "scale": (rows,), "joints": (rows, joints, 2),
+            "visible": (rows, joints), "head": (rows,), "id": (rows,), "image_id": (rows,), "area": (rows,),
+            "image_size": (len(self.files), 2),
+        }  # fmt: skip
+        for name, shape in shapes.items():
+            came = getattr(self, name).shape
+            if came != shape:
+                raise ValueError(f"People.{name}: expected shape {shape}, got {came}")
+        if self.fit not in ("box", "square"):
+            raise ValueError(f"People.fit: expected 'box' or 'square', got {self.fit!r}")
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def select(self, rows: np.ndarray) -> People:
+        """The same table with these rows only (indices or a mask); `files` stays whole."""
+        rows = np.asarray(rows)
+        per_file = ("image_size",)
+        return replace(
+            self,
+            **{
+                f.name: getattr(self, f.name)[rows]
+                for f in fields(self)
+                if isinstance(getattr(self, f.name), np.ndarray) and f.name not in per_file
+            },
+        )
+
+
+def box_of_joints(joints: np.ndarray, visible: np.ndarray, margin: float = 0.1) -> np.ndarray:
+    """The box round each person's labelled joints, wider by `margin` of its longer side on every side, because hands,
+    feet and hair lie outside the joints.
+
+    joints [P, J, 2], visible [P, J] -> [P, 4] x, y, width, height; people with fewer than two joints get zeros.
+    """
+    known = visible > 0
+    low = np.where(known[..., None], joints, np.inf).min(axis=1)
+    high = np.where(known[..., None], joints, -np.inf).max(axis=1)
+    enough = known.sum(axis=1) >= 2
+    low, high = np.where(enough[:, None], low, 0.0), np.where(enough[:, None], high, 0.0)
+    pad = margin * (high - low).max(axis=1, keepdims=True)
+    return np.concatenate([low - pad, high - low + 2 * pad], axis=1)

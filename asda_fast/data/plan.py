@@ -1,0 +1,204 @@
+"""Plan: every random decision of an epoch, drawn before any pixel is touched.
+
+Randomness is counter-based. Row r of the table reads the numbers r * 8 .. r * 8 + 7 of the Philox stream with key
+(seed, epoch); the shuffle reads a second stream. So what happens to a person depends on (seed, epoch, row) only: not on
+the pipeline, the number of workers or ranks, the batch size, or where a run was resumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from asda_fast.data import crop
+from asda_fast.data.people import People
+
+DRAWS = 8  # uniforms per row: flip, scale (2), rotation (2), rotate at all, half body, which half
+AUGMENT, SHUFFLE = 0, 1  # Philox streams
+HALF_BODY_MIN_JOINTS = 8  # HRNet: half bodies only of people with more labelled joints than this
+HALF_BODY_PAD = 1.5
+
+
+@dataclass(frozen=True)
+class GlobalAug:
+    """Global augmentation of the whole crop (paper, section 4.1; half body and `hrnet` as in HRNet).
+
+    `uniform`: rotation ~ U(-rotation, rotation) degrees, size ~ U(1 - scale, 1 + scale).
+    `hrnet`: rotation ~ N(0, rotation) clipped at twice that, size ~ 1 + N(0, scale) clipped at 1 +- scale.
+    A larger size shows more of the photo: the person gets smaller.
+    """
+
+    flip: float = 0.5  # probability
+    rotation: float = 30.0  # degrees
+    scale: float = 0.25
+    half_body: float = 0.0  # probability
+    distribution: str = "uniform"
+    rotation_p: float = 1.0  # probability of rotating at all (HRNet: 0.6)
+
+    def __post_init__(self) -> None:
+        if self.distribution not in ("uniform", "hrnet"):
+            raise ValueError(f"GlobalAug.distribution: expected 'uniform' or 'hrnet', got {self.distribution!r}")
+        if not 0 <= self.scale < 1:
+            raise ValueError(f"GlobalAug.scale: expected 0 <= scale < 1, got {self.scale}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One rank's samples of one epoch, in order: S samples, `batch_size` to a step (the last step may hold fewer)."""
+
+    row: np.ndarray  # [S] int64, row of the Person table
+    matrix: np.ndarray  # [S, 2, 3] float32, crop pixel -> photo pixel
+    flip: np.ndarray  # [S] bool
+    half: np.ndarray  # [S] bool
+    joints: np.ndarray  # [S, J, 2] float32 crop pixels, pairs already swapped on a flip
+    visible: np.ndarray  # [S, J] uint8
+    box: np.ndarray  # [S, 4] float32 centre x, centre y, width, height of the person's own box in crop pixels
+    batch_size: int
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return -(-len(self.row) // self.batch_size)
+
+    def step(self, index: int) -> slice:
+        """The samples of step `index`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"step {index} of {len(self)}")
+        return slice(index * self.batch_size, min((index + 1) * self.batch_size, len(self.row)))
+
+
+def uniforms(rows: int, *, seed: int, epoch: int, stream: int, per_row: int) -> np.ndarray:
+    """[rows, per_row] uniforms in [0, 1): row r is the same however many rows are asked for."""
+    key = np.array([seed & (2**64 - 1), epoch], dtype=np.uint64)
+    bits = np.random.Philox(key=key, counter=np.array([0, 0, 0, stream], dtype=np.uint64))
+    return np.random.Generator(bits).random((rows, per_row))
+
+
+def order(rows: int, *, epoch: int, seed: int, shuffle: bool) -> np.ndarray:
+    """The order in which an epoch visits the table, over all ranks: [rows] int64."""
+    if not shuffle:
+        return np.arange(rows)
+    return np.argsort(uniforms(rows, seed=seed, epoch=epoch, stream=SHUFFLE, per_row=1)[:, 0], kind="stable")
+
+
+def shard(visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
+    """This rank's part of `visit`. Step k of all ranks together is the k-th run of world * batch_size rows, so
+    2 ranks x 32 see the batches of 1 rank x 64. No row is given twice and none is lost, except by `drop_last`."""
+    together = world * batch_size
+    if drop_last:
+        visit = visit[: len(visit) // together * together]
+    full = len(visit) // together * together
+    mine = visit[:full].reshape(-1, batch_size, world)[:, :, rank].reshape(-1)
+    return np.concatenate([mine, visit[full + rank :: world]])
+
+
+def draw(
+    people: People,
+    size: tuple[int, int],
+    *,
+    epoch: int,
+    seed: int,
+    train: bool,
+    aug: GlobalAug | None,
+    rank: int = 0,
+    world: int = 1,
+    batch_size: int,
+    drop_last: bool,
+) -> Plan:
+    """The plan of one epoch of one rank, to crops of `size` (height, width). Without `train`: table order and no
+    augmentation."""
+    if not 0 <= rank < world:
+        raise ValueError(f"rank: expected 0 <= rank < world = {world}, got {rank}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+    visit = order(len(people), epoch=epoch, seed=seed, shuffle=train)
+    rows = shard(visit, rank=rank, world=world, batch_size=batch_size, drop_last=drop_last)
+    return place(people, rows, size, epoch=epoch, seed=seed, aug=aug if train else None, batch_size=batch_size)
+
+
+def place(
+    people: People,
+    rows: np.ndarray,
+    size: tuple[int, int],
+    *,
+    epoch: int,
+    seed: int,
+    aug: GlobalAug | None,
+    batch_size: int = 1,
+) -> Plan:
+    """The plan of exactly these rows. `aug` None: the plain crop."""
+    rows = np.asarray(rows, dtype=np.int64)
+    u = uniforms(len(people), seed=seed, epoch=epoch, stream=AUGMENT, per_row=DRAWS)[rows]  # [S, 8]
+    centre = people.centre[rows].astype(np.float64)
+    width = crop.fit_aspect(crop.region(people, rows), size)
+    flip = half = np.zeros(len(rows), dtype=bool)
+    rotation = np.zeros(len(rows))
+    if aug is not None:
+        half, half_centre, half_width = _half_body(people, rows, size, u[:, 6] < aug.half_body, u[:, 7] < 0.5)
+        centre = np.where(half[:, None], half_centre, centre)
+        width = np.where(half, half_width, width) * _resize(aug, u)
+        rotation = np.deg2rad(_rotate(aug, u))
+        flip = u[:, 0] < aug.flip
+    matrix = crop.crop_matrices(centre, width, rotation, flip, size)
+    joints, visible = _joints(people, rows, matrix, flip)
+    return Plan(
+        row=rows,
+        matrix=matrix.astype(np.float32),
+        flip=flip,
+        half=half,
+        joints=joints,
+        visible=visible,
+        box=_box(people, rows, matrix, width / size[1]),
+        batch_size=batch_size,
+    )
+
+
+def _normal(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.sqrt(-2 * np.log1p(-u)) * np.cos(2 * np.pi * v)  # Box-Muller
+
+
+def _resize(aug: GlobalAug, u: np.ndarray) -> np.ndarray:
+    if aug.distribution == "uniform":
+        return 1 + aug.scale * (2 * u[:, 1] - 1)
+    return 1 + np.clip(aug.scale * _normal(u[:, 1], u[:, 2]), -aug.scale, aug.scale)
+
+
+def _rotate(aug: GlobalAug, u: np.ndarray) -> np.ndarray:
+    if aug.distribution == "uniform":
+        degrees = aug.rotation * (2 * u[:, 3] - 1)
+    else:
+        degrees = np.clip(aug.rotation * _normal(u[:, 3], u[:, 4]), -2 * aug.rotation, 2 * aug.rotation)
+    return np.where(u[:, 5] < aug.rotation_p, degrees, 0.0)
+
+
+def _half_body(
+    people: People, rows: np.ndarray, size: tuple[int, int], wanted: np.ndarray, upper_first: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """HRNet's half body: (is half [S], centre [S, 2], crop width [S]) round the upper or the lower joints."""
+    joints, known = people.joints[rows].astype(np.float64), people.visible[rows] > 0
+    upper = np.zeros(known.shape[1], dtype=bool)
+    upper[list(people.skeleton.upper)] = True
+    above, below = known & upper, known & ~upper
+    use_upper = np.where(upper_first, above.sum(1) > 2, below.sum(1) <= 2)
+    chosen = np.where(use_upper[:, None], above, below)
+    half = wanted & (known.sum(1) > HALF_BODY_MIN_JOINTS) & (chosen.sum(1) >= 2)
+    pick = np.where(half[:, None], chosen, True)[..., None]  # others: any finite value will do
+    centre = (joints * pick).sum(1) / pick.sum(1)
+    sides = np.where(pick, joints, -np.inf).max(1) - np.where(pick, joints, np.inf).min(1)
+    width = crop.fit_aspect(np.maximum(sides, 1.0), size) * HALF_BODY_PAD
+    return half, centre, width
+
+
+def _joints(people: People, rows: np.ndarray, matrix: np.ndarray, flip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    joints = crop.apply(crop.invert(matrix), people.joints[rows].astype(np.float64))
+    visible = people.visible[rows]
+    swap = list(people.skeleton.swap)
+    joints = np.where(flip[:, None, None], joints[:, swap], joints)
+    visible = np.where(flip[:, None], visible[:, swap], visible)
+    return np.where(visible[..., None] > 0, joints, 0.0).astype(np.float32), visible
+
+
+def _box(people: People, rows: np.ndarray, matrix: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    box = people.box[rows].astype(np.float64)
+    middle = crop.apply(crop.invert(matrix), (box[:, :2] + box[:, 2:] / 2)[:, None])[:, 0]
+    return np.concatenate([middle, box[:, 2:] / ratio[:, None]], axis=1).astype(np.float32)
