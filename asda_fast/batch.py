@@ -7,6 +7,10 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+# ImageNet's, which every published pose network was trained with; RGB, of values in 0..1.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
 
 @dataclass
 class Batch:
