@@ -47,7 +47,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        raise UserError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0][:120]})") from error
+        why = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise UserError(f"{path}: not a readable checkpoint ({why})") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
         raise UserError(f"{path}: expected a checkpoint of format {FORMAT}, found {found!r}")
