@@ -1,0 +1,42 @@
+"""The adversary: from a crop to one placement per part type (paper, section 3.3), key names of the released code."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .resnet import ResNet
+
+SHIFT = 2.4  # tx and ty reach +-1.2 in units of half the crop: a part can leave it
+
+
+class Generator(ResNet):
+    """image [B, 3, H, W], normalised, clean -> placement [B, types, 3] = (r, tx, ty), radians and half crops.
+
+    The last layer starts at zero, so that training begins at (0, 0, 0): every part upright in the crop's centre. The
+    scale is not predicted: it would grow until the part covers the person (paper, section 3.3).
+
+    Args:
+        types: part types (26 in the paper, 25 in the released code).
+        width: planes of the ResNet's first layer, 64 in the paper; the demo takes fewer.
+        depth: of the ResNet.
+    """
+
+    def __init__(self, types: int = 26, width: int = 64, depth: int = 18) -> None:
+        super().__init__(depth, width)
+        self.types = types
+        hidden = 2 * width * types
+        self.fc_locs = nn.Sequential(
+            nn.Conv2d(self.features, hidden, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, 3 * types, 1, groups=types),
+        )
+        nn.init.zeros_(self.fc_locs[2].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.fc_locs[2].bias)  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor) -> Tensor:
+        pooled = self.forward_features(image).mean((2, 3), keepdim=True)
+        u = self.fc_locs(pooled).float().sigmoid().view(-1, self.types, 3) - 0.5
+        return u * torch.tensor([math.pi, SHIFT, SHIFT], device=u.device)  # r in +-pi/2
