@@ -4,9 +4,11 @@
 
 namespace py = pybind11;
 
-void bind_threads(py::module_ &m); // threads.cpp
+void bind_threads(py::module_ &m);    // threads.cpp
+void bind_paste_pool(py::module_ &m); // paste_pool.cpp
 
 PYBIND11_MODULE(_C, m) {
     m.doc() = "CPU kernels of asda_fast";
     bind_threads(m);
+    bind_paste_pool(m);
 }

@@ -1,0 +1,255 @@
+"""PartPool: all patches of a pool as two tensors on one device, and the file they come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asda_fast import _C
+from asda_fast.errors import UserError
+
+FORMAT, VERSION = "asda_fast.parts", "1"
+MAX_SIDE = 16384  # pixels; a larger side in a file means that the file is damaged
+
+# name -> (numpy dtype, shape after the patch axis); "rgba" has pixels, not patches, on its first axis
+_FIELDS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "rgba": ("uint8", (4,)),
+    "offset": ("int64", ()),
+    "size": ("int64", (2,)),
+    "type": ("int64", ()),
+    "person": ("float32", (2,)),
+}
+
+
+@dataclass(frozen=True)
+class PartPool:
+    """Patches cut from people, ready for `asda_fast.paste`.
+
+    A patch is straight RGBA uint8 in the file and in `patch(i)`, premultiplied (round(c * a / 255)) in `texels`.
+    In `texels` every patch is a block of (height + 2) x (width + 2) texels, row-major: a transparent border of one
+    texel lies around it, which is what the samplers need at its edge. Its mip levels follow, each half as large
+    (rounded up) and an area average of the one before, with a border of their own.
+    """
+
+    texels: Tensor  # [T, 4] uint8, premultiplied RGBA, all blocks one after the other
+    table: Tensor  # [P, 4] int64: first texel of the block, height, width (without border), mip levels (1 = no mips)
+    type: Tensor  # [P] int64, index into `types`
+    person: Tensor  # [P, 2] float32: width, height of the source person's box in the patch's pixels; nan if unknown
+    area: Tensor  # [P] int64: pixels with alpha >= 128
+    types: tuple[str, ...]
+    source: list[str]  # id of the photo each patch comes from; "" if unknown
+
+    def __len__(self) -> int:
+        return self.table.shape[0]
+
+    def __repr__(self) -> str:
+        mib = self.texels.numel() / 2**20
+        return f"PartPool({len(self)} patches of {len(self.types)} types, {mib:.1f} MiB on {self.device})"
+
+    @property
+    def device(self) -> torch.device:
+        return self.texels.device
+
+    @property
+    def size(self) -> Tensor:
+        """[P, 2] int64: height, width of each patch in pixels."""
+        return self.table[:, 1:3]
+
+    def to(self, device: torch.device | str) -> PartPool:
+        """The same pool on `device`."""
+        moved = {name: getattr(self, name).to(device) for name in ("texels", "table", "type", "person", "area")}
+        return replace(self, **moved)
+
+    def patch(self, index: int) -> np.ndarray:
+        """Patch `index` as straight RGBA uint8 [h, w, 4]. Where alpha < 255 the colour is as exact as premultiplied
+        bytes allow; premultiplying it again gives the pool's texels back bit for bit."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"patch index {index} is out of range for a pool of {len(self)} patches")
+        first, height, width, _ = self.table[index].tolist()
+        block = self.texels[first : first + (height + 2) * (width + 2)].cpu().numpy().reshape(height + 2, width + 2, 4)
+        straight = block[1:-1, 1:-1].astype(np.uint32)
+        alpha = np.maximum(straight[..., 3:], 1)
+        straight[..., :3] = np.minimum((510 * straight[..., :3] + alpha) // (2 * alpha), 255)
+        return straight.astype(np.uint8)
+
+    @staticmethod
+    def from_patches(
+        patches: Sequence[np.ndarray | Tensor],
+        type: Sequence[int] | np.ndarray | Tensor | None = None,
+        types: Sequence[str] | None = None,
+        person: Sequence[Sequence[float]] | np.ndarray | Tensor | None = None,
+        source: Sequence[str] | None = None,
+        mips: bool = True,
+    ) -> PartPool:
+        """A pool from patches in memory, on the CPU.
+
+        patches: uint8 [h, w, 4] straight RGBA each, any sizes. type: [P] indices into `types` (default: all 0).
+        types: names. person: [P, 2] width, height of the source person's box in the patch's pixels. source: [P] ids.
+        mips: also keep smaller copies for strong minification (a third more memory).
+        """
+        arrays = [_patch(patch, f"patches[{i}]") for i, patch in enumerate(patches)]
+        count = len(arrays)
+        size = np.array([a.shape[:2] for a in arrays], np.int64).reshape(count, 2)
+        pixels = size.prod(1)
+        fields = {
+            "rgba": np.concatenate([a.reshape(-1, 4) for a in arrays]) if arrays else np.zeros((0, 4), np.uint8),
+            "offset": np.cumsum(pixels) - pixels,
+            "size": size,
+            "type": np.zeros(count, np.int64) if type is None else _column("type", type, (count,), np.int64),
+            "person": np.full((count, 2), np.nan, np.float32)
+            if person is None
+            else _column("person", person, (count, 2), np.float32),
+        }
+        names = tuple(types) if types is not None else ("part",) if type is None else None
+        if names is None:
+            raise ValueError("types: expected the names that `type` points into, got None")
+        sources = [""] * count if source is None else [str(s) for s in source]
+        if len(sources) != count:
+            raise ValueError(f"source: expected {count} ids, one per patch, got {len(sources)}")
+        index = fields["type"]
+        if count and not (index.min() >= 0 and index.max() < len(names)):
+            raise ValueError(f"type: expected indices 0..{len(names) - 1}, got {index.min()}..{index.max()}")
+        return _pack(fields, names, sources, mips)
+
+    def save(self, path: str | Path) -> None:
+        """Write the pool as a safetensors file (straight RGBA; mip levels are made again on load)."""
+        from safetensors.numpy import save_file
+
+        arrays = [self.patch(i) for i in range(len(self))]
+        size = self.size.cpu().numpy()
+        pixels = size.prod(1)
+        fields = {
+            "rgba": np.concatenate([a.reshape(-1, 4) for a in arrays]) if arrays else np.zeros((0, 4), np.uint8),
+            "offset": np.cumsum(pixels) - pixels,
+            "size": np.ascontiguousarray(size),
+            "type": self.type.cpu().numpy(),
+            "person": self.person.cpu().numpy(),
+        }
+        text = {
+            "format": FORMAT,
+            "version": VERSION,
+            "types": json.dumps(self.types),
+            "source": json.dumps(self.source),
+        }
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")  # a reader never sees half a file
+        try:
+            save_file(fields, str(partial), metadata=text)
+            partial.replace(path)
+        except OSError as error:
+            raise UserError(f"{path}: cannot write the part pool: {error.strerror or error}") from None
+
+    @staticmethod
+    def load(path: str | Path, mips: bool = True) -> PartPool:
+        """Read a pool file. One that is missing, truncated, of another version or inconsistent raises `UserError`."""
+        fields, text = _read(Path(path))
+        return _pack(fields, tuple(text["types"]), list(text["source"]), mips)
+
+
+def _patch(patch: Any, name: str) -> np.ndarray:
+    array = patch.detach().cpu().numpy() if isinstance(patch, Tensor) else patch
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: expected a uint8 array [h, w, 4], got {type(patch).__name__}")
+    if array.dtype != np.uint8:
+        raise TypeError(f"{name}: expected dtype uint8, got {array.dtype}")
+    if array.ndim != 3 or array.shape[2] != 4 or not 1 <= min(array.shape[:2]) <= max(array.shape[:2]) <= MAX_SIDE:
+        raise ValueError(f"{name}: expected shape [h, w, 4] with sides 1..{MAX_SIDE}, got {list(array.shape)}")
+    return array
+
+
+def _column(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    if array.size == 0:
+        array = array.reshape(shape) if 0 in shape else array
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {list(shape)}, got {list(array.shape)}")
+    if np.issubdtype(dtype, np.integer) and array.size and not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name}: expected integers, got {array.dtype}")
+    return np.ascontiguousarray(array, dtype)
+
+
+def _pack(fields: dict[str, np.ndarray], types: tuple[str, ...], source: list[str], mips: bool) -> PartPool:
+    """Straight pixels -> texels with borders and mip levels. The fields are consistent: both callers checked them."""
+    size, offset = fields["size"], np.ascontiguousarray(fields["offset"])
+    levels = np.ones(len(size), np.int64)
+    texels = (size + 2).prod(1)
+    smaller = size
+    while mips and (more := smaller.max(1, initial=0) > 1).any():
+        smaller = (smaller + 1) // 2
+        texels = texels + np.where(more, (smaller + 2).prod(1), 0)
+        levels += more
+    table = np.column_stack([np.cumsum(texels) - texels, size, levels]).astype(np.int64)
+    flat = torch.empty((int(texels.sum()), 4), dtype=torch.uint8)
+    rgba = np.ascontiguousarray(fields["rgba"])
+    _C.pool_pack(
+        rgba.ctypes.data, offset.ctypes.data, table.ctypes.data, len(size), flat.data_ptr(), torch.get_num_threads()
+    )
+    opaque = np.concatenate([[0], np.cumsum(rgba[:, 3] >= 128)])
+    area = opaque[offset + size.prod(1)] - opaque[offset]
+    return PartPool(
+        texels=flat,
+        table=torch.from_numpy(table),
+        type=torch.from_numpy(np.array(fields["type"])),
+        person=torch.from_numpy(np.array(fields["person"])),
+        area=torch.from_numpy(area.astype(np.int64)),
+        types=types,
+        source=source,
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    """The arrays and lists of a pool file, every one checked against the others."""
+    from safetensors import SafetensorError, safe_open
+
+    def refuse(what: str) -> UserError:
+        return UserError(f"{path}: not a usable part pool: {what}")
+
+    if not path.is_file():
+        raise UserError(f"{path}: expected a part pool file, found none")
+    fields: dict[str, np.ndarray] = {}
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            meta = file.metadata() or {}
+            if meta.get("format") != FORMAT:
+                raise refuse(f"expected format {FORMAT!r}, got {meta.get('format')!r}")
+            if meta.get("version") != VERSION:
+                raise refuse(f"expected version {VERSION!r}, got {meta.get('version')!r}")
+            missing = sorted(set(_FIELDS) - set(file.keys()))
+            if missing:
+                raise refuse(f"tensor {missing[0]!r} is missing")
+            for name in _FIELDS:
+                fields[name] = file.get_tensor(name)
+        text = {name: json.loads(meta.get(name, "null")) for name in ("types", "source")}
+    except UserError:
+        raise
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise refuse(str(error).splitlines()[0][:200] if str(error) else type(error).__name__) from None
+    count = len(fields["size"]) if fields["size"].ndim else 0
+    for name, (dtype, tail) in _FIELDS.items():
+        shape = fields[name].shape
+        expected = (*shape[:1], *tail) if name == "rgba" else (count, *tail)
+        if str(fields[name].dtype) != dtype or shape != expected:
+            raise refuse(f"{name}: expected {dtype} {list(expected)}, got {fields[name].dtype} {list(shape)}")
+    for name, length in (("types", None), ("source", count)):
+        value = text[name]
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise refuse(f"{name}: expected a list of names")
+        if length is not None and len(value) != length:
+            raise refuse(f"{name}: expected {length} entries, got {len(value)}")
+    size, offset, index, pixels = fields["size"], fields["offset"], fields["type"], len(fields["rgba"])
+    if ((size < 1) | (size > MAX_SIDE)).any():
+        raise refuse(f"size: expected sides 1..{MAX_SIDE}, got {size.min()}..{size.max()}")
+    if ((offset < 0) | (offset > pixels) | (size.prod(1) > pixels - np.clip(offset, 0, pixels))).any():
+        raise refuse(f"offset: a patch lies outside the file's {pixels} pixels")
+    if size.prod(1).sum() > pixels:  # overlapping patches: a small file must not ask for unbounded memory
+        raise refuse(f"size: patches overlap, {size.prod(1).sum()} pixels of {pixels}")
+    if ((index < 0) | (index >= len(text["types"]))).any():
+        raise refuse(f"type: expected indices 0..{len(text['types']) - 1}, got {index.min()}..{index.max()}")
+    return fields, text
