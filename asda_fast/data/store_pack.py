@@ -1,0 +1,279 @@
+"""Write a store (store.py says what one is): cut every person out of the photos once.
+
+The window of a person is a square round the crop's centre, `margin` times the longer side of the unaugmented crop,
+moved out to multiples of 16 pixels (JPEG blocks of the crop fall on those of the photo, so that compressing again loses
+least) and cut at the photo's edges. With margin 1.7 a turn by any angle and 1.3 times the size stay inside for 4:3
+crops, and for square ones all but the last pixels of a corner.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from asda_fast.data import crop as geometry
+from asda_fast.data.people import People
+from asda_fast.data.store import FORMAT, VERSION
+from asda_fast.errors import UserError
+
+BLOCK = 16  # pixels of a JPEG macroblock with halved chroma
+STRONGEST_ZOOM = 0.7  # the smallest size factor of the paper's augmentation (COCO 0.7 .. 1.3)
+COLUMNS = ("file", "box", "centre", "scale", "joints", "visible", "head", "id", "image_id", "area", "image_size")
+
+
+class BadPhoto(Exception):
+    """A photo that cannot be decoded."""
+
+
+def windows(
+    people: People, size: tuple[int, int], margin: float, photo: np.ndarray, shrinking: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Window [P, 4] int32 x, y, width, height and shrink [P] uint8 of every person.
+
+    size (height, width): the crops that training will ask for; photo [P, 2]: height, width of each person's photo.
+    """
+    rows = np.arange(len(people))
+    width = geometry.fit_aspect(geometry.region(people, rows), size)
+    height = width * size[0] / size[1]
+    shrink = np.ones(len(people), np.int64)
+    if shrinking:
+        for factor in (2, 4, 8):
+            shrink[STRONGEST_ZOOM * width / size[1] >= factor] = factor
+    half = margin / 2 * np.maximum(width, height)[:, None]
+    block = BLOCK * shrink[:, None]
+    edge = photo[:, ::-1].astype(np.int64)
+    low = np.floor((people.centre - half) / block).astype(np.int64) * block
+    high = np.ceil((people.centre + half) / block).astype(np.int64) * block
+    low = np.clip(low, 0, np.maximum(edge - 1, 0) // block * block)  # a person outside the photo keeps a sliver of it
+    high = np.clip(high, low + 1, edge)
+    return np.concatenate([low, high - low], axis=1).astype(np.int32), shrink.astype(np.uint8)
+
+
+def decode(data: bytes, shrink: int) -> np.ndarray:
+    """RGB [ceil(h / shrink), ceil(w / shrink), 3] uint8 as stored, whatever EXIF says of its orientation."""
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        space = ""
+    if space not in ("", "CMYK"):
+        try:
+            least = {"min_height": -(-height // shrink), "min_width": -(-width // shrink)} if shrink > 1 else {}
+            image: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", **least)
+            return image
+        except ValueError as error:
+            raise BadPhoto(str(error)) from None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if found is None:
+        raise BadPhoto("not an image" if data else "empty file")
+    if shrink > 1:
+        smaller = (-(-found.shape[1] // shrink), -(-found.shape[0] // shrink))
+        found = cv2.resize(found, smaller, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(found[..., ::-1])
+
+
+def _photo_size(path: str) -> tuple[int, int]:
+    """Height and width from the header where it is a JPEG, else by decoding."""
+    try:
+        data = Path(path).read_bytes()
+        try:
+            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+            return int(height), int(width)
+        except ValueError:
+            height, width = decode(data, 1).shape[:2]
+            return height, width
+    except BadPhoto as error:
+        raise BadPhoto(f"{path}: {error}") from None
+    except OSError as error:
+        raise BadPhoto(f"{path}: {error.strerror}") from None
+
+
+def _cut(people: People, rows: np.ndarray, window: np.ndarray, shrink: np.ndarray, quality: int) -> list[bytes]:
+    """The stored bytes of the people `rows` of one photo: JPEG, or raw pixels with quality 0."""
+    path = people.files[people.file[rows[0]]]
+    try:
+        data = Path(path).read_bytes()
+        photo = {int(k): decode(data, int(k)) for k in np.unique(shrink[rows])}
+    except BadPhoto as error:
+        raise BadPhoto(f"{path}: {error}") from None
+    except OSError as error:
+        raise BadPhoto(f"{path}: {error.strerror}") from None
+    blobs = []
+    for row in rows:
+        k = int(shrink[row])
+        x, y, w, h = (int(v) for v in window[row])
+        part = photo[k][y // k : y // k + -(-h // k), x // k : x // k + -(-w // k)]
+        part = np.ascontiguousarray(part)
+        blobs.append(simplejpeg.encode_jpeg(part, quality, "RGB", "420") if quality else part.tobytes())
+    return blobs
+
+
+def _in_order(pool: ThreadPoolExecutor, job: Any, items: Iterable[Any], ahead: int) -> Iterator[tuple[Any, Any]]:
+    """(item, future) in order, with at most `ahead` results waiting: memory stays bounded."""
+    items = iter(items)
+    waiting = [(item, pool.submit(job, item)) for item in islice(items, ahead)]
+    while waiting:
+        yield waiting.pop(0)
+        waiting += [(item, pool.submit(job, item)) for item in islice(items, 1)]
+
+
+class _Shard:
+    """One shard being written: a tar of JPEGs and JSONs, or bare pixels."""
+
+    def __init__(self, path: Path, raw: bool) -> None:
+        self.file: IO[bytes] = open(path, "wb")  # noqa: SIM115
+        self.tar = None if raw else tarfile.TarFile(fileobj=self.file, mode="w", format=tarfile.USTAR_FORMAT)
+
+    def add(self, name: str, blob: bytes, about: dict[str, Any]) -> int:
+        """Append one person; returns where its pixels start."""
+        if self.tar is None:
+            start = self.file.tell()
+            self.file.write(blob)
+            return start
+        start = self.tar.offset + tarfile.BLOCKSIZE
+        for suffix, content in (("jpg", blob), ("json", json.dumps(about).encode())):
+            member = tarfile.TarInfo(f"{name}.{suffix}")  # time 0, owner 0: the same people make the same bytes
+            member.size = len(content)
+            self.tar.addfile(member, io.BytesIO(content))
+        return start
+
+    def close(self) -> None:
+        if self.tar is not None:
+            self.tar.close()
+        self.file.close()
+
+
+def pack(
+    people: People,
+    out: Path,
+    *,
+    size: tuple[int, int] = (256, 192),
+    margin: float = 1.7,
+    raw: bool = False,
+    quality: int = 95,
+    shards: int | None = None,
+    shrink: bool = True,
+    skip_bad: bool = False,
+    threads: int = 2,
+    progress: Any = iter,
+) -> dict[str, int]:
+    """Write the store of `people` into the folder `out`; returns counts (people, skipped, bytes, shards).
+
+    size: the crops that training will ask for (their proportions shape the window; with `shrink` a person far larger
+    than needed is kept at 1/2, 1/4 or 1/8). shards: how many files, at least as many as there will be ranks (default:
+    one per 1,000 people, at least 8). People of one photo stay in one shard; photos are spread over shards at random,
+    so that every shard looks like the whole. progress: wraps the iterator over photos.
+    Raises UserError for a bad photo (unless skip_bad) and for a folder that holds a finished store already.
+    """
+    if (out / "store.json").exists():
+        raise UserError(f"{out}: holds a finished store already; remove it or choose another --out")
+    if margin < 1:
+        raise UserError(f"--margin: expected at least 1 (the crop itself), got {margin}")
+    if len(people) == 0:
+        raise UserError(f"{out}: no people to pack")
+    out.mkdir(parents=True, exist_ok=True)
+    files, by_file = np.unique(people.file, return_inverse=True)
+    counts = {"people": 0, "skipped": 0, "bytes": 0, "shards": 0}
+    with ThreadPoolExecutor(threads) as pool:
+        sizes, bad = np.zeros((len(files), 2), np.int32), np.zeros(len(files), bool)
+        for at, future in _in_order(pool, lambda i: _photo_size(people.files[files[i]]), range(len(files)), 64):
+            try:
+                sizes[at] = future.result()
+            except BadPhoto as error:
+                if not skip_bad:
+                    raise UserError(f"{error} (--on-bad-image skip leaves its people out)") from None
+                bad[at] = True
+        window, factor = windows(people, size, margin, sizes[by_file], shrink)
+        where = {name: np.zeros(len(people), np.int64) for name in ("shard", "offset", "length")}
+        kept = np.zeros(len(people), bool)
+        visit = np.random.Generator(np.random.Philox(0)).permutation(np.flatnonzero(~bad))
+        groups = np.split(np.argsort(by_file, kind="stable"), np.cumsum(np.bincount(by_file))[:-1])
+        total = sum(len(groups[i]) for i in visit)
+        counts["shards"] = min(shards or max(8, -(-total // 1000)), max(len(visit), 1))
+        names = [f"shard-{i:06d}.{'raw' if raw else 'tar'}" for i in range(counts["shards"])]
+
+        def cut(i: int) -> list[bytes]:
+            return _cut(people, groups[i], window, factor, 0 if raw else quality)
+
+        current, done, shard = -1, 0, None
+        for at, future in _in_order(pool, cut, progress(visit), 4 * threads):
+            try:
+                blobs = future.result()
+            except BadPhoto as error:
+                if not skip_bad:
+                    raise UserError(f"{error} (--on-bad-image skip leaves its people out)") from None
+                continue
+            # the shard that this place in the row of people belongs to; shards differ by one photo's people at most
+            if shard is None or done * counts["shards"] // total > current:
+                if shard is not None:
+                    shard.close()
+                current += 1
+                shard = _Shard(out / names[current], raw)
+            for row, blob in zip(groups[at], blobs):
+                where["offset"][row] = shard.add(f"{row:09d}", blob, _annotation(people, row, window, factor))
+                where["shard"][row], where["length"][row] = current, len(blob)
+                kept[row] = True
+                counts["bytes"] += len(blob)
+            done += len(blobs)
+        if shard is None:
+            raise UserError(f"{out}: no photo of the {len(files)} could be read")
+        shard.close()
+    counts["people"], counts["skipped"], counts["shards"] = int(kept.sum()), int((~kept).sum()), current + 1
+    columns = {
+        **{name: values[kept] for name, values in where.items()},
+        "window": window[kept], "shrink": factor[kept], "photo": sizes[by_file][kept],
+    }  # fmt: skip
+    _write_index(people, kept, columns, out, names[: current + 1], dict(raw=raw, margin=margin, size=list(size)))
+    return counts
+
+
+def _annotation(people: People, row: int, window: np.ndarray, shrink: np.ndarray) -> dict[str, Any]:
+    """What stands beside a crop in its shard: enough to use the tar without the index."""
+    numbers = {
+        name: getattr(people, name)[row].tolist()
+        for name in ("box", "centre", "scale", "joints", "visible", "id", "image_id", "area")
+    }
+    photo = Path(people.files[people.file[row]]).name
+    return {"row": int(row), "photo": photo, "window": window[row].tolist(), "shrink": int(shrink[row]), **numbers}
+
+
+def _write_index(
+    people: People,
+    kept: np.ndarray,
+    columns: dict[str, np.ndarray],
+    out: Path,
+    shards: list[str],
+    about: dict[str, Any],
+) -> None:
+    table = people.select(kept)
+    paths = [Path(p).resolve() for p in table.files]
+    root = Path(*_common([p.parts[:-1] for p in paths]))
+    columns |= {name: getattr(table, name) for name in COLUMNS}
+    columns["shard"] = columns["shard"].astype(np.int32)
+    columns["files"] = np.array([str(p.relative_to(root)) for p in paths])
+    columns["file_index"] = columns.pop("file")  # `file` is np.savez's own argument
+    np.savez(out / "index.npz", allow_pickle=False, **columns)
+    about |= {
+        "format": FORMAT, "version": VERSION, "dataset": table.name, "fit": table.fit, "people": len(table),
+        "root": str(root), "shards": shards, "skeleton": asdict(table.skeleton),
+    }  # fmt: skip
+    part = out / "store.json.part"
+    part.write_text(json.dumps(about, indent=1) + "\n")
+    part.replace(out / "store.json")
+
+
+def _common(parts: list[tuple[str, ...]]) -> tuple[str, ...]:
+    first, last = min(parts), max(parts)
+    same = [a == b for a, b in zip(first, last)]
+    return first[: same.index(False) if False in same else len(same)]
