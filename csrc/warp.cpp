@@ -1,0 +1,54 @@
+#include "warp.h"
+
+#include <pybind11/pybind11.h>
+
+namespace asda {
+namespace {
+
+bool has_avx2() {
+#if defined(__x86_64__)
+    static const bool yes = __builtin_cpu_supports("avx2");
+    return yes;
+#else
+    return false;
+#endif
+}
+
+} // namespace
+
+void warp(const Image &image, const double *matrix, uint8_t *out, int height, int width) {
+    const bool fast = has_avx2();
+    for (int y = 0; y < height; ++y, out += 3 * width) {
+        const Row row(matrix, y);
+        const Span seen = row.inside(-1, image.width, -1, image.height, width);
+        std::memset(out, 0, 3 * size_t(seen.begin));
+        std::memset(out + 3 * seen.end, 0, 3 * size_t(width - seen.end));
+        Span inside{seen.end, seen.end};
+        if (fast) { // its 8-byte loads reach two bytes beyond the second tap: not in the last column
+            const Span found = intersect(seen, row.inside(0, image.width - 2, 0, image.height - 1, width));
+            if (found.begin < found.end)
+                inside = found;
+        }
+#if defined(__x86_64__)
+        if (inside.begin < inside.end)
+            inside.end = warp_row_inside_avx2(image, row, inside, out);
+#endif
+        warp_row_tested(image, row, {seen.begin, inside.begin}, out);
+        warp_row_tested(image, row, {inside.end, seen.end}, out);
+    }
+}
+
+} // namespace asda
+
+void bind_warp(pybind11::module_ &m) {
+    m.def(
+        "warp",
+        [](uintptr_t image, int height, int width, int64_t stride, uintptr_t matrix, uintptr_t out, int out_height,
+           int out_width) {
+            pybind11::gil_scoped_release release;
+            asda::warp({reinterpret_cast<const uint8_t *>(image), height, width, stride},
+                       reinterpret_cast<const double *>(matrix), reinterpret_cast<uint8_t *>(out), out_height,
+                       out_width);
+        },
+        "uint8 RGB image [height, width, 3] -> crop [out_height, out_width, 3]; matrix [2, 3] float64, crop -> image.");
+}
