@@ -1,0 +1,105 @@
+"""What every augmentation is: a function from a Batch to normalised images, and what was pasted where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from asda_fast.augment.sampling import Slots
+from asda_fast.batch import MEAN, STD
+from asda_fast.ops.paste import paste
+from asda_fast.parts.pool import PartPool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asda_fast.batch import Batch
+
+
+@dataclass
+class Augmented:
+    """The network's input, and enough to draw or explain it (None where the augmentation pastes nothing)."""
+
+    image: Tensor  # [B, 3, H, W] float, normalised
+    slots: Slots | None = None
+    theta: Tensor | None = None  # [B, N, 4] s, r, tx, ty that were used
+    matrix: Tensor | None = None  # [B, N, 2, 3] crop pixel -> patch pixel
+    pool: PartPool | None = None  # what `slots.part` counts in (for ror the batch's own patches)
+
+
+class Augmentation:
+    """Base of all. Options that all take: `parts` (slots per person, or an inclusive range), `seed` of the
+    counter-based draws, `mode` of the placement, `objects` (a folder), `paste_options` (for ops.paste: out_dtype, ...).
+    """
+
+    learned = False  # True: placed by a generator, which the caller trains
+
+    def __init__(
+        self,
+        pool: PartPool | None = None,
+        *,
+        parts: int | tuple[int, int] = 1,
+        seed: int = 0,
+        mode: str = "paper",
+        objects: str | Path | None = None,
+        paste_options: dict[str, Any] | None = None,
+    ) -> None:
+        low, high = (parts, parts) if isinstance(parts, int) else parts
+        if not 0 <= low <= high:
+            raise ValueError(f"parts: expected N >= 0, or (low, high) with 0 <= low <= high, got {parts!r}")
+        self.pool, self.parts, self.seed, self.mode, self.objects = pool, parts, seed, mode, objects
+        self.most = high  # slots per person
+        self.fewest = low
+        self.paste_options = paste_options or {}
+        self._moved: dict[torch.device, PartPool] = {}
+
+    def __call__(
+        self,
+        batch: Batch,
+        epoch: int = 0,
+        generator: nn.Module | None = None,
+        mean: tuple[float, ...] = MEAN,
+        std: tuple[float, ...] = STD,
+    ) -> Augmented:
+        raise NotImplementedError
+
+    def clean(self, batch: Batch, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> Tensor:
+        """The normalised crops [B, 3, H, W] without a paste: the paste op with no slots is the normaliser."""
+        device, count = batch.image.device, len(batch)
+        part = torch.empty((count, 0), dtype=torch.int64, device=device)
+        matrix = torch.empty((count, 0, 2, 3), device=device)
+        return paste(batch.image, self._pool_on(device), part, matrix, mean, std, **self.paste_options)
+
+    def _pool_on(self, device: torch.device) -> PartPool:
+        """The pool on the batch's device; moved once."""
+        if device not in self._moved:
+            pool = self.pool
+            if pool is None:  # paste wants a pool even for no slots
+                pool = PartPool.from_patches([torch.zeros((1, 1, 4), dtype=torch.uint8)], mips=False)
+            self._moved[device] = pool.to(device)
+        return self._moved[device]
+
+    def _paste(
+        self,
+        batch: Batch,
+        pool: PartPool,
+        slots: Slots,
+        theta: Tensor,
+        matrix: Tensor,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> Augmented:
+        image = paste(batch.image, pool, slots.part, matrix, mean, std, **self.paste_options)
+        return Augmented(image, slots, theta, matrix, pool)
+
+
+def translation(matrix_like: Tensor, corner: Tensor) -> Tensor:
+    """[..., 2, 3] crop -> patch matrices that put a patch, unscaled, with its top-left at `corner` [..., 2] (x, y)."""
+    matrix = torch.zeros((*corner.shape[:-1], 2, 3), dtype=matrix_like.dtype, device=corner.device)
+    matrix[..., 0, 0] = 1
+    matrix[..., 1, 1] = 1
+    matrix[..., 2] = -corner
+    return matrix

@@ -1,0 +1,52 @@
+"""Colour jitter of pasted patches, as a small pool of recoloured copies for one batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from asda_fast.augment.sampling import random_bits, uniform
+from asda_fast.parts.pool import PartPool
+
+STREAM = 2
+
+
+def jittered(
+    pool: PartPool, part: Tensor, row: Tensor, strength: float, *, seed: int, epoch: int
+) -> tuple[PartPool, Tensor]:
+    """Recolour the patches of `part` [B, N]: contrast about mid-grey, then a gain per channel, each within
+    1 +- strength, drawn by (seed, epoch, row, slot). Returns the batch's own pool and `part` counted in it.
+
+    All mip levels of a patch are changed alike. The number of texels is read back: one host sync on a GPU.
+    """
+    if not 0 <= strength < 1:
+        raise ValueError(f"jitter: expected 0 <= jitter < 1, got {strength}")
+    shape, device = part.shape, part.device
+    used = part.flatten() >= 0
+    chosen = part.flatten().clamp(min=0)
+    end = torch.cat((pool.table[1:, 0], pool.table.new_tensor([pool.texels.shape[0]])))
+    length = torch.where(used, end[chosen] - pool.table[chosen, 0], 0)  # [B * N] texels with borders and mips
+    first = torch.cumsum(length, 0) - length
+    slot = torch.repeat_interleave(torch.arange(len(length), device=device), length)
+    texel = torch.arange(len(slot), device=device) - first[slot] + pool.table[chosen, 0][slot]
+    bits = random_bits(row, 4 * shape[1], seed, epoch, STREAM).view(-1, 4)
+    factor = uniform(bits, 1 - strength, 1 + strength)  # [B * N, 4] contrast, red, green, blue
+    rgba = pool.texels[texel].float()
+    colour, alpha = rgba[:, :3], rgba[:, 3:]
+    contrast, gain = factor[slot, :1], factor[slot, 1:]
+    colour = ((colour - 0.5 * alpha) * contrast + 0.5 * alpha) * gain  # premultiplied: mid-grey is alpha / 2
+    colour = torch.minimum(colour.clamp(min=0), alpha)
+    table = pool.table[chosen].clone()
+    table[:, 0] = first.clamp(max=max(len(slot) - 1, 0))
+    own = replace(
+        pool,
+        texels=torch.cat((colour, alpha), 1).round().to(torch.uint8),
+        table=table,
+        type=pool.type[chosen],
+        person=pool.person[chosen],
+        area=pool.area[chosen],
+        source=[],
+    )
+    return own, torch.where(used, torch.arange(len(length), device=device), -1).view(shape)

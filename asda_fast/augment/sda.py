@@ -1,0 +1,111 @@
+"""sda: semantic data augmentation (paper, section 3.2). Parts of other people, placed at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asda_fast.augment import placement
+from asda_fast.augment.base import Augmentation, Augmented
+from asda_fast.augment.jitter import jittered
+from asda_fast.augment.sampling import Index, Ranges, Rules, Slots, index, sample
+from asda_fast.batch import MEAN, STD, Batch
+from asda_fast.parts.pool import PartPool
+
+
+class Semantic(Augmentation):
+    """SDA. Further options: `ranges` and `rules` (sampling.py), `jitter` (0 .. 1: brightness, contrast and tint of each
+    pasted patch change by up to this fraction; 0 = off).
+
+    Three steps, also to be called one by one: `draw` the slots, make `matrices`, `render`.
+    """
+
+    def __init__(
+        self,
+        pool: PartPool | None = None,
+        *,
+        ranges: Ranges = Ranges(),  # noqa: B008 - frozen
+        rules: Rules = Rules(),  # noqa: B008
+        jitter: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(pool, **options)
+        if pool is None:
+            raise ValueError("pool: this augmentation pastes body parts and needs a PartPool, got None")
+        if self.mode not in placement.MODES:
+            raise ValueError(f"mode: expected one of {placement.MODES}, got {self.mode!r}")
+        if self.mode == "reference":  # the released code shrinks with a plain bilinear resize
+            self.paste_options = {"mips": False, **self.paste_options}
+        self.ranges, self.rules, self.jitter = ranges, rules, jitter
+        self._where = index(pool, rules.types)
+        self._index: dict[torch.device, Index] = {}
+
+    def draw(self, batch: Batch, epoch: int) -> Slots:
+        """The slots of a batch, on its device: a function of (seed, epoch, row) only."""
+        return sample(
+            self._pool_on(batch.row.device),
+            batch,
+            self.parts,
+            seed=self.seed,
+            epoch=epoch,
+            ranges=self.ranges,
+            rules=self.rules,
+            where=self._index_on(batch.row.device),
+        )
+
+    def matrices(self, batch: Batch, slots: Slots, theta: Tensor) -> Tensor:
+        """theta [B, N, 4] -> [B, N, 2, 3] crop pixel -> patch pixel, differentiable in r, tx, ty."""
+        return matrices_for(
+            self._pool_on(batch.image.device), slots, theta, batch, self.mode, self._index_on(batch.image.device)
+        )
+
+    def render(
+        self,
+        batch: Batch,
+        slots: Slots,
+        theta: Tensor,
+        epoch: int = 0,
+        mean: tuple[float, ...] = MEAN,
+        std: tuple[float, ...] = STD,
+    ) -> Augmented:
+        """Paste `slots` at `theta` [B, N, 4]; gradients flow from the image to theta's r, tx, ty."""
+        matrix = self.matrices(batch, slots, theta)
+        pool = self._pool_on(batch.image.device)
+        if self.jitter > 0:
+            own, part = jittered(pool, slots.part, batch.row, self.jitter, seed=self.seed, epoch=epoch)
+            slots = Slots(part, slots.type, slots.mirror, slots.theta)
+            pool = own
+        return self._paste(batch, pool, slots, theta, matrix, mean, std)
+
+    def __call__(
+        self,
+        batch: Batch,
+        epoch: int = 0,
+        generator: nn.Module | None = None,
+        mean: tuple[float, ...] = MEAN,
+        std: tuple[float, ...] = STD,
+    ) -> Augmented:
+        slots = self.draw(batch, epoch)
+        return self.render(batch, slots, slots.theta, epoch, mean, std)
+
+    def _index_on(self, device: torch.device) -> Index:
+        if device not in self._index:
+            self._index[device] = self._where.to(device)
+        return self._index[device]
+
+
+def matrices_for(
+    pool: PartPool, slots: Slots, theta: Tensor, batch: Batch, mode: str = "paper", where: Index | None = None
+) -> Tensor:
+    """Placement of `slots` at `theta` on `batch`: [B, N, 2, 3]; empty slots get some finite matrix."""
+    share = (index(pool).share.to(slots.part.device) if where is None else where.share)[slots.type]
+    row = slots.part.clamp(min=0)
+    size = (batch.image.shape[1], batch.image.shape[2])
+    return placement.matrices(
+        theta, pool.size[row], pool.person[row], batch.box, size, mode, share=share, mirror=slots.mirror
+    )
+
+
+AUGMENTATION = Semantic

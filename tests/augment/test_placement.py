@@ -1,0 +1,147 @@
+"""Placement against points computed by hand, and the reference mode against the released code's chain of operations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from asda_fast.augment.placement import body_diagonal, matrices
+
+SIZE = (256, 192)  # 256 high, 192 wide
+
+
+def place(theta, patch=(40, 20), person=(30.0, 40.0), box=(0.0, 0.0, 60.0, 80.0), size=SIZE, **kw):
+    """One patch of 40 x 20 (h, w) whose person is 30 x 40 (w, h), on a target person twice as large."""
+    theta = torch.tensor([[theta]], dtype=torch.float64)
+    to = {"dtype": torch.float64}
+    return matrices(
+        theta, torch.tensor([[patch]]), torch.tensor([[person]], **to), torch.tensor([box], **to), size, **kw
+    )[0, 0].numpy()
+
+
+def apply(matrix, x, y):
+    return matrix @ np.array([x, y, 1.0])
+
+
+def inverse(matrix, x, y):
+    return np.linalg.solve(matrix[:, :2], np.array([x, y]) - matrix[:, 2])
+
+
+@pytest.mark.parametrize(
+    ("theta", "crop", "patch"),
+    [
+        # (1, 0, 0, 0): upright, the patch's centre in the crop's centre, twice as large as stored
+        ((1, 0, 0, 0), (96, 128), (10, 20)),
+        ((1, 0, 0, 0), (96 - 20, 128 - 40), (0, 0)),
+        ((1, 0, 0, 0), (96 + 20, 128 + 40), (20, 40)),
+        # s = 2: four times as large as stored
+        ((2, 0, 0, 0), (96 + 40, 128), (20, 20)),
+        # tx = 1/2: half of half the width to the LEFT; ty = 1/4: a quarter of half the height UP; whatever s is
+        ((1, 0, 0.5, 0), (96 - 48, 128), (10, 20)),
+        ((1, 0, 0, 0.25), (96, 128 - 32), (10, 20)),
+        ((2, 0, 0.5, 0.25), (96 - 48, 128 - 32), (10, 20)),
+        # r = 90 degrees: clockwise as seen, so the patch's top middle comes to the right
+        ((1, math.pi / 2, 0, 0), (96 + 40, 128), (10, 0)),
+        ((1, math.pi / 2, 0, 0), (96, 128 + 20), (20, 20)),
+    ],
+)
+def test_paper_points(theta, crop, patch):
+    np.testing.assert_allclose(apply(place(theta), *crop), patch, atol=1e-9)
+
+
+@pytest.mark.parametrize("r", [0.3, 1.0, -2.0])
+def test_paper_rotation_is_isotropic_on_a_crop_that_is_not_square(r):
+    linear = place((1, r, 0.3, -0.2))[:, :2] * 2  # times the life-size factor: a pure rotation is left
+    np.testing.assert_allclose(linear @ linear.T, np.eye(2), atol=1e-12)
+    assert np.linalg.det(linear) == pytest.approx(1)
+
+
+def test_paper_mirror_turns_the_patch_about_its_own_centre():
+    plain, turned = (place((1, 0.4, 0.1, 0.2), mirror=torch.tensor([[m]])) for m in (False, True))
+    for point in ((96, 128), (50, 90)):
+        x, y = apply(plain, *point)
+        np.testing.assert_allclose(apply(turned, *point), (20 - x, y), atol=1e-12)
+
+
+def test_person_not_known_takes_the_type_s_share_of_the_body():
+    matrix = place((1, 0, 0, 0), person=(math.nan, math.nan), share=torch.tensor([[0.3]]))
+    height = inverse(matrix, 0, 40)[1] - inverse(matrix, 0, 0)[1]
+    assert height == pytest.approx(0.3 * math.hypot(60, 80) * 40 / math.hypot(40, 20))
+
+
+def test_body_diagonal_is_of_the_box_widened_to_the_crop_s_aspect():
+    box = torch.tensor([[0.0, 0.0, 60.0, 80.0], [0.0, 0.0, 10.0, 80.0], [0.0, 0.0, 60.0, 10.0]])
+    assert body_diagonal(box, SIZE).tolist() == pytest.approx([100.0, 100.0, 100.0])
+
+
+def test_gradient_reaches_r_tx_ty():
+    theta = torch.tensor([[[1.1, 0.3, 0.1, -0.2]]], dtype=torch.float64, requires_grad=True)
+    box = torch.tensor([[0.0, 0.0, 60.0, 80.0]], dtype=torch.float64)
+    size, person = torch.tensor([[[40, 20]]]), torch.tensor([[[30.0, 40.0]]], dtype=torch.float64)
+    for mode in ("paper", "reference"):
+        share = torch.tensor([[0.3]], dtype=torch.float64)
+        assert torch.autograd.gradcheck(
+            lambda t, mode=mode, share=share: matrices(t, size, person, box, SIZE, mode, share=share), theta
+        )
+
+
+def released_chain(patch: torch.Tensor, theta, size, scale) -> torch.Tensor:
+    """What the released code does to a patch [C, h, w], step by step, with torch's own functions: resize, put on a
+    canvas with (h/2, w/2) taken as (x, y) of its centre, affine_grid + grid_sample with align_corners=True."""
+    height, width = size
+    _, r, tx, ty = theta
+    c, h, w = patch.shape
+    h2, w2 = round(h * scale), round(w * scale)
+    small = F.interpolate(patch[None], (h2, w2), mode="bilinear", align_corners=False)
+    canvas = torch.zeros(1, c, height, width, dtype=patch.dtype)
+    left, top = width // 2 - h2 // 2, height // 2 - w2 // 2
+    canvas[:, :, top : top + h2, left : left + w2] = small
+    h_matrix = torch.tensor([[[math.cos(r), math.sin(r), tx], [-math.sin(r), math.cos(r), ty]]], dtype=patch.dtype)
+    grid = F.affine_grid(h_matrix, [1, c, height, width], align_corners=True)
+    return F.grid_sample(canvas, grid, align_corners=True)[0]
+
+
+def sampled(patch: torch.Tensor, matrix: np.ndarray, size) -> torch.Tensor:
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) + 0.5 for n in size), indexing="ij")
+    m = torch.from_numpy(matrix)
+    q = torch.stack([m[i, 0] * x + m[i, 1] * y + m[i, 2] for i in range(2)], -1)
+    grid = q / torch.tensor([patch.shape[2], patch.shape[1]]) * 2 - 1
+    return F.grid_sample(patch[None], grid[None], align_corners=False)[0]
+
+
+@pytest.mark.parametrize(
+    "theta",
+    [(1, 0, 0, 0), (1, 0, 0.4, 0), (1, 0, 0, -0.3), (1, math.pi / 2, 0, 0), (1, 0.7, 0.3, 0.2), (1, -1, -0.5, 0)],
+)
+def test_reference_mode_equals_the_released_code_s_chain(theta):
+    ramp = torch.linspace(0.2, 1.0, 40 * 24, dtype=torch.float64).view(40, 24)
+    patch = torch.stack([ramp, ramp.flip(1), torch.ones_like(ramp)])
+    share = 2 * math.hypot(40, 24) / 100  # twice as large as stored, on a body diagonal of 100
+    matrix = place(theta, patch=(40, 24), mode="reference", share=torch.tensor([[share]], dtype=torch.float64))
+    mine, theirs = sampled(patch, matrix, SIZE), released_chain(patch, theta, SIZE, 2.0)
+    difference = (mine - theirs).abs()
+    # A resize followed by a warp interpolates twice: equal inside, softer by a pixel at the edge.
+    inside = (theirs[2] > 0.999) & (mine[2] > 0.999)
+    assert inside.sum() > 1000
+    assert difference[:, inside].max() < 0.03
+    assert abs(mine[2].sum() - theirs[2].sum()) < 0.02 * theirs[2].sum()
+
+
+def test_reference_mode_shears_on_a_crop_that_is_not_square():
+    """REFERENCE.md 2.5: a bar asked to turn by 90 degrees comes out turned by less, and stretched."""
+    share = torch.tensor([[0.5]], dtype=torch.float64)
+    linear = place((1, math.pi / 4, 0, 0), mode="reference", share=share)[:, :2]
+    assert abs(linear[0] @ linear[1]) > 1e-3  # the axes are not at right angles
+    square = place((1, math.pi / 4, 0, 0), mode="reference", share=share, size=(256, 256))[:, :2]
+    assert abs(square[0] @ square[1]) < 1e-12
+
+
+def test_arguments_are_named():
+    with pytest.raises(ValueError, match="mode"):
+        place((1, 0, 0, 0), mode="other")
+    with pytest.raises(ValueError, match="share"):
+        place((1, 0, 0, 0), mode="reference")
