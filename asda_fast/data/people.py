@@ -58,6 +58,17 @@ class People:
     def __len__(self) -> int:
         return len(self.file)
 
+    def deal(self, visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
+        """This rank's part of `visit` (rows in visiting order).
+
+        Step k of all ranks together is the k-th run of world * batch_size rows, so 2 ranks x 32 see the batches of
+        1 rank x 64. No row is given twice and none is lost, except by `drop_last`.
+        """
+        together = world * batch_size
+        full = len(visit) // together * together
+        mine = visit[:full].reshape(-1, batch_size, world)[:, :, rank].reshape(-1)
+        return mine if drop_last else np.concatenate([mine, visit[full + rank :: world]])
+
     def select(self, rows: np.ndarray) -> People:
         """The same table with these rows only (indices or a mask); `files` stays whole."""
         rows = np.asarray(rows)

@@ -81,17 +81,6 @@ def order(rows: int, *, epoch: int, seed: int, shuffle: bool) -> np.ndarray:
     return np.argsort(uniforms(rows, seed=seed, epoch=epoch, stream=SHUFFLE, per_row=1)[:, 0], kind="stable")
 
 
-def shard(visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
-    """This rank's part of `visit`. Step k of all ranks together is the k-th run of world * batch_size rows, so
-    2 ranks x 32 see the batches of 1 rank x 64. No row is given twice and none is lost, except by `drop_last`."""
-    together = world * batch_size
-    if drop_last:
-        visit = visit[: len(visit) // together * together]
-    full = len(visit) // together * together
-    mine = visit[:full].reshape(-1, batch_size, world)[:, :, rank].reshape(-1)
-    return np.concatenate([mine, visit[full + rank :: world]])
-
-
 def draw(
     people: People,
     size: tuple[int, int],
@@ -112,7 +101,7 @@ def draw(
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     visit = order(len(people), epoch=epoch, seed=seed, shuffle=train)
-    rows = shard(visit, rank=rank, world=world, batch_size=batch_size, drop_last=drop_last)
+    rows = people.deal(visit, rank=rank, world=world, batch_size=batch_size, drop_last=drop_last)
     return place(people, rows, size, epoch=epoch, seed=seed, aug=aug if train else None, batch_size=batch_size)
 
 

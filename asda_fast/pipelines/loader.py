@@ -1,0 +1,189 @@
+"""make_loader: people in, batches out, through the pipeline of your choice.
+
+The place in the data is two integers, (epoch, step): a loader that is told them goes on with the very batches that an
+uninterrupted one would have given.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+
+from asda_fast.batch import Batch
+from asda_fast.data.people import People
+from asda_fast.data.plan import GlobalAug, Plan, draw
+from asda_fast.data.store import settle
+from asda_fast.errors import UserError
+from asda_fast.pipelines.faults import Faults
+
+PIPELINES = {"native": "asda_fast.pipelines.native:NativePipeline", "dali": "asda_fast.pipelines.dali:DaliPipeline"}
+
+
+class Pipeline(Protocol):
+    """What a pipeline is to the loader. It is made with (people, size, batch_size, faults, device, threads, prefetch)
+    and any options of its own."""
+
+    def run(self, plan: Plan, first: int, epoch: int) -> Iterator[Batch]:
+        """The batches of the plan's steps first, first + 1, .., in order. May be left early and run again."""
+        ...
+
+    def close(self) -> None:
+        """Let go of threads, processes and memory."""
+        ...
+
+
+class Loader:
+    """Iterating gives one epoch of batches; the next iteration gives the next epoch.
+
+    Leaving an epoch early and iterating again begins that epoch anew; only `load_state` starts in its middle.
+    """
+
+    def __init__(
+        self,
+        people: People,
+        size: tuple[int, int],
+        batch_size: int,
+        pipeline: Pipeline,
+        faults: Faults,
+        *,
+        seed: int,
+        train: bool,
+        rank: int,
+        world: int,
+        drop_last: bool,
+    ) -> None:
+        self.people, self.size, self.batch_size = people, size, batch_size
+        self.pipeline, self.faults = pipeline, faults
+        self.seed, self.train, self.rank, self.world, self.drop_last = seed, train, rank, world, drop_last
+        self.settled: dict[str, int] = {}  # how the epoch's draws fitted a store (data/store.py)
+        self._epoch = self._step = self._start = 0
+        self._plan: tuple[int, Plan] | None = None
+
+    def plan(self, epoch: int) -> Plan:
+        """This rank's plan of an epoch."""
+        if self._plan is None or self._plan[0] != epoch:
+            plan = draw(
+                self.people,
+                self.size,
+                epoch=epoch,
+                seed=self.seed,
+                train=self.train,
+                aug=self.faults.aug,
+                rank=self.rank,
+                world=self.world,
+                batch_size=self.batch_size,
+                drop_last=self.drop_last,
+            )
+            plan, self.settled = settle(self.people, plan, self.size)
+            self._plan = (epoch, plan)
+        return self._plan[1]
+
+    def __len__(self) -> int:
+        """Batches in the current epoch on this rank."""
+        return len(self.plan(self._epoch))
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, self._step = self._epoch, self._start
+        self._start = 0
+        for batch in self.pipeline.run(self.plan(epoch), self._step, epoch):
+            self._step += 1
+            yield batch
+        self.faults.report()
+        if self._epoch == epoch:  # unless set_epoch was called within the epoch
+            self._epoch, self._step = epoch + 1, 0
+
+    def state(self) -> dict[str, int]:
+        """{"epoch", "step"}: the next batch to come."""
+        return {"epoch": self._epoch, "step": self._step}
+
+    def load_state(self, state: dict[str, int]) -> None:
+        """Go on where `state()` was taken."""
+        self._epoch, self._step = int(state["epoch"]), int(state["step"])
+        steps = len(self)
+        if not 0 <= self._step <= steps:
+            raise ValueError(f"state: step {self._step} of an epoch of {steps} steps: other data or batch size?")
+        if self._step == steps:
+            self._epoch, self._step = self._epoch + 1, 0
+        self._start = self._step
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch that the next iteration gives. Naming the epoch that `load_state` set keeps its step."""
+        if epoch != self._epoch:
+            self._epoch, self._step, self._start = epoch, 0, 0
+
+    @property
+    def skipped(self) -> int:
+        """Samples replaced so far because their photo was bad (on_bad_image "skip")."""
+        return self.faults.skipped
+
+    @property
+    def bad_images(self) -> dict[str, str]:
+        """Photo -> reason, of those met so far."""
+        return dict(self.faults.files)
+
+    def close(self) -> None:
+        """Stop threads and free buffers. The loader may be iterated again."""
+        self.pipeline.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def make_loader(
+    people: People,
+    size: tuple[int, int] = (256, 192),
+    batch_size: int = 32,
+    pipeline: str = "native",
+    seed: int = 0,
+    train: bool = True,
+    device: str | torch.device = "cpu",
+    rank: int = 0,
+    world: int = 1,
+    aug: GlobalAug | None = None,
+    drop_last: bool | None = None,
+    on_bad_image: str = "error",
+    threads: int | None = None,
+    prefetch: int = 2,
+    **options: Any,
+) -> Loader:
+    """A loader over `people`, to crops of `size` (height, width).
+
+    pipeline: "native" (threads, C++) or "dali"; the same batches within one grey level, joints equal.
+    seed: with the epoch and the row it fixes every draw. train: shuffle and augment (by `aug`; None: no augmentation).
+    rank, world: this process's share; over all ranks every row comes once. drop_last: leave out the last, smaller
+    batch; by default when training, unless it is the only one. on_bad_image: "error" raises a UserError that names the
+    file, "skip" takes another person's photo (the same every time) and counts it (`loader.skipped`).
+    threads: of the pipeline (default: the cores this process may use). prefetch: batches under way.
+    options: the pipeline's own.
+    """
+    if pipeline not in PIPELINES:
+        raise UserError(f"--pipeline: expected one of {', '.join(PIPELINES)}, got {pipeline!r}")
+    if len(people) == 0:
+        raise UserError(f"{people.name}: nobody to load")
+    if len(size) != 2 or min(size) < 1 or max(size) > 8192:
+        raise UserError(f"--input: expected height x width from 1 to 8192, got {size}")
+    if threads is not None and threads < 1:
+        raise UserError(f"threads: expected at least 1, got {threads}")
+    if drop_last is None:
+        drop_last = train and len(people) >= batch_size * world
+    where = torch.device(device)
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device: cuda was asked for, but torch sees no GPU")
+    aug = aug if train else None
+    faults = Faults(people, size, seed, aug, on_bad_image)
+    engine = _engine(pipeline)(people, size, batch_size, faults, where, threads=threads, prefetch=prefetch, **options)
+    return Loader(
+        people, size, batch_size, engine, faults,
+        seed=seed, train=train, rank=rank, world=world, drop_last=drop_last,
+    )  # fmt: skip
+
+
+def _engine(name: str) -> Any:
+    module, _, cls = PIPELINES[name].partition(":")
+    return getattr(importlib.import_module(module), cls)
