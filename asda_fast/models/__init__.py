@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ..errors import UserError
-from .generator import Generator
-from .hrnet import HRNet
-from .simple_baseline import SimpleBaseline
+from asda_fast.errors import UserError
+from asda_fast.models.checkpoints import Report, config_of, describe, load_into, read, save
+from asda_fast.models.generator import Generator
+from asda_fast.models.hrnet import HRNet
+from asda_fast.models.simple_baseline import SimpleBaseline
 
-__all__ = ["NETWORKS", "Generator", "Network", "build"]
+__all__ = ["NETWORKS", "Generator", "Network", "Report", "build", "load", "load_into", "save"]
 
 
 @dataclass(frozen=True)
@@ -22,26 +24,52 @@ class Network:
 
     make: Callable[..., nn.Module]
     options: dict[str, Any]
-    published: str = ""  # parameters, GFLOPs and input as printed, with the source
 
 
 NETWORKS: dict[str, Network] = {
-    "hrnet_tiny": Network(HRNet, dict(width=16, modules=(1, 1, 1), blocks=1, stem=16, layer1=1)),
-    "hrnet_w32": Network(HRNet, dict(width=32)),
-    "hrnet_w48": Network(HRNet, dict(width=48)),
-    "hrnet_w48_s7": Network(HRNet, dict(width=48, modules=(1, 4, 3, 3, 3, 3))),
-    "simple_r50": Network(SimpleBaseline, dict(depth=50)),
-    "simple_r101": Network(SimpleBaseline, dict(depth=101)),
-    "simple_r152": Network(SimpleBaseline, dict(depth=152)),
+    "hrnet_tiny": Network(HRNet, {"width": 16, "modules": (1, 1, 1), "blocks": 1, "stem": 16, "layer1": 1}),
+    "hrnet_w32": Network(HRNet, {"width": 32}),
+    "hrnet_w48": Network(HRNet, {"width": 48}),
+    "hrnet_w48_s7": Network(HRNet, {"width": 48, "modules": (1, 4, 3, 3, 3, 3)}),
+    "simple_r50": Network(SimpleBaseline, {"depth": 50}),
+    "simple_r101": Network(SimpleBaseline, {"depth": 101}),
+    "simple_r152": Network(SimpleBaseline, {"depth": 152}),
 }
 
 
-def build(name: str, joints: int = 17, **options: Any) -> nn.Module:
-    """The pose network `name`, freshly initialised: image [B, 3, H, W] normalised -> heatmaps [B, joints, H/4, W/4].
+def build(name: str, joints: int = 17, init: str | Path | None = None, **options: Any) -> nn.Module:
+    """The pose network `name`: image [B, 3, H, W] normalised -> heatmaps [B, joints, H/4, W/4].
 
-    An hourglass returns the list of its stacks' heatmaps while training. Further options go to the network.
+    An hourglass returns the list of its stacks' heatmaps while training.
+
+    Args:
+        name: a key of `NETWORKS`; UserError for another one.
+        joints: heatmaps to predict.
+        init: a checkpoint to start from (ImageNet's, or a pose network's; see `checkpoints`), else random.
+        options: of the network's class, over the registry's.
     """
     if name not in NETWORKS:
-        raise UserError(f"model: expected one of {', '.join(NETWORKS)}, got {name!r}")
+        raise UserError(f"--model: expected one of {', '.join(NETWORKS)}, got {name!r}")
     network = NETWORKS[name]
-    return network.make(joints=joints, **{**network.options, **options})
+    model = network.make(joints=joints, **{**network.options, **options})
+    if init is not None:
+        load_into(model, init)
+    return model
+
+
+def load(path: str | Path) -> nn.Module:
+    """A ready pose network, in evaluation mode, from our file or a published checkpoint with a heatmap head.
+
+    Its `config` attribute says what it is: "model", "joints" and whatever was saved with it. UserError where the file
+    is not a complete pose network.
+    """
+    config = config_of(path)
+    if config is None:
+        state, kind = read(path)
+        config = describe(state)
+        if config is None:
+            raise UserError(f"{path} ({kind}): has no heatmap head; it can start a training (--init), not be evaluated")
+    model = build(config["model"], joints=config["joints"], **config.get("options", {}))
+    load_into(model, path, complete=True)
+    model.config = config  # type: ignore[assignment]
+    return model.eval()

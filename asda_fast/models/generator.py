@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from .resnet import ResNet
+from asda_fast.models.checkpoints import load_into
+from asda_fast.models.resnet import ResNet
 
 SHIFT = 2.4  # tx and ty reach +-1.2 in units of half the crop: a part can leave it
 
@@ -22,9 +24,10 @@ class Generator(ResNet):
         types: part types (26 in the paper, 25 in the released code).
         width: planes of the ResNet's first layer, 64 in the paper; the demo takes fewer.
         depth: of the ResNet.
+        init: a checkpoint to start from: torchvision's ResNet-18, or a generator (the released one has 25 types).
     """
 
-    def __init__(self, types: int = 26, width: int = 64, depth: int = 18) -> None:
+    def __init__(self, types: int = 26, width: int = 64, depth: int = 18, init: str | Path | None = None) -> None:
         super().__init__(depth, width)
         self.types = types
         hidden = 2 * width * types
@@ -35,6 +38,8 @@ class Generator(ResNet):
         )
         nn.init.zeros_(self.fc_locs[2].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.fc_locs[2].bias)  # type: ignore[arg-type]
+        if init is not None:
+            load_into(self, init, part="generator")
 
     def forward(self, image: Tensor) -> Tensor:
         pooled = self.forward_features(image).mean((2, 3), keepdim=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .resnet import BasicBlock, Bottleneck, initialise, layer, small
+from asda_fast.models.resnet import BasicBlock, Bottleneck, initialise, layer, small
 
 
 class FuseModule(nn.Module):
@@ -18,7 +18,8 @@ class FuseModule(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(layer(BasicBlock, w, w, blocks) for w in widths)
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(fuse(widths, source, target) for source in range(len(widths))) for target in range(outputs)
+            nn.ModuleList(fuse(widths, source, target) for source in range(len(widths)))  # type: ignore[misc]
+            for target in range(outputs)
         )
         self.relu = nn.ReLU(inplace=True)
 
@@ -27,7 +28,7 @@ class FuseModule(nn.Module):
         outputs = []
         for target, row in enumerate(self.fuse_layers):
             y = None
-            for source, way in enumerate(row):  # type: ignore[arg-type]
+            for source, way in enumerate(row):  # type: ignore[arg-type, var-annotated]
                 z = xs[source] if source == target else way(xs[source])
                 y = z if y is None else y + z
             outputs.append(self.relu(y))
@@ -63,7 +64,7 @@ def transition(before: list[int], after: list[int]) -> nn.ModuleList:
         else:
             parts = (nn.Conv2d(before[i], width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
             ways.append(nn.Sequential(*parts))
-    return nn.ModuleList(ways)
+    return nn.ModuleList(ways)  # type: ignore[arg-type]
 
 
 class HRNet(nn.Module):

@@ -87,10 +87,11 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         inputs = width
+        layers = []
         for i, count in enumerate(counts):
-            planes = width << i
-            self.add_module(f"layer{i + 1}", layer(block, inputs, planes, count, stride=1 if i == 0 else 2))
-            inputs = planes * block.expansion
+            layers.append(layer(block, inputs, width << i, count, stride=1 if i == 0 else 2))
+            inputs = (width << i) * block.expansion
+        self.layer1, self.layer2, self.layer3, self.layer4 = layers
         self.features = inputs
         initialise(self)
 

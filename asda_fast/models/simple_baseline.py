@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .resnet import ResNet, small
+from asda_fast.models.resnet import ResNet, small
 
 
 class SimpleBaseline(ResNet):

@@ -1,0 +1,139 @@
+"""Percentage of correct keypoints: PCK (LSP), PCKh (MPII), and their invisible-joints-only forms.
+
+A joint is correct where its distance to the truth is at most `threshold` times the person's size: the torso for PCK
+(Yang & Ramanan; LSP: left shoulder to right hip), the head for PCKh (Andriluka et al.: 0.6 times the head box's
+diagonal). Everything is numpy and vectorised over people. Values are percentages; nan where nothing was counted.
+
+Means of PCKh, which the literature mixes up:
+
+- `mean`: HRNet's, every joint weighted by how often it is labelled, pelvis and thorax left out;
+- `plain_mean`: pytorch-pose's, the unweighted mean over the same joints, strictly closer than the threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Groups = dict[str, tuple[int, ...]]
+
+LSP_GROUPS: Groups = {
+    "Head": (12, 13), "Shoulder": (8, 9), "Elbow": (7, 10), "Wrist": (6, 11), "Hip": (2, 3), "Knee": (1, 4),
+    "Ankle": (0, 5),
+}  # fmt: skip
+MPII_GROUPS: Groups = {
+    "Head": (9,), "Shoulder": (12, 13), "Elbow": (11, 14), "Wrist": (10, 15), "Hip": (2, 3), "Knee": (1, 4),
+    "Ankle": (0, 5),
+}  # fmt: skip
+MPII_LEFT_OUT = (6, 7)  # pelvis and thorax
+COCO_GROUPS: Groups = {
+    "Head": (0, 1, 2, 3, 4), "Shoulder": (5, 6), "Elbow": (7, 8), "Wrist": (9, 10), "Hip": (11, 12), "Knee": (13, 14),
+    "Ankle": (15, 16),
+}  # fmt: skip
+TORSO = {"lsp": (9, 2), "mpii": (13, 2), "coco": (5, 12)}  # left shoulder, right hip
+LEGACY = 0.11  # HRNet's "Mean@0.1" reads the twelfth of the thresholds 0, 0.01, ..: 0.11
+
+
+def distances(predicted: np.ndarray, truth: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """[P, J, 2] twice and the persons' sizes [P] -> [P, J] distances in sizes. A size of 0 or nan gives nan: the
+    person is not counted."""
+    scale = np.where(size > 0, size, np.nan)
+    difference = predicted - truth
+    return np.hypot(difference[..., 0], difference[..., 1]) / scale[:, None]
+
+
+def torso(truth: np.ndarray, skeleton: str) -> np.ndarray:
+    """Left shoulder to right hip, [P, J, 2] -> [P]."""
+    shoulder, hip = TORSO[skeleton]
+    return np.linalg.norm(truth[:, shoulder] - truth[:, hip], axis=-1)
+
+
+def rates(distance: np.ndarray, counted: np.ndarray, threshold: float, strict: bool = False) -> np.ndarray:
+    """The percentage of each joint's counted people within the threshold: [P, J] twice -> [J]."""
+    hit, number = _hits(distance, counted, threshold, strict)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 100.0 * hit / number
+
+
+def _hits(
+    distance: np.ndarray, counted: np.ndarray, threshold: float, strict: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    within = distance < threshold if strict else distance <= threshold
+    counted = (counted > 0) & np.isfinite(distance)
+    return (within & counted).sum(0), counted.sum(0)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one table row says: percentages per group of joints and per joint, and their total."""
+
+    groups: dict[str, float]
+    joints: np.ndarray  # [J]
+    total: float
+    counted: int  # joints
+
+
+def score(
+    distance: np.ndarray,
+    counted: np.ndarray,
+    threshold: float,
+    groups: Groups,
+    leave_out: tuple[int, ...] = (),
+    strict: bool = False,
+) -> Score:
+    """Rates of joints, groups (mean of their joints) and the total, in which each counted joint weighs the same."""
+    hit, number = _hits(distance, counted, threshold, strict)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = 100.0 * hit / number
+    kept = [j for j in range(distance.shape[1]) if j not in leave_out]
+    total = 100.0 * hit[kept].sum() / number[kept].sum() if number[kept].sum() else float("nan")
+    return Score(
+        groups={name: _mean(rate[list(members)]) for name, members in groups.items()},
+        joints=rate,
+        total=float(total),
+        counted=int(number[kept].sum()),
+    )
+
+
+def plain_mean(distance: np.ndarray, counted: np.ndarray, threshold: float, leave_out: tuple[int, ...] = ()) -> float:
+    """pytorch-pose's mean: joints weigh the same whatever their count, and a hit is strictly closer."""
+    rate = rates(distance, counted, threshold, strict=True)
+    return _mean(rate[[j for j in range(len(rate)) if j not in leave_out]])
+
+
+def auc(distance: np.ndarray, counted: np.ndarray, top: float, step: float = 0.01) -> float:
+    """Area under the rate over thresholds 0 .. top by the trapezoid rule, each counted joint weighing the same, as a
+    percentage of the whole (LSP's AUC: top 0.2, step 0.01)."""
+    counted = (counted > 0) & np.isfinite(distance)
+    values = np.sort(distance[counted])
+    thresholds = np.arange(round(top / step) + 1) * step
+    rate = 100.0 * np.searchsorted(values, thresholds, side="right") / max(len(values), 1)
+    return float((rate.sum() - (rate[0] + rate[-1]) / 2) / (len(rate) - 1))
+
+
+def interval(
+    distance: np.ndarray,
+    counted: np.ndarray,
+    threshold: float,
+    leave_out: tuple[int, ...] = (),
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Bootstrap confidence interval of `total` over people: how far another sample of people could move it."""
+    kept = [j for j in range(distance.shape[1]) if j not in leave_out]
+    counted = (counted[:, kept] > 0) & np.isfinite(distance[:, kept])
+    number = counted.sum(1).astype(np.float64)  # [P]
+    hit = ((distance[:, kept] <= threshold) & counted).sum(1).astype(np.float64)
+    rng = np.random.Generator(np.random.Philox(seed))
+    weight = rng.multinomial(len(hit), np.full(len(hit), 1 / len(hit)), size=draws)  # [draws, P]
+    totals = 100.0 * (weight @ hit) / np.maximum(weight @ number, 1)
+    tail = 50 * (1 - level)
+    low, high = np.percentile(totals, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float("nan")
