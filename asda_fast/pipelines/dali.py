@@ -1,0 +1,203 @@
+"""The DALI pipeline: decode and warp with NVIDIA DALI, on the GPU where there is one.
+
+    Source.feed(step) -> external_source -> decoders.image_slice (only the rectangle that the crop touches)
+                                         -> warp_affine (our matrix) -> uint8 [B, H, W, 3]
+
+Convention: with inverse_map=True (its default) warp_affine's matrix maps target to source, in coordinates whose origin
+is a pixel's corner: exactly ours, pixel i covers [i, i + 1). The plan decides everything, nothing is drawn here; so the
+loader's (epoch, step) is the whole state, and DALI's own checkpoints are not needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asda_fast.batch import Batch
+from asda_fast.data.people import People
+from asda_fast.data.plan import Plan
+from asda_fast.data.store import StorePeople
+from asda_fast.errors import UserError
+from asda_fast.pipelines.dali_source import Feed, Source
+from asda_fast.pipelines.faults import Faults
+from asda_fast.pipelines.native import COLUMNS, take
+
+
+class DaliPipeline:
+    """Plan in, batches out, as `loader.Pipeline` asks for.
+
+    device: "cpu" (DALI's CPU operators) or a CUDA device: its JPEG decoders, warp on the GPU, batch handed over there.
+    threads: of DALI, and as many that read files. prefetch: batches under way.
+    hw_decoder_load: share of the JPEGs for the hardware decoder of a GPU that has one.
+    """
+
+    def __init__(
+        self,
+        people: People,
+        size: tuple[int, int],
+        batch_size: int,
+        faults: Faults,
+        device: torch.device,
+        threads: int | None = None,
+        prefetch: int = 2,
+        hw_decoder_load: float = 0.65,
+    ) -> None:
+        self.dali = import_dali()
+        self.size, self.batch_size, self.device = size, batch_size, device
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.prefetch = max(prefetch, 1)
+        self.hw_decoder_load = hw_decoder_load
+        self.raw = isinstance(people, StorePeople) and people.store.raw
+        self.source = Source(people, size, faults, self.threads)
+        self._pipe: Any = None
+        self._steps = 0  # of the plan
+        self._first = 0  # the step that DALI's iteration 0 is
+        self._stop = True  # feed no more
+        self._error: Exception | None = None  # what the callback met; raised when its step's turn has come
+        self._fed: deque[Feed] = deque(maxlen=self.prefetch + 3)  # DALI reads these arrays without copying them
+        self._replaced: dict[int, dict[int, Plan]] = {}  # step -> Feed.replaced
+
+    def run(self, plan: Plan, first: int, epoch: int) -> Iterator[Batch]:
+        """The batches of steps first, first + 1, .. of `plan`. On a GPU they are handed over on torch's current stream,
+        without waiting for them."""
+        self._rewind()
+        self.source.begin(plan, epoch)
+        self._steps, step = len(plan), first
+        while step < len(plan):
+            if self._pipe is None:
+                self._pipe = self._build()
+            self._first, self._stop, self._error = step, False, None
+            try:
+                while step < len(plan):
+                    image = self._next()
+                    yield self._batch(image, take(plan, plan.step(step)), self._replaced.pop(step, {}))
+                    step += 1
+            except StopIteration:  # the callback gave up, at this step
+                assert self._error is not None
+                raise self._error from None
+            except RuntimeError as error:
+                self._by_hand(plan, step, error)
+        self._rewind()
+
+    def close(self) -> None:
+        """End DALI's threads and ours; the next `run` starts new ones."""
+        self._stop = True
+        self._drop()
+        self.source.close()
+
+    def _build(self) -> Any:
+        fn, types, gpu = self.dali.fn, self.dali.types, self.device.type == "cuda"
+        pipe = self.dali.Pipeline(
+            batch_size=self.batch_size,
+            num_threads=self.threads,
+            device_id=(self.device.index or 0) if gpu else None,
+            prefetch_queue_depth=self.prefetch,
+        )
+        with pipe:
+            image, matrix, start, shape = fn.external_source(
+                self._callback, num_outputs=4, batch=True, batch_info=True, no_copy=True
+            )
+            if self.raw:  # pixels already
+                image = fn.reinterpret(image, layout="HWC")
+                image = image.gpu() if gpu else image
+            else:
+                # fancy upsampling: the GPU's decoder then agrees with the CPU's
+                extra = {"hw_decoder_load": self.hw_decoder_load, "jpeg_fancy_upsampling": True} if gpu else {}
+                image = fn.decoders.image_slice(
+                    image,
+                    start=start,
+                    shape=shape,
+                    axes=(0, 1),
+                    device="mixed" if gpu else "cpu",
+                    output_type=types.RGB,
+                    adjust_orientation=False,  # annotations are in the orientation of the file
+                    **extra,
+                )
+            image = fn.warp_affine(
+                image, matrix=matrix, size=self.size, fill_value=0, inverse_map=True, interp_type=types.INTERP_LINEAR
+            )
+            pipe.set_outputs(image)
+        pipe.build()
+        return pipe
+
+    def _callback(self, info: Any) -> tuple[list[np.ndarray], ...]:
+        step = self._first + info.iteration
+        if self._stop or self._error is not None or step >= self._steps:
+            raise StopIteration
+        try:
+            feed = self.source.feed(step)
+        except Exception as error:  # the steps before this one are good and come first
+            self._error = error
+            raise StopIteration from None
+        self._fed.append(feed)
+        if feed.replaced:
+            self._replaced[step] = feed.replaced
+        return feed.image, feed.matrix, feed.start, feed.shape
+
+    def _next(self) -> Tensor:
+        """The next images, uint8 [b, H, W, 3], in DALI's own memory, which lives as long as the tensor does."""
+        if self.device.type == "cuda":
+            (out,) = self._pipe.run(torch.cuda.current_stream(self.device))
+        else:
+            (out,) = self._pipe.run()
+        return torch.from_dlpack(out.as_tensor())
+
+    def _batch(self, image: Tensor, plan: Plan, replaced: dict[int, Plan]) -> Batch:
+        columns = {name: getattr(plan, name) for name in COLUMNS}
+        if replaced:
+            columns = {name: values.copy() for name, values in columns.items()}
+            for place, other in replaced.items():
+                for name in COLUMNS:
+                    columns[name][place] = getattr(other, name)[0]
+        tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
+        if self.device.type == "cuda":  # pinned, so that the host need not wait
+            tensors = {name: t.pin_memory().to(self.device, non_blocking=True) for name, t in tensors.items()}
+        return Batch(image=image, **tensors)
+
+    def _by_hand(self, plan: Plan, step: int, error: RuntimeError) -> None:
+        """DALI failed at a photo of the steps under way. From now on their photos are decoded by `native`'s decoder,
+        which names the bad one; if DALI still fails, its own error is raised."""
+        self._drop()
+        last = min(step + self.prefetch + 1, len(plan))
+        rows = {int(row) for s in range(step, last) for row in plan.row[plan.step(s)]}
+        if rows <= self.source.on_host:
+            raise error
+        self.source.on_host |= rows
+
+    def _rewind(self) -> None:
+        """Throw away what is under way, so that the next run begins with an empty queue."""
+        self._stop = True
+        self.source.cancel()
+        self._replaced.clear()
+        try:
+            for _ in range(self.prefetch + 2 if self._pipe is not None else 0):
+                self._pipe.run()
+        except StopIteration:
+            self._pipe.reset()
+        except RuntimeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._pipe = None  # its destructor ends its threads
+        self.source.cancel()
+        self._replaced.clear()
+        self._fed.clear()
+
+
+def import_dali() -> Any:
+    """DALI, or one line that says how to get it. It takes half a second, which only its users pay."""
+    try:
+        import nvidia.dali as dali
+        from nvidia.dali import fn, types  # noqa: F401 (dali.fn, dali.types)
+    except ImportError as error:
+        raise UserError(
+            f"--pipeline dali: cannot import DALI ({error}): pip install 'asda_fast[dali-cuda13]' (or dali-cuda12), or "
+            "use --pipeline native"
+        ) from None
+    return dali

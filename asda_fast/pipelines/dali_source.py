@@ -1,0 +1,188 @@
+"""What DALI is fed: a stateless callback from a step's number to encoded bytes, matrices and source rectangles.
+
+Nothing here imports DALI. The rectangle that a crop touches is known from the plan, so only that part of a photo is
+decoded. What DALI's decoders would treat differently from `native` (CMYK, 16 bits, files cut short, people so large
+that `native` decodes at half size) is decoded here by the very code that `native` uses and handed over as a PPM, so
+that both pipelines see the same pixels and refuse the same files in the same words.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import simplejpeg
+
+from asda_fast.data.people import People
+from asda_fast.data.plan import Plan
+from asda_fast.data.store import fetch
+from asda_fast.pipelines.decode import JPEG_START, BadImage, decode
+from asda_fast.pipelines.faults import Faults
+from asda_fast.pipelines.native import shrink_of
+
+PAD = 2  # pixels decoded beyond the crop's outline: bilinear needs one, rounding a little
+PLAIN_SPACES = ("Gray", "YCbCr", "RGB")
+"""JPEG colour spaces that every decoder here turns into the same RGB."""
+
+
+@dataclass
+class Feed:
+    """One step, ready for DALI: as many entries in each list as samples."""
+
+    image: list[np.ndarray] = field(
+        default_factory=list
+    )  # encoded bytes [n] uint8, or with a raw store [h, w, 3] pixels
+    matrix: list[np.ndarray] = field(default_factory=list)  # [2, 3] float32, crop pixel -> pixel of the rectangle
+    start: list[np.ndarray] = field(default_factory=list)  # [2] int32 y, x of the rectangle
+    shape: list[np.ndarray] = field(default_factory=list)  # [2] int32 its height, width
+    replaced: dict[int, Plan] = field(default_factory=dict)  # place in the batch -> one-sample plan of a substitute
+
+
+def rectangle(matrix: np.ndarray, size: tuple[int, int], height: int, width: int) -> tuple[int, int, int, int]:
+    """y, x, height, width of the part of an image that the crop touches (one pixel if it touches none)."""
+    (a, b, tx), (c, d, ty) = matrix.tolist()
+    half_w, half_h = size[1] / 2, size[0] / 2
+    middle_x, middle_y = a * half_w + b * half_h + tx, c * half_w + d * half_h + ty
+    reach_x = abs(a) * half_w + abs(b) * half_h + PAD
+    reach_y = abs(c) * half_w + abs(d) * half_h + PAD
+    x0 = min(max(int(middle_x - reach_x), 0), width - 1)
+    y0 = min(max(int(middle_y - reach_y), 0), height - 1)
+    x1 = min(max(int(middle_x + reach_x) + 1, x0 + 1), width)
+    y1 = min(max(int(middle_y + reach_y) + 1, y0 + 1), height)
+    return y0, x0, y1 - y0, x1 - x0
+
+
+def plain_jpeg(data: bytes | memoryview) -> tuple[int, int] | None:
+    """Height and width of a whole JPEG that any decoder reads alike, from its header; None for all else."""
+    if not bytes(data[-64:]).rstrip(b"\0\r\n ").endswith(b"\xff\xd9"):  # cut short, or something follows the image
+        return None
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    return (height, width) if space in PLAIN_SPACES else None
+
+
+def ppm(pixels: np.ndarray) -> np.ndarray:
+    """Pixels [h, w, 3] uint8 as the bytes of a PPM file, the cheapest encoded image there is."""
+    header = f"P6\n{pixels.shape[1]} {pixels.shape[0]}\n255\n".encode()
+    return np.concatenate([np.frombuffer(header, np.uint8), pixels.reshape(-1)])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample of a `Feed`."""
+
+    image: np.ndarray
+    matrix: np.ndarray
+    start: np.ndarray
+    shape: np.ndarray
+    instead: Plan | None = None  # the one-sample plan of who stands in for a bad photo
+
+
+class Source:
+    """The callback's work. `feed(step)` depends on the plan and the step alone; only reading runs ahead.
+
+    on_host: rows of photos that DALI refused, to be decoded here.
+    """
+
+    def __init__(self, people: People, size: tuple[int, int], faults: Faults, threads: int) -> None:
+        self.people, self.size, self.faults, self.threads = people, size, faults, threads
+        self.on_host: set[int] = set()
+        self._pool: ThreadPoolExecutor | None = None
+        self._plan: Plan | None = None
+        self._epoch = 0
+        self._ahead: dict[int, list[Future[Sample]]] = {}
+
+    def begin(self, plan: Plan, epoch: int) -> None:
+        """Serve this plan from now on."""
+        self.cancel()
+        self._plan, self._epoch = plan, epoch
+        self._pool = self._pool or ThreadPoolExecutor(self.threads, thread_name_prefix="asda_fast_read")
+
+    def cancel(self) -> None:
+        """Forget what was read ahead."""
+        for futures in self._ahead.values():
+            for future in futures:
+                future.cancel()
+        self._ahead.clear()
+
+    def close(self) -> None:
+        self.cancel()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def feed(self, step: int) -> Feed:
+        """The samples of `step`; the files of the next one are read meanwhile. Raises UserError for a bad photo that
+        nothing may replace."""
+        futures = self._ahead.pop(step, None) or self._submit(step)
+        assert self._plan is not None
+        if step + 1 < len(self._plan):
+            self._ahead[step + 1] = self._submit(step + 1)
+        feed = Feed()
+        for place, future in enumerate(futures):
+            sample = future.result()
+            feed.image.append(sample.image)
+            feed.matrix.append(sample.matrix)
+            feed.start.append(sample.start)
+            feed.shape.append(sample.shape)
+            if sample.instead is not None:
+                feed.replaced[place] = sample.instead
+        return feed
+
+    def _submit(self, step: int) -> list[Future[Sample]]:
+        assert self._plan is not None and self._pool is not None
+        part = self._plan.step(step)
+        return [self._pool.submit(self._sample, i) for i in range(part.start, part.stop)]
+
+    def _sample(self, i: int) -> Sample:
+        assert self._plan is not None
+        row = int(self._plan.row[i])
+        try:
+            return self.sample(row, self._plan.matrix[i])
+        except BadImage as error:
+            bad = error
+        for other in self.faults.substitutes(row, self._epoch, bad):
+            try:
+                return replace(self.sample(int(other.row[0]), other.matrix[0]), instead=other)
+            except BadImage as error:
+                self.faults.note(error)
+        raise AssertionError("substitutes ends with an error")
+
+    def sample(self, row: int, matrix: np.ndarray) -> Sample:
+        """One person, matrix [2, 3] crop pixel -> photo pixel. Raises BadImage."""
+        try:
+            found = fetch(self.people, row, matrix, self.size)
+        except OSError as error:
+            raise BadImage(self.people.files[self.people.file[row]], error.strerror or str(error)) from None
+        if found.pixels is not None:
+            return self._ready(found.pixels, found.matrix, encoded=False)
+        assert found.data is not None
+        shrink = shrink_of(found.matrix)
+        known = plain_jpeg(found.data) if shrink == 1 and row not in self.on_host else None
+        if known is None:
+            pixels = decode(found.data, found.name, shrink)
+            smaller = shrink if bytes(found.data[:3]) == JPEG_START else 1
+            return self._ready(pixels, found.matrix / smaller, encoded=True)
+        y, x, height, width = rectangle(found.matrix, self.size, *known)
+        image = np.frombuffer(found.data, np.uint8)
+        return Sample(image, _shift(found.matrix, x, y), _pair(y, x), _pair(height, width))
+
+    def _ready(self, pixels: np.ndarray, matrix: np.ndarray, encoded: bool) -> Sample:
+        """A sample whose pixels are decoded: only its rectangle travels."""
+        y, x, height, width = rectangle(matrix, self.size, *pixels.shape[:2])
+        part = pixels[y : y + height, x : x + width]
+        image = ppm(part) if encoded else np.ascontiguousarray(part)
+        return Sample(image, _shift(matrix, x, y), _pair(0, 0), _pair(height, width))
+
+
+def _shift(matrix: np.ndarray, x: int, y: int) -> np.ndarray:
+    moved = matrix.copy()
+    moved[:, 2] -= (x, y)
+    return moved.astype(np.float32)
+
+
+def _pair(first: int, second: int) -> np.ndarray:
+    return np.array([first, second], np.int32)
