@@ -1,0 +1,99 @@
+"""The CPU kernels of paste: allocation and one call into the C++ module. Arguments are checked in `paste.py`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from asda_fast import _C
+
+portable = False  # True: the plain C++ rows instead of AVX2 (the same bits; tests compare the two)
+
+_DTYPES = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3, torch.uint8: 4}
+_lock = threading.Lock()
+_bad_matrices = 0
+
+
+def forward(
+    image: Tensor,  # [B, 3, H, W] float or [B, H, W, 3] uint8, any strides
+    texels: Tensor,  # [T, 4] uint8
+    table: Tensor,  # [P, 4] int64
+    part: Tensor,  # [B, N] int64
+    matrix: Tensor,  # [B, N, 2, 3] float32, or float64 where image or output is
+    mean: Sequence[float],
+    std: Sequence[float],
+    out_dtype: torch.dtype,
+    channels_last: bool,
+    mips: bool,
+) -> Tensor:
+    """image with the parts laid over it, [B, 3, H, W] of `out_dtype`."""
+    shape, strides = _layout(image, part)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    out = torch.empty((shape[0], 3, *shape[2:]), dtype=out_dtype, memory_format=layout)
+    part, matrix = part.contiguous(), matrix.contiguous()
+    bad_matrix, bad_index = _C.paste_forward(
+        image.data_ptr(), _DTYPES[image.dtype], strides, out.data_ptr(), _DTYPES[out_dtype], out.stride(),
+        *_common(texels, table, part, matrix, shape, mean, std, mips),
+    )  # fmt: skip
+    if bad_index >= 0:
+        b, n = divmod(bad_index, shape[1])
+        value = int(part[b, n])
+        raise ValueError(f"part: expected -1 (empty) or an index below {table.shape[0]}, got {value} at [{b}, {n}]")
+    if bad_matrix:
+        global _bad_matrices
+        with _lock:
+            _bad_matrices += bad_matrix
+    return out
+
+
+def backward(
+    v_out: Tensor,  # [B, 3, H, W], any strides
+    image: Tensor,
+    texels: Tensor,
+    table: Tensor,
+    part: Tensor,
+    matrix: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    mips: bool,
+    need_image: bool,
+) -> tuple[Tensor, Tensor]:
+    """(gradient by matrix [B, N, 2, 3], gradient by image like image, or of no elements if not needed)."""
+    shape, strides = _layout(image, part)
+    part, matrix = part.contiguous(), matrix.contiguous()
+    v_matrix = torch.empty_like(matrix)
+    v_image = torch.empty_like(image) if need_image else image.new_empty(0)
+    _C.paste_backward(
+        v_out.data_ptr(), _DTYPES[v_out.dtype], v_out.stride(), image.data_ptr(), _DTYPES[image.dtype], strides,
+        v_matrix.data_ptr(), v_image.data_ptr() if need_image else 0, v_image.stride() if need_image else strides,
+        *_common(texels, table, part, matrix, shape, mean, std, mips),
+    )  # fmt: skip
+    return v_matrix, v_image
+
+
+def counters(reset: bool) -> tuple[int, int]:
+    """(slots skipped for a NaN or inf matrix, 0): a part index past the pool is an error on the CPU."""
+    global _bad_matrices
+    with _lock:
+        count = _bad_matrices
+        if reset:
+            _bad_matrices = 0
+    return count, 0
+
+
+def _layout(image: Tensor, part: Tensor) -> tuple[tuple[int, int, int, int], tuple[int, ...]]:
+    """(batch, slots, height, width) and the image's strides as batch, channel, row, pixel."""
+    size, stride = image.shape, image.stride()
+    if image.dtype == torch.uint8:  # [B, H, W, 3]
+        return (size[0], part.shape[1], size[1], size[2]), (stride[0], stride[3], stride[1], stride[2])
+    return (size[0], part.shape[1], size[2], size[3]), stride
+
+
+def _common(texels, table, part, matrix, shape, mean, std, mips) -> tuple:  # type: ignore[no-untyped-def]
+    return (
+        texels.data_ptr(), table.data_ptr(), table.shape[0], part.data_ptr(), matrix.data_ptr(), shape, mean, std,
+        matrix.dtype == torch.float64, mips, torch.get_num_threads(), portable,
+    )  # fmt: skip
