@@ -92,7 +92,7 @@ def _layout(image: Tensor, part: Tensor) -> tuple[tuple[int, int, int, int], tup
     return (size[0], part.shape[1], size[2], size[3]), stride
 
 
-def _common(texels, table, part, matrix, shape, mean, std, mips) -> tuple:  # type: ignore[no-untyped-def]
+def _common(texels, table, part, matrix, shape, mean, std, mips) -> tuple:
     return (
         texels.data_ptr(), table.data_ptr(), table.shape[0], part.data_ptr(), matrix.data_ptr(), shape, mean, std,
         matrix.dtype == torch.float64, mips, torch.get_num_threads(), portable,

@@ -97,14 +97,14 @@ class Paste(torch.autograd.Function):
     """The autograd function beneath `paste`: no checks, all arguments explicit (see `paste_forward`)."""
 
     @staticmethod
-    def forward(ctx, image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips):  # type: ignore[no-untyped-def]
+    def forward(ctx, image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips):
         ctx.save_for_backward(image, texels, table, part, matrix)
         ctx.constants = (mean, std, mips)
         return paste_forward(image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, v_out):  # type: ignore[no-untyped-def]
+    def backward(ctx, v_out):
         return _gradients(ctx, v_out)
 
 
@@ -144,19 +144,19 @@ def paste_backward(
 
 
 @paste_forward.register_fake
-def _(image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips):  # type: ignore[no-untyped-def]
+def _(image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips):
     batch, height, width = _sizes(image)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return torch.empty((batch, 3, height, width), dtype=out_dtype, device=image.device, memory_format=layout)
 
 
 @paste_backward.register_fake
-def _(v_out, image, texels, table, part, matrix, mean, std, mips, need_image):  # type: ignore[no-untyped-def]
+def _(v_out, image, texels, table, part, matrix, mean, std, mips, need_image):
     v_matrix = torch.empty(matrix.shape, dtype=matrix.dtype, device=matrix.device)
     return v_matrix, torch.empty_like(image) if need_image else image.new_empty(0)
 
 
-def _setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
+def _setup_context(ctx, inputs, output):
     image, texels, table, part, matrix, mean, std, _, _, mips = inputs
     ctx.save_for_backward(image, texels, table, part, matrix)
     ctx.constants = (mean, std, mips)
