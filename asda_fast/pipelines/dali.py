@@ -100,10 +100,10 @@ class DaliPipeline:
             prefetch_queue_depth=self.prefetch,
         )
         with pipe:
-            image, matrix, start, shape = fn.external_source(
-                self._callback, num_outputs=4, batch=True, batch_info=True, no_copy=True
+            image, matrix, *where = fn.external_source(
+                self._callback, num_outputs=2 if self.raw else 4, batch=True, batch_info=True, no_copy=True
             )
-            if self.raw:  # pixels already
+            if self.raw:  # pixels already, and only the rectangle
                 image = fn.reinterpret(image, layout="HWC")
                 image = image.gpu() if gpu else image
             else:
@@ -111,8 +111,8 @@ class DaliPipeline:
                 extra = {"hw_decoder_load": self.hw_decoder_load, "jpeg_fancy_upsampling": True} if gpu else {}
                 image = fn.decoders.image_slice(
                     image,
-                    start=start,
-                    shape=shape,
+                    start=where[0],
+                    shape=where[1],
                     axes=(0, 1),
                     device="mixed" if gpu else "cpu",
                     output_type=types.RGB,
@@ -138,7 +138,7 @@ class DaliPipeline:
         self._fed.append(feed)
         if feed.replaced:
             self._replaced[step] = feed.replaced
-        return feed.image, feed.matrix, feed.start, feed.shape
+        return (feed.image, feed.matrix) if self.raw else (feed.image, feed.matrix, feed.start, feed.shape)
 
     def _next(self) -> Tensor:
         """The next images, uint8 [b, H, W, 3], in DALI's own memory, which lives as long as the tensor does."""

@@ -17,9 +17,9 @@ import simplejpeg
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
 from asda_fast.data.store import fetch
-from asda_fast.pipelines.decode import JPEG_START, BadImage, decode
+from asda_fast.pipelines.decode import BadImage
 from asda_fast.pipelines.faults import Faults
-from asda_fast.pipelines.native import shrink_of
+from asda_fast.pipelines.native import pixels, shrink_of
 
 PAD = 2  # pixels decoded beyond the crop's outline: bilinear needs one, rounding a little
 PLAIN_SPACES = ("Gray", "YCbCr", "RGB")
@@ -157,25 +157,21 @@ class Source:
             found = fetch(self.people, row, matrix, self.size)
         except OSError as error:
             raise BadImage(self.people.files[self.people.file[row]], error.strerror or str(error)) from None
-        if found.pixels is not None:
-            return self._ready(found.pixels, found.matrix, encoded=False)
-        assert found.data is not None
-        shrink = shrink_of(found.matrix)
-        known = plain_jpeg(found.data) if shrink == 1 and row not in self.on_host else None
+        if found.data is None:
+            return self._ready(*pixels(found), encoded=False)
+        known = plain_jpeg(found.data) if shrink_of(found.matrix) == 1 and row not in self.on_host else None
         if known is None:
-            pixels = decode(found.data, found.name, shrink)
-            smaller = shrink if bytes(found.data[:3]) == JPEG_START else 1
-            return self._ready(pixels, found.matrix / smaller, encoded=True)
+            return self._ready(*pixels(found), encoded=True)
         y, x, height, width = rectangle(found.matrix, self.size, *known)
         image = np.frombuffer(found.data, np.uint8)
         return Sample(image, _shift(found.matrix, x, y), _pair(y, x), _pair(height, width))
 
-    def _ready(self, pixels: np.ndarray, matrix: np.ndarray, encoded: bool) -> Sample:
+    def _ready(self, image: np.ndarray, matrix: np.ndarray, encoded: bool) -> Sample:
         """A sample whose pixels are decoded: only its rectangle travels."""
-        y, x, height, width = rectangle(matrix, self.size, *pixels.shape[:2])
-        part = pixels[y : y + height, x : x + width]
-        image = ppm(part) if encoded else np.ascontiguousarray(part)
-        return Sample(image, _shift(matrix, x, y), _pair(0, 0), _pair(height, width))
+        y, x, height, width = rectangle(matrix, self.size, *image.shape[:2])
+        part = image[y : y + height, x : x + width]
+        ready = ppm(part) if encoded else np.ascontiguousarray(part)
+        return Sample(ready, _shift(matrix, x, y), _pair(0, 0), _pair(height, width))
 
 
 def _shift(matrix: np.ndarray, x: int, y: int) -> np.ndarray:

@@ -22,8 +22,8 @@ from asda_fast import _C
 from asda_fast.batch import Batch
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
-from asda_fast.data.store import fetch
-from asda_fast.pipelines.decode import BadImage, decode
+from asda_fast.data.store import Fetched, fetch
+from asda_fast.pipelines.decode import JPEG_START, BadImage, decode
 from asda_fast.pipelines.faults import Faults
 
 SHRINK_FROM = 2.0  # decode at 1/s where that still leaves this many decoded pixels to a crop pixel
@@ -176,12 +176,19 @@ def make_crop(people: People, row: int, matrix: np.ndarray, size: tuple[int, int
         source = fetch(people, row, matrix, size)
     except OSError as error:
         raise BadImage(people.files[people.file[row]], error.strerror or str(error)) from None
+    warp(*pixels(source), out)
+
+
+def pixels(source: Fetched) -> tuple[np.ndarray, np.ndarray]:
+    """The decoded image [h, w, 3] of a sample and its matrix [2, 3] into that image, which a large person has smaller
+    than the file. Raises BadImage."""
     if source.pixels is not None:
-        warp(source.pixels, source.matrix, out)
-        return
+        return source.pixels, source.matrix
     assert source.data is not None
-    image = decode(source.data, source.name, shrink_of(source.matrix))
-    warp(image, source.matrix, out)
+    shrink = shrink_of(source.matrix)
+    image = decode(source.data, source.name, shrink)
+    smaller = bytes(source.data[:3]) == JPEG_START  # only a JPEG can be decoded at a fraction
+    return image, source.matrix / shrink if smaller else source.matrix
 
 
 def shrink_of(matrix: np.ndarray) -> int:

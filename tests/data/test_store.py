@@ -1,0 +1,257 @@
+"""Stores: what is packed comes back, the plan is that of the photos, and nothing turns silently black."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from asda_fast import make_loader
+from asda_fast.data import GlobalAug, draw
+from asda_fast.data.people import People
+from asda_fast.data.skeletons import COCO
+from asda_fast.data.store import StorePeople, fetch, fits, reach, read, settle
+from asda_fast.data.store_pack import pack
+from asda_fast.errors import UserError
+
+SIZE = (64, 48)
+AUG = GlobalAug(rotation=40, scale=0.3)
+
+
+def photo(seed: int, width: int = 200, height: int = 160) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.maximum(smooth, 40)  # so that black can only come from outside
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> People:
+    """Two people in each of nine photos, some close to the edge, one large."""
+    rng = np.random.default_rng(5)
+    files = [str(tmp_path / "photos" / f"{i}.jpg") for i in range(9)]
+    (tmp_path / "photos").mkdir()
+    for i, name in enumerate(files):
+        cv2.imwrite(name, photo(i), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    count = 18
+    centre = rng.uniform((40, 40), (160, 120), (count, 2))
+    side = rng.uniform(20, 50, count)
+    side[4] = 400.0
+    box = np.stack([centre[:, 0] - side / 4, centre[:, 1] - side / 2, side / 2, side], 1)
+    return People(
+        skeleton=COCO, files=files, file=np.repeat(np.arange(9, dtype=np.int32), 2), box=box.astype(np.float32),
+        centre=centre.astype(np.float32), scale=(side * 1.25 / 200).astype(np.float32),
+        joints=(centre[:, None] + rng.uniform(-0.4, 0.4, (count, 17, 2)) * side[:, None, None]).astype(np.float32),
+        visible=np.full((count, 17), 2, np.uint8), head=np.full(count, np.nan, np.float32), id=np.arange(count) + 7,
+        image_id=np.repeat(np.arange(9), 2), area=(side * side / 2).astype(np.float32),
+        image_size=np.zeros((9, 2), np.int32), labels=None, name="made",
+    )  # fmt: skip
+
+
+def epoch(people: People, pipeline: str = "native", **options: object) -> tuple[torch.Tensor, ...]:
+    with make_loader(people, SIZE, 4, pipeline, aug=AUG, drop_last=False, **options) as loader:
+        batches = list(loader)
+    return tuple(torch.cat([getattr(b, name) for b in batches]) for name in ("image", "joints", "matrix", "row", "box"))
+
+
+def gone(people: People) -> None:
+    for name in people.files:
+        Path(name).unlink()
+
+
+def test_the_table_survives(people: People, tmp_path: Path) -> None:
+    counts = pack(people, tmp_path / "s" / "train", size=SIZE, shards=3)
+    back = read(tmp_path / "s", "train")
+    assert counts["people"] == len(back) == 18
+    assert counts["shards"] == len(back.store.shards) == 3
+    for name in ("file", "box", "centre", "scale", "joints", "visible", "head", "id", "image_id", "area"):
+        assert np.array_equal(getattr(back, name), getattr(people, name), equal_nan=name == "head"), name
+    assert back.files == people.files
+    assert back.skeleton == people.skeleton
+    assert (back.name, back.fit) == (people.name, people.fit)
+    few = back.select(np.array([5, 2]))
+    assert isinstance(few, StorePeople)
+    assert few.crop.tolist() == [5, 2]
+
+
+def test_shards_are_webdataset_tars_with_the_annotation_inside(people: People, tmp_path: Path) -> None:
+    pack(people, tmp_path / "s", size=SIZE, shards=2)
+    back = read(tmp_path / "s", "train")
+    seen = set()
+    for number, shard in enumerate(back.store.shards):
+        with tarfile.open(tmp_path / "s" / shard) as tar:
+            names = tar.getnames()
+            assert [n.split(".")[0] for n in names[::2]] == [n.split(".")[0] for n in names[1::2]]
+            for name in names[1::2]:
+                about = json.load(tar.extractfile(name))
+                row = about["row"]
+                seen.add(row)
+                image = tar.extractfile(name.replace(".json", ".jpg")).read()
+                assert bytes(back.store.blob(row)) == image
+                assert back.store.shard[row] == number
+                assert np.allclose(about["joints"], people.joints[row])
+                assert about["window"] == back.store.window[row].tolist()
+                assert about["photo"] == Path(people.files[people.file[row]]).name
+    assert seen == set(range(18))
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["jpeg", "raw"])
+@pytest.mark.parametrize("pipeline", ["native", "dali"])
+def test_crops_are_those_of_the_photos(people: People, tmp_path: Path, raw: bool, pipeline: str) -> None:
+    if pipeline == "dali":
+        pytest.importorskip("nvidia.dali", reason="DALI is an extra")
+    pack(people, tmp_path / "s", size=SIZE, raw=raw)
+    back = read(tmp_path / "s", "train", photos=False)
+    assert back.store.shrink.max() > 1  # the large person is kept smaller
+    same = back.store.shrink[back.crop] == 1
+    want, got = epoch(people), epoch(back, pipeline)
+    for a, b in zip(want[1:], got[1:]):
+        assert torch.equal(a, b)
+    difference = (want[0].int() - got[0].int()).abs().float().mean((1, 2, 3))
+    rows = want[3].numpy()
+    assert difference[torch.from_numpy(same[rows])].max() < (0.1 if raw and pipeline == "native" else 1)
+    assert difference.max() < 2.5  # one decoded at full size and one at a fraction differ a little more
+
+
+def test_what_leaves_the_window_comes_from_the_photo(people: People, tmp_path: Path) -> None:
+    pack(people, tmp_path / "s", size=SIZE, margin=1.0, raw=True, shrink=False)
+    back = read(tmp_path / "s", "train")
+    plan = draw(back, SIZE, epoch=0, seed=0, train=True, aug=AUG, batch_size=4, drop_last=False)
+    settled, counts = settle(back, plan, SIZE)
+    assert settled is plan
+    assert counts["from photo"] > 5
+    assert counts["from photo"] == (~fits(back, plan.row, plan.matrix, SIZE).all(1)).sum()
+    sources = [fetch(back, int(r), m, SIZE).data is not None for r, m in zip(plan.row, plan.matrix)]
+    assert sum(sources) == counts["from photo"]
+    want, got = epoch(people), epoch(back)
+    assert (want[0].int() - got[0].int()).abs().float().mean() < 0.1
+
+
+def test_without_the_photo_the_draw_is_narrowed_never_black(people: People, tmp_path: Path) -> None:
+    pack(people, tmp_path / "s", size=SIZE, margin=1.0, raw=True, shrink=False)
+    want_photo = {int(r): None for r in range(18)}
+    photos = {name: cv2.imread(name)[..., ::-1] for name in people.files}
+    gone(people)
+    back = read(tmp_path / "s", "train")
+    plan = draw(back, SIZE, epoch=0, seed=0, train=True, aug=AUG, batch_size=4, drop_last=False)
+    settled, counts = settle(back, plan, SIZE)
+    assert counts["narrowed"] > 5
+    assert counts["from photo"] == 0
+    assert fits(back, settled.row, settled.matrix, SIZE)[:, 0].all()
+    moved = ~np.isclose(settled.matrix, plan.matrix).all((1, 2))
+    assert moved.sum() == counts["narrowed"] + counts["plain"]
+    # joints and boxes went along
+    joints = np.einsum("nij,nkj->nki", settled.matrix[:, :, :2], settled.joints) + settled.matrix[:, None, :, 2]
+    swapped = people.joints[settled.row]
+    swapped = np.where(settled.flip[:, None, None], swapped[:, list(COCO.swap)], swapped)
+    assert np.abs(joints - swapped).max() < 1e-2
+    image, _, matrix, row, _ = epoch(back)
+    assert len(want_photo) == len(row)
+    for crop, m, r in zip(image.numpy(), matrix.numpy(), row.numpy()):
+        m = m.astype(np.float64)
+        m[:, 2] += m[:, :2] @ [0.5, 0.5] - 0.5
+        source = np.ascontiguousarray(photos[people.files[people.file[r]]])
+        want = cv2.warpAffine(source, m, SIZE[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        assert np.abs(crop.astype(int) - want).mean() < 0.5
+
+
+def test_a_half_body_far_from_its_window_becomes_the_plain_crop(people: People, tmp_path: Path) -> None:
+    pack(people, tmp_path / "s", size=SIZE, margin=1.0, raw=True, shrink=False)
+    back = read(tmp_path / "s", "train", photos=False)
+    plan = draw(back, SIZE, epoch=0, seed=0, train=True, aug=None, batch_size=18, drop_last=False)
+    inside = np.flatnonzero((reach(plan.matrix, SIZE) > 0).all(1) & (people.scale[plan.row] < 0.2))[0]
+    matrix = plan.matrix.copy()
+    matrix[inside, :, 2] += 60
+    settled, counts = settle(back, replace(plan, matrix=matrix), SIZE)
+    assert counts["plain"] >= 1
+    assert np.allclose(settled.matrix[inside], plan.matrix[inside])
+    assert np.allclose(settled.joints[inside], plan.joints[inside])
+
+
+def test_fetch_and_settle_agree_on_what_fits(people: People, tmp_path: Path) -> None:
+    pack(people, tmp_path / "s", size=SIZE, margin=1.3, raw=True)
+    back = read(tmp_path / "s", "train")
+    for number in range(5):
+        plan = draw(back, SIZE, epoch=number, seed=1, train=True, aug=AUG, batch_size=4, drop_last=False)
+        stored = [fetch(back, int(r), m, SIZE).pixels is not None for r, m in zip(plan.row, plan.matrix)]
+        assert stored == fits(back, plan.row, plan.matrix, SIZE).all(1).tolist()
+
+
+def test_ranks_own_disjoint_shards_and_see_every_row_once(people: People, tmp_path: Path) -> None:
+    pack(people, tmp_path / "s", size=SIZE, shards=4)
+    back = read(tmp_path / "s", "train")
+    visit = np.random.default_rng(0).permutation(18)
+    parts = [back.deal(visit, rank=r, world=2, batch_size=4, drop_last=False) for r in range(2)]
+    assert sorted(np.concatenate(parts)) == list(range(18))
+    shards = [set(back.store.shard[back.crop[p]].tolist()) for p in parts]
+    assert not shards[0] & shards[1]
+    full = [back.deal(visit, rank=r, world=2, batch_size=4, drop_last=True) for r in range(2)]
+    assert len(full[0]) == len(full[1])
+    assert len(full[0]) % 4 == 0
+    with pytest.raises(UserError, match="4 shards cannot feed 5 ranks"):
+        back.deal(visit, rank=0, world=5, batch_size=4, drop_last=False)
+
+
+def test_the_loader_gives_ranks_their_shards(people: People, tmp_path: Path) -> None:
+    pack(people, tmp_path / "s", size=SIZE, shards=4)
+    back = read(tmp_path / "s", "train")
+    rows = [epoch(back, rank=r, world=2)[3].tolist() for r in range(2)]
+    assert sorted(rows[0] + rows[1]) == list(range(18))
+    shards = [set(back.store.shard[r].tolist()) for r in rows]
+    assert not shards[0] & shards[1]
+
+
+def test_packing_twice_makes_the_same_bytes(people: People, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        pack(people, tmp_path / name, size=SIZE, shards=2, threads=3)
+    for path in sorted((tmp_path / "a").iterdir()):
+        if path.suffix == ".tar":
+            assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_a_store_can_be_pickled_with_maps_open(people: People, tmp_path: Path) -> None:
+    pack(people, tmp_path / "s", size=SIZE)
+    back = read(tmp_path / "s", "train")
+    blob = bytes(back.store.blob(3))
+    assert bytes(pickle.loads(pickle.dumps(back)).store.blob(3)) == blob
+
+
+def test_mistakes_are_one_line(people: People, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no store here"):
+        read(tmp_path, "train")
+    pack(people, tmp_path / "s", size=SIZE, shards=1)
+    with pytest.raises(UserError, match="finished store already"):
+        pack(people, tmp_path / "s", size=SIZE)
+    with pytest.raises(UserError, match="margin"):
+        pack(people, tmp_path / "t", margin=0.5)
+    shard = tmp_path / "s" / "shard-000000.tar"
+    shard.write_bytes(shard.read_bytes()[:2000])
+    with pytest.raises(UserError, match="ends at byte"):
+        read(tmp_path / "s", "train").store.blob(17)
+    shard.unlink()
+    with pytest.raises(UserError, match="cannot map"):
+        read(tmp_path / "s", "train").store.blob(0)
+    (tmp_path / "s" / "store.json").write_text("{")
+    with pytest.raises(UserError, match="not JSON"):
+        read(tmp_path / "s", "train")
+    (tmp_path / "s" / "store.json").write_text('{"format": "asda_fast store", "version": 99}')
+    with pytest.raises(UserError, match="version 1"):
+        read(tmp_path / "s", "train")
+
+
+def test_bad_photos_stop_or_are_left_out(people: People, tmp_path: Path) -> None:
+    Path(people.files[2]).write_bytes(Path(people.files[2]).read_bytes()[:900])  # the header is whole
+    Path(people.files[6]).write_bytes(b"")
+    with pytest.raises(UserError, match=r"6\.jpg"):
+        pack(people, tmp_path / "s", size=SIZE)
+    counts = pack(people, tmp_path / "s", size=SIZE, skip_bad=True)
+    assert (counts["people"], counts["skipped"]) == (14, 4)
+    back = read(tmp_path / "s", "train", photos=False)
+    assert back.id.tolist() == [i + 7 for i in range(18) if i not in (4, 5, 12, 13)]
+    assert len(epoch(back)[3]) == 14
