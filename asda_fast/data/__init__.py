@@ -10,19 +10,22 @@ from pathlib import Path
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug, Plan, draw
 from asda_fast.data.skeletons import Skeleton
+from asda_fast.data.store import is_store
+from asda_fast.data.store import read as read_store
 from asda_fast.errors import UserError
 
 __all__ = ["NAMES", "GlobalAug", "People", "Plan", "Skeleton", "demo_root", "draw", "load"]
 
-NAMES = ("demo", "lsp", "mpii", "coco")
+NAMES = ("demo", "lsp", "mpii", "coco", "store")
 SPLITS = ("train", "val")
 
 
 def load(name: str, root: str | Path | None = None, split: str = "train") -> People:
     """The people of a dataset.
 
-    name: demo (embedded, needs no root), lsp (also LSP-extended), mpii (HRNet's JSON), coco (person keypoints);
-    split: train or val. People without a labelled joint, crowds and empty boxes are left out, as everywhere.
+    name: demo (embedded, needs no root), lsp (also LSP-extended), mpii (HRNet's JSON), coco (person keypoints), store;
+    split: train or val. A root that `python -m asda_fast.data pack` wrote is read as a store (data/store.py), under the
+    name of the dataset that was packed or as "store". People without a labelled joint, crowds and empty boxes are left out, as everywhere.
     Raises UserError naming the file and the record that is wrong.
     """
     import importlib
@@ -31,6 +34,11 @@ def load(name: str, root: str | Path | None = None, split: str = "train") -> Peo
         raise UserError(f"dataset: expected one of {', '.join(NAMES)}, got {name!r}")
     if split not in SPLITS:
         raise UserError(f"split: expected train or val, got {split!r}")
+    if root is not None and is_store(Path(root), split):
+        people = read_store(Path(root), split)
+        if name not in (people.name, "store"):
+            raise UserError(f"{root}: a store of {people.name}, not of {name}")
+        return people
     if name == "demo":
         from asda_fast.data import demo
 
@@ -40,8 +48,8 @@ def load(name: str, root: str | Path | None = None, split: str = "train") -> Peo
     folder = Path(root)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder (root of dataset {name!r})")
-    people: People = importlib.import_module(f"asda_fast.data.{name}").read(folder, split)
-    return people
+    found: People = importlib.import_module(f"asda_fast.data.{name}").read(folder, split)
+    return found
 
 
 def demo_root() -> Path:

@@ -122,6 +122,11 @@ class StorePeople(People):
         return mine
 
 
+def is_store(folder: Path, split: str) -> bool:
+    """Whether `folder` holds a finished store of this split (or is one)."""
+    return (folder / split / "store.json").is_file() or (folder / "store.json").is_file()
+
+
 def read(folder: Path, split: str, photos: bool = True) -> StorePeople:
     """Open one split of a store. Reads the index only; shards are mapped on first use.
 

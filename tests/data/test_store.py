@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from asda_fast import make_loader
-from asda_fast.data import GlobalAug, draw
+from asda_fast.data import GlobalAug, draw, load
 from asda_fast.data.people import People
 from asda_fast.data.skeletons import COCO
 from asda_fast.data.store import StorePeople, fetch, fits, reach, read, settle
@@ -220,6 +220,16 @@ def test_a_store_can_be_pickled_with_maps_open(people: People, tmp_path: Path) -
     back = read(tmp_path / "s", "train")
     blob = bytes(back.store.blob(3))
     assert bytes(pickle.loads(pickle.dumps(back)).store.blob(3)) == blob
+
+
+def test_load_sees_that_a_root_is_a_store(people: People, tmp_path: Path) -> None:
+    pack(replace(people, name="coco"), tmp_path / "s" / "train", size=SIZE)
+    for name in ("coco", "store"):
+        assert isinstance(load(name, tmp_path / "s", "train"), StorePeople)
+    with pytest.raises(UserError, match="a store of coco, not of lsp"):
+        load("lsp", tmp_path / "s", "train")
+    with pytest.raises(UserError, match="no store here: expected val/store.json"):
+        load("store", tmp_path / "s", "val")
 
 
 def test_mistakes_are_one_line(people: People, tmp_path: Path) -> None:
