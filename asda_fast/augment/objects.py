@@ -15,6 +15,7 @@ from asda_fast.augment.sampling import Ranges, Slots
 from asda_fast.augment.sda import Semantic
 from asda_fast.batch import Batch
 from asda_fast.errors import UserError
+from asda_fast.parts.cut import shrink
 from asda_fast.parts.pool import PartPool
 
 _LONGEST = 256  # pixels: larger cut-outs are reduced once, on loading
@@ -69,18 +70,6 @@ def load_folder(folder: str | Path) -> PartPool:
     if not patches:
         raise UserError(f"--objects: expected 8-bit pictures with an alpha channel in {path}, found none")
     return PartPool.from_patches(patches, type=[0] * len(patches), types=["object"], source=names)
-
-
-def shrink(rgba: np.ndarray, factor: float) -> np.ndarray:
-    """Area average of straight RGBA uint8, weighted by alpha, so that what lies under alpha 0 does not bleed in."""
-    height, width = rgba.shape[:2]
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    flat = np.concatenate((rgba[..., :3] * alpha, alpha), 2)
-    small = cv2.resize(flat, size, interpolation=cv2.INTER_AREA)
-    small[..., :3] /= np.maximum(small[..., 3:], 1e-6)
-    small[..., 3] *= 255
-    return np.clip(np.rint(small), 0, 255).astype(np.uint8)
 
 
 AUGMENTATION = Objects

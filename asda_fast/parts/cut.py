@@ -1,0 +1,235 @@
+"""One photo and its label map -> patches, and what became of every connected component. No files, no torch."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from asda_fast.parts.labels import SHARE, TYPES, Scheme
+
+FATES = ("kept", "small", "scattered", "border", "sliver", "fragment", "flat")
+"""What becomes of a component, in the order in which it is asked; the first that holds. The last three are the
+measurable form of the paper's "low semantics"."""
+
+_SHARES = dict(zip(TYPES, SHARE))
+
+
+@dataclass(frozen=True)
+class Filters:
+    """When a component is not worth keeping. Lengths and areas are in pixels of the photo, before any reduction."""
+
+    min_area: float = 35.0**2  # small: fewer pixels than this (paper)
+    whole: float = 0.75  # scattered: not the largest component, or the largest holds less than this part of the type
+    border: float = 0.25  # border: pixels on the photo's edge / sqrt(area) above this, so the part is cut off
+    thickness: float = 0.25  # sliver: largest inscribed square / sqrt(area) below this
+    share: float = 0.4  # fragment: diagonal below this part of what is usual for the type on this person
+    contrast: float = 4.0  # flat: standard deviation of the grey level below this
+    person_height: int = 384  # larger people are reduced to this height by area averaging; 0 = never
+
+
+@dataclass
+class Patch:
+    """One part cut from one person."""
+
+    type: int  # index into Scheme.types
+    rgba: np.ndarray  # [h, w, 4] uint8, straight
+    person: tuple[float, float]  # width, height of the person's box, in this patch's pixels
+    fate: str  # "kept", or why it was dropped
+    corner: tuple[int, int]  # x, y of its top-left pixel in the photo
+    area: int  # pixels of the component in the photo
+
+
+def cut(
+    photo: np.ndarray,
+    label: np.ndarray,
+    scheme: Scheme,
+    filters: Filters = Filters(),
+    instances: np.ndarray | None = None,
+    boxes: dict[int, tuple[float, float, float, float]] | None = None,
+    dropped: bool = False,
+) -> tuple[list[Patch], Counter[tuple[str, str]]]:
+    """Cut all parts of all people of one photo.
+
+    photo      [H, W, 3] uint8 RGB
+    label      [H, W] uint8 ids of `scheme`
+    instances  [H, W] person number per pixel, 0 = nobody; None: the map shows one person
+    boxes      person number -> x, y, w, h where known; otherwise the box of the person's labelled pixels
+    dropped    also return the low-semantics and border-cut patches (with their fate), to look at
+
+    Returns the patches and how many components met which fate: {(type name, fate): count}. Every component of every
+    type of every person is counted once.
+    """
+    patches: list[Patch] = []
+    fates: Counter[tuple[str, str]] = Counter()
+    index = {name: i for i, name in enumerate(scheme.types)}
+    for number, (x, y), region in _people(label, scheme, instances):
+        height, width = region.shape
+        box = (boxes or {}).get(number)
+        person = (box[2], box[3]) if box is not None else (float(width), float(height))
+        factor = min(1.0, filters.person_height / person[1]) if filters.person_height else 1.0
+        spans = _spans(region)
+        for rule in scheme.rules:
+            ids = [i for i in rule.ids if i in spans]
+            if not ids or any(not any(i in spans for i in group) for group in rule.need):
+                continue
+            x0, y0 = (min(spans[i][k] for i in ids) for k in (0, 1))
+            x1, y1 = (max(spans[i][k] for i in ids) for k in (2, 3))
+            table = np.zeros(256, np.uint8)
+            table[ids] = 1
+            mask = cv2.LUT(region[y0:y1, x0:x1], table)
+            corner = (x + x0, y + y0)
+            for fate, (cx, cy, w, h), piece, area in _components(
+                mask, corner, label.shape, person, rule.type, rule.each, filters
+            ):
+                px, py = corner[0] + cx, corner[1] + cy
+                wanted = fate == "kept" or (dropped and fate in FATES[3:])
+                if wanted:
+                    colours = photo[py : py + h, px : px + w]
+                    if fate == "kept" and _is_flat(colours, piece, filters.contrast):
+                        fate = "flat"
+                    if fate == "kept" or dropped:
+                        rgba = with_alpha(colours, piece, factor)
+                        size = (person[0] * rgba.shape[1] / w, person[1] * rgba.shape[0] / h)
+                        patches.append(Patch(index[rule.type], rgba, size, fate, (px, py), area))
+                fates[rule.type, fate] += 1
+    return patches, fates
+
+
+def _people(
+    label: np.ndarray, scheme: Scheme, instances: np.ndarray | None
+) -> Iterator[tuple[int, tuple[int, int], np.ndarray]]:
+    """(number, corner, labels of this person only within their box, background = 0), one person at a time."""
+    table = np.ones(256, np.uint8)
+    table[list(scheme.background)] = 0
+    body = cv2.LUT(label, table)
+    numbers = [0] if instances is None else [int(n) for n in np.unique(instances) if n > 0]
+    for number in numbers:
+        mine = body if instances is None else body * (instances == number)
+        x, y, w, h = cv2.boundingRect(mine)
+        if w and h:
+            region = label[y : y + h, x : x + w] * mine[y : y + h, x : x + w]
+            yield number, (x, y), region
+
+
+def _spans(region: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
+    """id -> x0, y0, x1, y1 of its pixels, for the ids present."""
+    present = np.flatnonzero(np.bincount(region.reshape(-1), minlength=256))
+    spans = {}
+    for number in present.tolist():
+        if number:
+            x, y, w, h = cv2.boundingRect((region == number).view(np.uint8))
+            spans[number] = (x, y, x + w, y + h)
+    return spans
+
+
+def _components(
+    mask: np.ndarray,
+    corner: tuple[int, int],
+    photo_size: tuple[int, ...],
+    person: tuple[float, float],
+    type_: str,
+    each: bool,
+    filters: Filters,
+) -> Iterator[tuple[str, tuple[int, int, int, int], np.ndarray, int]]:
+    """Every 8-connected component: fate, box (x, y, w, h) within `mask`, its own mask in that box, area."""
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
+    if count < 2:
+        return
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    largest, total = int(areas.argmax()), int(areas.sum())
+    for i in range(count - 1):
+        area = int(areas[i])
+        x, y, w, h = (int(v) for v in stats[i + 1, :4])
+        if area < filters.min_area:
+            yield "small", (x, y, w, h), mask, area
+            continue
+        if not each and (i != largest or area < filters.whole * total):
+            yield "scattered", (x, y, w, h), mask, area
+            continue
+        window = (slice(y, y + h), slice(x, x + w))
+        piece = (numbers[window] == i + 1).view(np.uint8) if count > 2 else mask[window]
+        fate = "kept"
+        if _border(piece, (corner[0] + x, corner[1] + y), photo_size) > filters.border * math.sqrt(area):
+            fate = "border"
+        elif _thickness(piece) < filters.thickness * math.sqrt(area):
+            fate = "sliver"
+        elif math.hypot(w, h) < filters.share * _SHARES.get(type_, 0.0) * math.hypot(*person):
+            fate = "fragment"
+        yield fate, (x, y, w, h), piece, area
+
+
+def _border(piece: np.ndarray, corner: tuple[int, int], photo_size: tuple[int, ...]) -> int:
+    """Pixels of the piece on the photo's outermost rows and columns."""
+    (x, y), (h, w) = corner, piece.shape
+    count = 0
+    for touches, line in (
+        (x == 0, piece[:, 0]),
+        (y == 0, piece[0]),
+        (x + w == photo_size[1], piece[:, -1]),
+        (y + h == photo_size[0], piece[-1]),
+    ):
+        if touches:
+            count += int(np.count_nonzero(line))
+    return count
+
+
+def _thickness(piece: np.ndarray) -> float:
+    """Side of the largest square that fits into the piece (odd sides: a square about a pixel)."""
+    padded = cv2.copyMakeBorder(piece, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return 2 * float(cv2.minMaxLoc(cv2.distanceTransform(padded, cv2.DIST_C, 3))[1]) - 1
+
+
+def _is_flat(colours: np.ndarray, piece: np.ndarray, contrast: float) -> bool:
+    grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
+    return bool(cv2.meanStdDev(grey, mask=piece)[1][0, 0] < contrast)
+
+
+def with_alpha(colours: np.ndarray, piece: np.ndarray, factor: float = 1.0) -> np.ndarray:
+    """Photo pixels [h, w, 3] and a 0/1 mask -> straight RGBA with an anti-aliased edge, reduced by `factor`.
+
+    Alpha falls off on the inside of the edge only: a pixel of the mask has at least one half, any other has none. So
+    alpha cut at one half is the mask, and a patch laid back where it came from changes nothing. Pixels just outside
+    carry the colour of the mask's pixels next to them: whoever interpolates straight colours gets no background.
+    """
+    soft = cv2.GaussianBlur(piece * np.uint8(255), (3, 3), 0, borderType=cv2.BORDER_CONSTANT)  # binomial 1 2 1
+    alpha = np.maximum(soft, 128) * piece
+    rgba = cv2.merge((*cv2.split(colours), alpha))
+    return bleed(shrink(rgba, factor))
+
+
+def bleed(rgba: np.ndarray) -> np.ndarray:
+    """Give the pixels of alpha 0 the mean colour of their visible neighbours, black where there are none; in place."""
+    alpha = rgba[..., 3]
+    visible = np.minimum(alpha, 1)
+    count = cv2.boxFilter(visible, cv2.CV_8U, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    inside = cv2.bitwise_and(rgba, rgba, mask=visible)
+    rim = cv2.findNonZero(((count > 0) & (alpha == 0)).view(np.uint8))
+    if rim is not None:
+        x, y = rim.reshape(-1, 2).T  # OpenCV 4: [n, 1, 2], 5: [n, 2]
+        near = cv2.boxFilter(inside, cv2.CV_16U, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)[y, x, :3]
+        share = count[y, x, None].astype(np.uint16)
+        inside[y, x, :3] = (near + share // 2) // share
+    return inside
+
+
+def shrink(rgba: np.ndarray, factor: float) -> np.ndarray:
+    """Area average of straight RGBA uint8, weighted by alpha, so that what lies under alpha 0 does not bleed in."""
+    if factor >= 1:
+        return rgba
+    height, width = rgba.shape[:2]
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    alpha = rgba[..., 3]
+    flat = cv2.multiply(rgba, cv2.merge((alpha, alpha, alpha, np.full_like(alpha, 255))), scale=1 / 255)
+    small = cv2.resize(flat, size, interpolation=cv2.INTER_AREA)
+    alpha = small[..., 3]
+    soft = cv2.findNonZero(cv2.inRange(alpha, 1, 254))
+    if soft is not None:  # back to straight where that differs: the edge
+        x, y = soft.reshape(-1, 2).T
+        edge, a = small[y, x, :3].astype(np.uint32), alpha[y, x, None].astype(np.uint32)
+        small[y, x, :3] = np.minimum((510 * edge + a) // (2 * a), 255)
+    return small

@@ -1,0 +1,135 @@
+"""Photos and label maps from disk: which belongs to which, and pixels with every mistake named in one line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
+
+from asda_fast.errors import UserError
+
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+MAPS = (".png", ".bmp", ".tif", ".tiff", ".gif")
+MAX_PIXELS = 100_000_000  # a larger picture is taken for a mistake; it would need over a gigabyte
+
+
+class Unusable(Exception):
+    """One photo that cannot be used; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One photo with its maps."""
+
+    name: str  # path below the images folder, without suffix: the source id of its patches
+    photo: Path
+    label: Path
+    instance: Path | None
+
+
+def find_pairs(
+    images: Path, labels: Path, label_suffix: str = "", instances: Path | None = None
+) -> tuple[list[Pair], list[str]]:
+    """Label maps `labels`/X{suffix}.png with photos `images`/X.jpg (or .png, ...), in order of name, and one line for
+    every map without a photo and every photo without a map."""
+    for option, folder in (("--images", images), ("--labels", labels), ("--instances", instances)):
+        if folder is not None and not folder.is_dir():
+            raise UserError(f"{option} {folder}: expected a folder, found none")
+    same = images.resolve() == labels.resolve()
+    photos: dict[str, Path] = {}
+    for path in _files(images, PHOTOS):
+        stem = _stem(path, images)
+        if not (same and path.suffix.lower() in MAPS):
+            photos.setdefault(stem, path)
+    pairs, problems = [], []
+    for path in _files(labels, MAPS):
+        stem = _stem(path, labels)
+        if not stem.endswith(label_suffix):
+            continue
+        name = stem[: len(stem) - len(label_suffix)]
+        photo = photos.pop(name, None)
+        if photo is None:
+            if not same:
+                problems.append(f"{path}: no photo {name}.jpg (or .png, ...) in {images}")
+            continue
+        instance = instances / f"{name}.png" if instances is not None else None
+        if instance is not None and not instance.is_file():
+            problems.append(f"{path}: no instance map {instance}")
+            continue
+        pairs.append(Pair(name, photo, path, instance))
+    problems += [f"{path}: no label map {name}{label_suffix}.png in {labels}" for name, path in photos.items()]
+    if not pairs:
+        raise UserError(f"--labels {labels}: no label map has a photo of the same name in {images}")
+    return pairs, problems
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    return iter(sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file()))
+
+
+def _stem(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """[H, W, 3] uint8 RGB as stored: EXIF orientation is ignored, as the maps were drawn on the stored pixels."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror or error}") from None
+    height, width = _dimensions(path, data)
+    if height * width > MAX_PIXELS:
+        raise Unusable(f"{path}: {width} x {height} pixels, more than {MAX_PIXELS}")
+    if data[:2] == b"\xff\xd8":
+        try:
+            return simplejpeg.decode_jpeg(data, colorspace="RGB")
+        except ValueError:
+            pass  # CMYK and other oddities: OpenCV may know them
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:
+        picture = None
+    if picture is None:
+        raise Unusable(f"{path}: is damaged or not a picture")
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+
+
+def _dimensions(path: Path, data: bytes) -> tuple[int, int]:
+    try:
+        if data[:2] == b"\xff\xd8":
+            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+            return height, width
+        with warnings.catch_warnings(), Image.open(path) as picture:
+            warnings.simplefilter("ignore")
+            return picture.height, picture.width
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise Unusable(f"{path}: is damaged or not a picture") from None
+
+
+def read_map(path: Path) -> np.ndarray:
+    """[H, W] uint8 ids. A palette picture gives its indices (OpenCV would give colours), a grey one its values."""
+    try:
+        with warnings.catch_warnings(), Image.open(path) as picture:
+            warnings.simplefilter("ignore")
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Unusable(f"{path}: {picture.width} x {picture.height} pixels, more than {MAX_PIXELS}")
+            values = np.asarray(picture)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        reason = str(error).splitlines()[0] if str(error) and not isinstance(error, UnidentifiedImageError) else ""
+        raise Unusable(f"{path}: is damaged or not a picture" + (f" ({reason})" if reason else "")) from None
+    if values.ndim == 3:
+        if (values[..., 1:3] != values[..., :1]).any():
+            raise Unusable(f"{path}: is in colour; expected label ids (grey or palette)")
+        values = values[..., 0]
+    if values.dtype != np.uint8:
+        if values.size and (values.min() < 0 or values.max() > 255):
+            raise Unusable(f"{path}: ids up to {values.max()}; expected 0..255")
+        values = values.astype(np.uint8)
+    return np.ascontiguousarray(values)
