@@ -1,0 +1,207 @@
+// d loss / d matrix, and d loss / d image when asked. One launch; nothing is saved by the forward but its inputs.
+//
+// A part is often opaque, so out_{n-1} cannot be had by dividing; it is made again from the image upwards, and the
+// transmittance of what lies above slot n (usually nothing, and 0 at the first opaque part) from the top downwards.
+//
+// Bytes, B = 256, N = 3, 256 x 256, float32, parts of 80 x 80: only tiles (32 x 4) under a part are read, image and
+// v_out, ~3 x 9400 x 24 bytes an image, 173 MB in all against the forward's 402 MB. Blocks walk over several tiles
+// each, about 2048 blocks a launch, so that a block's fixed cost (slots in, partial sums out: ~3 us) is paid four times
+// per SM slot, not once a tile; neighbouring tiles go to different warps, which spreads a part evenly.
+//
+// The same bits every run: a thread adds its pixels, a warp adds its threads in a fixed tree, into its own row of
+// `sums`; the block adds its warps in order and writes one partial sum per slot; the block that finishes last (an
+// integer counter says so) adds the partial sums of the image in order. Which block that is does not matter. No float
+// atomics.
+#include "paste_tile.cuh"
+
+namespace asda {
+
+template <class S> struct BackwardShared {
+    Slots<S> slots;
+    S sums[WARPS][MAX_SLOTS * 6];
+    bool last;
+};
+
+// Sums six values over a warp in 9 shuffles, not 30: each step halves the values and the lanes that carry each. Returns
+// sum number lane / 4 (0 for 6 and 7).
+template <class S> __device__ S warp_sum(const S v[6], int lane) {
+    S a[4], b[2];
+    const bool high = lane & 16, middle = lane & 8, low = lane & 4;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+        const S up = k < 2 ? v[k < 2 ? k + 4 : 0] : S(0);
+        a[k] = (high ? up : v[k]) + __shfl_xor_sync(~0u, high ? v[k] : up, 16);
+    }
+#pragma unroll
+    for (int k = 0; k < 2; ++k)
+        b[k] = (middle ? a[k + 2] : a[k]) + __shfl_xor_sync(~0u, middle ? a[k] : a[k + 2], 8);
+    S sum = (low ? b[1] : b[0]) + __shfl_xor_sync(~0u, low ? b[0] : b[1], 4);
+    sum += __shfl_xor_sync(~0u, sum, 2);
+    sum += __shfl_xor_sync(~0u, sum, 1);
+    return sum;
+}
+
+// Product of (1 - a) over the slots of `mask` at (x, y), from the top down.
+template <class S> __device__ S transmittance(const Slots<S> &slots, unsigned mask, const unsigned *texels, S x, S y) {
+    S t = S(1);
+    while (mask && t != S(0)) {
+        const int n = 31 - __clz(int(mask));
+        mask &= ~(1u << n);
+        S u, v;
+        if (locate(slots.slot[n], x, y, u, v))
+            t = t * (S(1) - opacity(sample(fetch(slots.slot[n], texels, u, v), 3)));
+    }
+    return t;
+}
+
+template <class Image, bool IMAGE_NHWC, class Out, bool OUT_NHWC, bool WIDE, bool NEED_IMAGE>
+__device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p) {
+    typedef typename Compute<Out>::type S;
+    constexpr int PX = 4;
+    typedef Tile<S, PX, WIDE> Tile;
+    typedef BackwardShared<S> Shared;
+    ASDA_SHARED(Shared, shared);
+
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const long long image = blockIdx.x / (unsigned)p.strips; // [B]
+    const int strip = blockIdx.x % (unsigned)p.strips;
+    const long long plane = (long long)p.height * p.width;
+
+    for (int j = threadIdx.x; j < WARPS * p.slots * 6; j += THREADS)
+        shared.sums[j / (p.slots * 6)][j % (p.slots * 6)] = S(0);
+    prepare(shared.slots, p, image, false);
+
+    for (int t = strip * WARPS + warp; t < p.tiles; t += p.strips * WARPS) {
+        const int left = t % p.across * TILE, top = t / p.across * Tile::ROWS;
+        Tile tile(p, left, top, lane);
+        tile.find(shared.slots, left, top, lane);
+        if (!NEED_IMAGE && !tile.mask)
+            continue;
+        const long long first = (long long)tile.y * p.width + tile.x;
+        Pixels<Out, PX, OUT_NHWC, WIDE> v_out;
+        v_out.load((const Out *)p.v_out + image * 3 * plane, first, plane, tile.count, Tile::STEP);
+        if (tile.mask) {
+            Pixels<Image, PX, IMAGE_NHWC, WIDE> in;
+            in.load((const Image *)p.image + image * 3 * plane, first, plane, tile.count, Tile::STEP);
+            S pixel[PX][3]; // what slot n is laid over
+#pragma unroll
+            for (int i = 0; i < PX; ++i)
+#pragma unroll
+                for (int c = 0; c < 3; ++c) {
+                    pixel[i][c] = i < tile.count ? S(in.get(i, c)) : S(0);
+                    if (sizeof(Image) == 1)
+                        pixel[i][c] = pixel[i][c] * p.colour.scale[c] - p.colour.offset[c];
+                }
+            for (unsigned left_over = tile.mask; left_over; left_over &= left_over - 1) {
+                const int n = __ffs(left_over) - 1;
+                const unsigned above = left_over & (left_over - 1);
+                const Slot<S> &slot = shared.slots.slot[n];
+                S v_m[6] = {S(0), S(0), S(0), S(0), S(0), S(0)};
+#pragma unroll
+                for (int i = 0; i < PX; ++i) {
+                    const S x = tile.centre_x(i), y = tile.centre_y();
+                    S u, v;
+                    if (i < tile.count && locate(slot, x, y, u, v)) {
+                        const Taps<S> taps = fetch(slot, p.texels, u, v);
+                        S value[4], du[4], dv[4];
+#pragma unroll
+                        for (int c = 0; c < 4; ++c)
+                            value[c] = sample_grad(taps, c, du[c], dv[c]);
+                        const S a = opacity(value[3]);
+                        const S t = transmittance(shared.slots, above, p.texels, x, y);
+                        if (t != S(0)) {
+                            const S v_top[3] = {S(v_out.get(i, 0)) * t, S(v_out.get(i, 1)) * t, S(v_out.get(i, 2)) * t};
+                            S v_u, v_v;
+                            paste_pixel_backward(v_top, pixel[i], du, dv, p.colour, v_u, v_v);
+                            v_m[0] += v_u * x;
+                            v_m[1] += v_u * y;
+                            v_m[2] += v_u;
+                            v_m[3] += v_v * x;
+                            v_m[4] += v_v * y;
+                            v_m[5] += v_v;
+                        }
+#pragma unroll
+                        for (int c = 0; c < 3; ++c)
+                            pixel[i][c] = over(pixel[i][c], value[c], a, p.colour, c);
+                    }
+                }
+                const S sum = warp_sum(v_m, lane);
+                if (lane % 4 == 0 && lane < 24)
+                    shared.sums[warp][n * 6 + lane / 4] += sum;
+            }
+        }
+        if constexpr (NEED_IMAGE) {
+            // d out / d image is what all slots let through, the same for the three channels.
+            Image *const v_image = (Image *)p.v_image + image * 3 * plane;
+            S through[PX];
+#pragma unroll
+            for (int i = 0; i < PX; ++i)
+                through[i] = transmittance(shared.slots, tile.mask, p.texels, tile.centre_x(i), tile.centre_y());
+            if constexpr (WIDE) {
+                constexpr int PACK = PX * int(sizeof(Image));
+                unsigned word[3 * PACK / 4];
+#pragma unroll
+                for (int e = 0; e < 3 * PX; ++e) {
+                    const int i = IMAGE_NHWC ? e / 3 : e % PX, c = IMAGE_NHWC ? e % 3 : e / PX;
+                    set_element(word, e, Narrow<Image>::store(S(v_out.get(i, c)) * through[i]));
+                }
+                if (tile.count > 0) {
+                    if (IMAGE_NHWC) {
+                        store_words<3 * PACK>(v_image + first * 3, word);
+                    } else {
+#pragma unroll
+                        for (int c = 0; c < 3; ++c)
+                            store_words<PACK>(v_image + c * plane + first, word + c * PACK / 4);
+                    }
+                }
+            } else {
+#pragma unroll
+                for (int i = 0; i < PX; ++i)
+                    if (i < tile.count)
+#pragma unroll
+                        for (int c = 0; c < 3; ++c) {
+                            const long long at = first + i * Tile::STEP;
+                            v_image[IMAGE_NHWC ? at * 3 + c : c * plane + at] =
+                                Narrow<Image>::store(S(v_out.get(i, c)) * through[i]);
+                        }
+            }
+        }
+    }
+    __syncthreads();
+
+    S *const partial = p.partial + image * p.strips * p.slots * 6;
+    for (int j = threadIdx.x; j < p.slots * 6; j += THREADS) {
+        S sum = S(0);
+        for (int w = 0; w < WARPS; ++w)
+            sum += shared.sums[w][j];
+        partial[strip * p.slots * 6 + j] = sum;
+    }
+    __threadfence(); // the partial sums are out before the counter says so
+    __syncthreads();
+    if (threadIdx.x == 0)
+        shared.last = atomicAdd(p.done + image, 1u) == unsigned(p.strips - 1);
+    __syncthreads();
+    if (!shared.last)
+        return;
+    __threadfence();
+    for (int j = threadIdx.x; j < p.slots * 6; j += THREADS) {
+        const int n = j / 6;
+        S sum = S(0);
+        for (int s = 0; s < p.strips; ++s)
+            sum += __ldcg(partial + s * p.slots * 6 + j); // past L1, which may hold an older copy of the line
+        p.v_matrix[image * p.slots * 6 + j] =
+            shared.slots.ready >> n & 1u ? sum * shared.slots.slot[n].shrink[j % 6 / 3] : S(0);
+    }
+    if (threadIdx.x == 0)
+        p.done[image] = 0u; // ready for the next launch on this stream
+}
+
+} // namespace asda
+
+// The types of one module, chosen by asda_fast/ops/cuda.py.
+extern "C" __global__ void __launch_bounds__(asda::THREADS, sizeof(ASDA_OUT) == 8 ? 1
+                                                            : ASDA_NEED_IMAGE     ? 2
+                                                                                  : 3)
+    paste_backward(const asda::Paste<asda::Compute<ASDA_OUT>::type> p) {
+    asda::paste_backward_block<ASDA_IMAGE, ASDA_IMAGE_NHWC, ASDA_OUT, ASDA_OUT_NHWC, ASDA_WIDE, ASDA_NEED_IMAGE>(p);
+}
