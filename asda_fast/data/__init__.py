@@ -25,7 +25,8 @@ def load(name: str, root: str | Path | None = None, split: str = "train") -> Peo
 
     name: demo (embedded, needs no root), lsp (also LSP-extended), mpii (HRNet's JSON), coco (person keypoints), store;
     split: train or val. A root that `python -m asda_fast.data pack` wrote is read as a store (data/store.py), under the
-    name of the dataset that was packed or as "store". People without a labelled joint, crowds and empty boxes are left out, as everywhere.
+    name of the dataset that was packed or as "store". People without a labelled joint, crowds and empty boxes are left
+    out, as everywhere.
     Raises UserError naming the file and the record that is wrong.
     """
     import importlib

@@ -228,7 +228,7 @@ def test_load_sees_that_a_root_is_a_store(people: People, tmp_path: Path) -> Non
         assert isinstance(load(name, tmp_path / "s", "train"), StorePeople)
     with pytest.raises(UserError, match="a store of coco, not of lsp"):
         load("lsp", tmp_path / "s", "train")
-    with pytest.raises(UserError, match="no store here: expected val/store.json"):
+    with pytest.raises(UserError, match=r"no store here: expected val/store\.json"):
         load("store", tmp_path / "s", "val")
 
 
