@@ -19,13 +19,14 @@ bool has_avx2() {
 void warp(const Image &image, const double *matrix, uint8_t *out, int height, int width) {
     const bool fast = has_avx2();
     for (int y = 0; y < height; ++y, out += 3 * width) {
-        const Row row(matrix, y);
+        const Row row(matrix, y, image);
         const Span seen = row.inside(-1, image.width, -1, image.height, width);
         std::memset(out, 0, 3 * size_t(seen.begin));
         std::memset(out + 3 * seen.end, 0, 3 * size_t(width - seen.end));
         Span inside{seen.end, seen.end};
-        if (fast) { // its 8-byte loads reach two bytes beyond the second tap: not in the last column
-            const Span found = intersect(seen, row.inside(0, image.width - 2, 0, image.height - 1, width));
+        if (fast) { // its 8-byte loads reach two bytes beyond a second tap of 3: not in the last column
+            const int right = image.width - (image.step == 3 ? 2 : 1);
+            const Span found = intersect(seen, row.inside(0, right, 0, image.height - 1, width));
             if (found.begin < found.end)
                 inside = found;
         }

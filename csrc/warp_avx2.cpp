@@ -1,14 +1,18 @@
-// Two crop pixels at a time: one 8-byte load holds both horizontal taps of a pixel (R G B R' G' B').
+// Two crop pixels at a time: one 8-byte load holds both horizontal taps of a pixel (R G B R' G' B' or R G B 0 R' G'
+// B').
 #include "warp.h"
 
 #include <immintrin.h>
 
 namespace asda {
 
-int warp_row_inside_avx2(const Image &image, const Row &row, Span span, uint8_t *out) {
-    // Words R G B R' G' B' . . of each lane -> pairs (R, R') (G, G') (B, B') (., .)
-    const __m256i pair = _mm256_setr_epi8(0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, 12, 13, 14, 15, 0, 1, 6, 7, 2, 3, 8, 9,
-                                          4, 5, 10, 11, 12, 13, 14, 15);
+namespace {
+
+template <int STEP> int warp_row(const Image &image, const Row &row, Span span, uint8_t *out) {
+    // Words R G B R' G' B' . . (or R G B 0 R' G' B' 0) of each lane -> pairs (R, R') (G, G') (B, B') (., .)
+    const __m128i pair_lane = STEP == 3 ? _mm_setr_epi8(0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, 12, 13, 14, 15)
+                                        : _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+    const __m256i pair = _mm256_broadcastsi128_si256(pair_lane);
     const __m256i round = _mm256_set1_epi32(1 << (2 * WEIGHT_BITS - 1));
     const __m128i pack = _mm_setr_epi8(0, 4, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
     int64_t sx = row.x0 + span.begin * row.dx, sy = row.y0 + span.begin * row.dy;
@@ -16,8 +20,8 @@ int warp_row_inside_avx2(const Image &image, const Row &row, Span span, uint8_t 
     // The 4-byte store of a pixel spills one byte into the next one: fine but for the last of the row's span.
     for (; x + 3 <= span.end; x += 2) {
         const int64_t tx = sx + row.dx, ty = sy + row.dy;
-        const uint8_t *p = image.data + whole(sy) * image.stride + 3 * int64_t(whole(sx));
-        const uint8_t *q = image.data + whole(ty) * image.stride + 3 * int64_t(whole(tx));
+        const uint8_t *p = image.data + whole(sy) * image.stride + STEP * int64_t(whole(sx));
+        const uint8_t *q = image.data + whole(ty) * image.stride + STEP * int64_t(whole(tx));
         const auto load = [](const uint8_t *at) { return _mm_loadl_epi64(reinterpret_cast<const __m128i *>(at)); };
         const __m128i a = _mm_unpacklo_epi8(load(p), load(p + image.stride)); // bytes: row 0, row 1, row 0, ..
         const __m128i b = _mm_unpacklo_epi8(load(q), load(q + image.stride));
@@ -43,6 +47,12 @@ int warp_row_inside_avx2(const Image &image, const Row &row, Span span, uint8_t 
         sy = ty + row.dy;
     }
     return x;
+}
+
+} // namespace
+
+int warp_row_inside_avx2(const Image &image, const Row &row, Span span, uint8_t *out) {
+    return image.step == 3 ? warp_row<3>(image, row, span, out) : warp_row<4>(image, row, span, out);
 }
 
 } // namespace asda

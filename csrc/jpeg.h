@@ -1,0 +1,106 @@
+// A JPEG decoder for crops: only what the crop touches becomes pixels, and nothing below it is even read.
+//
+// libjpeg decodes a photo whole. A crop of one person usually touches less than half of it. Entropy coding forces us
+// through every symbol above the crop, but outside the crop a symbol is only stepped over (several per table look-up),
+// and the scan ends with the crop's last row of blocks. Inside, the arithmetic is libjpeg's default, step by step (its
+// "islow" inverse DCT, triangle upsampling of the colours, 16-bit colour matrix): the pixels are equal, bit for bit.
+//
+// Only what nearly every photo is: 8 bits, Huffman, one sequential scan, grey or YCbCr 4:4:4, 4:2:2, 4:2:0. Anything
+// else, and any doubt about the data, is answered with `false`, and the caller decodes the file with libjpeg, which
+// judges it.
+//
+//   jpeg_parse.cpp         markers -> Photo; entropy-coded bytes without their stuffing
+//   jpeg_entropy_avx2.cpp  Huffman tables; symbols -> coefficients of a block
+//   jpeg_pixels_avx2.cpp   coefficients -> samples -> RGB
+//   jpeg_crop.cpp          the walk over the blocks, then the warp
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace asda {
+
+constexpr int64_t MAX_PIXELS = int64_t(1) << 27;
+
+// One symbol per entry: what follows the bits of a code in the stream is part of the entry where it fits.
+constexpr int FAST_BITS = 11;
+struct Huffman {
+    bool set = false;
+    uint8_t counts[17] = {};
+    uint8_t symbols[256] = {};
+    int32_t limit[18];  // first code, left-aligned to 16 bits, that is longer than this many bits
+    int32_t offset[17]; // symbol index of a code = (code >> (16 - length)) + offset[length]
+    // value << 16 | places to step << 8 | bits of code and value; steps END = end of block. Where that is too long:
+    // symbol << 16 | 0 << 8 | bits of code; 0 where the code itself is too long.
+    int32_t one[1 << FAST_BITS];
+    // The same for as many whole symbols as fit, values left out: bit 7 of the low byte = ends the block.
+    uint16_t many[1 << FAST_BITS];
+
+    bool build(bool dc);
+};
+constexpr int END = 128;
+
+struct Component {
+    int h = 1, v = 1; // blocks across and down in one MCU
+    int quant = 0, dc = 0, ac = 0;
+    int width = 0, height = 0; // samples
+};
+
+struct Photo {
+    int width = 0, height = 0;
+    int components = 0;
+    Component component[3];
+    bool quant_set[4] = {};
+    alignas(32) int16_t quant[4][64]; // natural order
+    Huffman dc[2], ac[2];
+    int restart = 0; // MCUs between restart markers, 0 = none
+    int mcu_width = 8, mcu_height = 8, mcus_across = 0, mcus_down = 0;
+    const uint8_t *scan = nullptr; // first entropy-coded byte
+    size_t scan_size = 0;          // bytes from there to the end of the file
+};
+
+// Zigzag place -> natural place.
+inline constexpr uint8_t ZIGZAG[64] = {0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,
+                                       12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
+                                       35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+                                       58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
+
+bool parse(const uint8_t *data, size_t size, Photo &photo, bool tables);
+
+// Entropy-coded data without stuffed zeros, cut at restart markers. `begin` has segments + 1 offsets into `bytes`,
+// which ends in PADDING zeros. False unless an end-of-image marker ends it.
+constexpr size_t PADDING = 8192;
+struct Scan {
+    std::vector<uint8_t> bytes;
+    std::vector<size_t> begin;
+};
+bool unstuff(const Photo &photo, Scan &scan);
+
+struct Bits {
+    uint64_t buffer = 0; // the next bit is the highest
+    int count = 0;
+    const uint8_t *next;
+};
+
+// Blocks of one component. coefficients: natural order, cleared by the caller. Returns the number of zigzag places used
+// (1 = flat block), 0 on nonsense. The caller has made sure that a block's worth of bytes may be read.
+int read_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor, int16_t *coefficients);
+bool skip_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor);
+
+// Two blocks -> 8x8 samples each.
+struct Block {
+    const int16_t *coefficients, *quant;
+    uint8_t *out;
+    ptrdiff_t stride;
+    bool flat;
+};
+void inverse_dct(const Block &a, const Block &b);
+
+// One row of colour samples, twice as wide. near, far: rows of `count` samples (far == nullptr: 4:2:2, no blend down).
+// out gets 2 * count samples; scratch holds count + 64.
+void upsample(const uint8_t *near_row, const uint8_t *far_row, int count, int16_t *scratch, uint8_t *out);
+// count pixels, R G B 0. Reads and writes up to 31 pixels beyond.
+void to_rgb(const uint8_t *y, const uint8_t *cb, const uint8_t *cr, int count, uint8_t *out);
+void grey_to_rgb(const uint8_t *y, int count, uint8_t *out);
+
+} // namespace asda

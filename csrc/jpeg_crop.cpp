@@ -1,0 +1,222 @@
+// The walk over a photo's blocks, and one person's crop from its bytes.
+#include "jpeg.h"
+#include "warp.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <pybind11/pybind11.h>
+
+namespace asda {
+namespace {
+
+struct Region { // pixels [left, right) x [top, bottom)
+    int left, top, right, bottom;
+};
+
+constexpr int SLACK = 64;                 // bytes beyond a row that vector code may touch
+constexpr size_t KEEP = size_t(48) << 20; // a thread's buffers above this are given back
+
+struct Plane {
+    std::vector<uint8_t> data;
+    ptrdiff_t stride = 0;
+};
+
+struct Scratch { // a thread's buffers, kept from photo to photo
+    Photo photo;
+    Scan scan;
+    Plane plane[3];
+    std::vector<uint8_t> rgb, colour[2];
+    std::vector<int16_t> sums;
+
+    void trim() {
+        if (rgb.capacity() + scan.bytes.capacity() + plane[0].data.capacity() > KEEP)
+            *this = Scratch();
+    }
+};
+
+// Samples of the MCUs [first, last) in both directions -> the planes.
+bool read_samples(const Photo &photo, const Scan &scan, const Region &mcus, Plane *plane) {
+    struct Work {
+        int component, x, y; // block of the MCU
+    };
+    Work work[6];
+    int blocks = 0;
+    for (int c = 0; c < photo.components; ++c) {
+        const Component &component = photo.component[c];
+        plane[c].stride = (mcus.right - mcus.left) * component.h * 8 + SLACK;
+        plane[c].data.resize(size_t(plane[c].stride) * (mcus.bottom - mcus.top) * component.v * 8 + SLACK);
+        for (int y = 0; y < component.v; ++y)
+            for (int x = 0; x < component.h; ++x)
+                work[blocks++] = {c, x, y};
+    }
+    alignas(32) int16_t coefficients[6][80]; // 64, and one more that catches what runs over the end
+    alignas(32) static const int16_t nothing[64] = {};
+    uint8_t nowhere[64];
+    Block todo[6];
+
+    const int64_t per_segment = photo.restart ? photo.restart : int64_t(photo.mcus_across) * photo.mcus_down;
+    for (size_t segment = 0; segment + 1 < scan.begin.size(); ++segment) {
+        const int64_t start = int64_t(segment) * per_segment;
+        if (start >= int64_t(mcus.bottom) * photo.mcus_across)
+            return true;
+        if (start + per_segment <= int64_t(mcus.top) * photo.mcus_across)
+            continue;
+        Bits bits;
+        bits.next = scan.bytes.data() + scan.begin[segment];
+        const uint8_t *const end = scan.bytes.data() + scan.begin[segment + 1];
+        int predictor[3] = {};
+        int row = int(start / photo.mcus_across), column = int(start % photo.mcus_across);
+        const int64_t stop = std::min(start + per_segment, int64_t(mcus.bottom) * photo.mcus_across);
+        for (int64_t mcu = start; mcu < stop; ++mcu) {
+            if (row >= mcus.top && column >= mcus.left && column < mcus.right) {
+                for (int i = 0; i < blocks; ++i) {
+                    const int c = work[i].component;
+                    const Component &component = photo.component[c];
+                    std::memset(coefficients[i], 0, 64 * sizeof(int16_t));
+                    const int used =
+                        read_block(bits, photo.dc[component.dc], photo.ac[component.ac], predictor[c], coefficients[i]);
+                    if (!used)
+                        return false;
+                    const ptrdiff_t y = ptrdiff_t((row - mcus.top) * component.v + work[i].y) * 8;
+                    const ptrdiff_t x = ptrdiff_t((column - mcus.left) * component.h + work[i].x) * 8;
+                    todo[i] = {coefficients[i], photo.quant[component.quant],
+                               plane[c].data.data() + y * plane[c].stride + x, plane[c].stride, used == 1};
+                }
+                for (int i = 0; i < blocks; i += 2)
+                    inverse_dct(todo[i], i + 1 < blocks ? todo[i + 1] : Block{nothing, nothing, nowhere, 8, true});
+            } else {
+                for (int i = 0; i < blocks; ++i) {
+                    const int c = work[i].component;
+                    const Component &component = photo.component[c];
+                    if (!skip_block(bits, photo.dc[component.dc], photo.ac[component.ac], predictor[c]))
+                        return false;
+                }
+            }
+            if (bits.next - (bits.count >> 3) > end)
+                return false; // ran into the next segment, or out of data
+            if (++column == photo.mcus_across) {
+                column = 0;
+                ++row;
+            }
+        }
+    }
+    return true;
+}
+
+// The pixels of `region`, R G B 0, in scratch.rgb.
+bool read_region(const Region &region, Scratch &scratch) {
+    const Photo &photo = scratch.photo;
+    if (!unstuff(photo, scratch.scan))
+        return false;
+    // Two pixels more on every side: the upsampled colours look at their neighbours.
+    const Region mcus{std::max(0, region.left - 2) / photo.mcu_width, std::max(0, region.top - 2) / photo.mcu_height,
+                      std::min(photo.mcus_across, (region.right + 1) / photo.mcu_width + 1),
+                      std::min(photo.mcus_down, (region.bottom + 1) / photo.mcu_height + 1)};
+    if (!read_samples(photo, scratch.scan, mcus, scratch.plane))
+        return false;
+
+    const int width = region.right - region.left, height = region.bottom - region.top;
+    const ptrdiff_t stride = 4 * ptrdiff_t(width) + 2 * SLACK;
+    scratch.rgb.resize(size_t(stride) * height);
+    const int from = region.left - mcus.left * photo.mcu_width; // first pixel in the planes
+    const Plane *plane = scratch.plane;
+    const bool across = photo.mcu_width == 16, down = photo.mcu_height == 16;
+    const Component &chroma = photo.component[1];
+    const int first = mcus.left * 8, count = std::min(mcus.right * 8, chroma.width) - first; // colour samples at hand
+    const int lowest = mcus.top * 8, highest = std::min(mcus.bottom * 8, chroma.height) - 1;
+    for (std::vector<uint8_t> &row : scratch.colour)
+        row.resize(2 * size_t(std::max(count, 0)) + 2 * SLACK);
+    scratch.sums.resize(size_t(std::max(count, 0)) + SLACK);
+    for (int y = region.top; y < region.bottom; ++y) {
+        const uint8_t *luma = plane[0].data.data() + (y - mcus.top * photo.mcu_height) * plane[0].stride + from;
+        uint8_t *out = scratch.rgb.data() + (y - region.top) * stride;
+        if (photo.components == 1) {
+            grey_to_rgb(luma, width, out);
+            continue;
+        }
+        const uint8_t *colour[2];
+        for (int c = 0; c < 2; ++c) {
+            const auto at = [&](int line) {
+                line = std::min(std::max(line, lowest), highest) - lowest;
+                return plane[1 + c].data.data() + line * plane[1 + c].stride;
+            };
+            if (!across) {
+                colour[c] = at(y) + from;
+                continue;
+            }
+            const int near = down ? y >> 1 : y;
+            upsample(at(near), down ? at(y & 1 ? near + 1 : near - 1) : nullptr, count, scratch.sums.data(),
+                     scratch.colour[c].data());
+            colour[c] = scratch.colour[c].data() + from;
+        }
+        to_rgb(luma, colour[0], colour[1], width, out);
+    }
+    return true;
+}
+
+bool supported() {
+#if defined(__x86_64__)
+    static const bool yes = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+    return yes;
+#else
+    return false;
+#endif
+}
+
+// What the crop touches, cut to the photo. False if nothing.
+bool touched(const Photo &photo, const double *matrix, int height, int width, Region &region) {
+    double low[2], high[2];
+    for (int axis = 0; axis < 2; ++axis) {
+        const double *m = matrix + 3 * axis;
+        const double centre = m[0] * width / 2 + m[1] * height / 2 + m[2];
+        const double reach = std::abs(m[0]) * width / 2 + std::abs(m[1]) * height / 2 + 2; // and the second tap
+        const int size = axis ? photo.height : photo.width;
+        low[axis] = std::min(std::max(std::floor(centre - reach), 0.0), double(size));
+        high[axis] = std::min(std::max(std::ceil(centre + reach), 0.0), double(size));
+    }
+    region = {int(low[0]), int(low[1]), int(high[0]), int(high[1])};
+    return region.left < region.right && region.top < region.bottom;
+}
+
+} // namespace
+
+// False: not a photo that this decoder reads; `out` is undefined then.
+bool jpeg_crop(const uint8_t *data, size_t size, const double *matrix, uint8_t *out, int height, int width) {
+    if (!supported())
+        return false;
+    static thread_local Scratch scratch;
+    scratch.photo = Photo();
+    if (!parse(data, size, scratch.photo, true))
+        return false;
+    Region region;
+    if (!touched(scratch.photo, matrix, height, width, region)) {
+        std::memset(out, 0, 3 * size_t(height) * width);
+        return true;
+    }
+    const bool good = read_region(region, scratch);
+    if (good) {
+        const int across = region.right - region.left, down = region.bottom - region.top;
+        warp({scratch.rgb.data(), down, across, 4 * int64_t(across) + 2 * SLACK, 4, region.left, region.top}, matrix,
+             out, height, width);
+    }
+    scratch.trim();
+    return good;
+}
+
+} // namespace asda
+
+void bind_jpeg(pybind11::module_ &m) {
+    namespace py = pybind11;
+    m.def(
+        "jpeg_crop",
+        [](const py::buffer &data, uintptr_t matrix, uintptr_t out, int height, int width) {
+            const py::buffer_info info = data.request();
+            py::gil_scoped_release release;
+            return asda::jpeg_crop(static_cast<const uint8_t *>(info.ptr), size_t(info.size * info.itemsize),
+                                   reinterpret_cast<const double *>(matrix), reinterpret_cast<uint8_t *>(out), height,
+                                   width);
+        },
+        "JPEG bytes -> crop uint8 [height, width, 3]; matrix [2, 3] float64, crop -> photo. False: not ours to "
+        "decode.");
+}
