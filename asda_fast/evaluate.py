@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
-import numpy as np
+import tyro
 from torch import nn
 
 from asda_fast.batch import Batch
 from asda_fast.data.people import People
 from asda_fast.data.skeletons import Skeleton
-from asda_fast.metrics import pck
-from asda_fast.predict import Predictions, predict
+from asda_fast.errors import UserError, run_cli
+from asda_fast.metrics import protocols
+from asda_fast.metrics.protocols import Result
+from asda_fast.predict import predict
+from asda_fast.predict_dataset import NetworkOptions, score_network
+from asda_fast.predict_score import score_people
 
-GROUPS = {"lsp": pck.LSP_GROUPS, "mpii": pck.MPII_GROUPS, "coco": pck.COCO_GROUPS}
+DATASETS = ("demo", "lsp", "mpii", "coco", "crowdpose")
+Off = tyro.conf.FlagCreatePairsOff
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(NetworkOptions):
+    """Score a network (--checkpoint) or a file of predictions (--annotations, --predictions) as the literature does.
+
+    LSP: PCK@0.2 of the torso. MPII: PCKh@0.5 (Mean: HRNet's, by joint count; Plain mean: pytorch-pose's). COCO and
+    CrowdPose: OKS AP and AR. Each also on occluded joints only, where the annotations tell them.
+    """
+
+    predictions: str | None = None
+    """.npy .npz .mat .h5 .json in any order of axes; for coco and crowdpose a results JSON"""
+    key: str | None = None
+    """name of the array in --predictions [found by its shape and name]"""
+    one_based: Annotated[bool, Off] = False
+    """the first pixel of --predictions is 1 [of .mat and .h5 files it is, of others 0]"""
+    zero_based: Annotated[bool, Off] = False
+    """the first pixel of --predictions is 0"""
+    visibility: str | None = None
+    """mpii: Hourglass's valid.h5, which tells invisible joints [where it lies beside the annotations]"""
+    json: str | None = None
+    """write the numbers here: "per_joint" and "total" (PCK), "mean" (PCKh) or "AP" and its kin (OKS)"""
+    sheet: str | None = None
+    """write a picture of the worst and the best people here"""
+    images: str | None = None
+    """with --predictions: folder of the photos, for --sheet"""
 
 
 def run(
@@ -26,44 +61,119 @@ def run(
     decode: str = "quarter",
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Predict everybody and score: `score_people` of what the network says. The trainer calls this after an epoch."""
+    """Predict everybody and score: the numbers of `score_people`. The trainer calls this after an epoch."""
     found = predict(model, loader, len(people), skeleton.pairs, flip_test=flip_test, decode=decode, progress=progress)
-    return score_people(found, people)
+    return score_people(found, people).numbers
 
 
-def score_people(found: Predictions, people: People) -> dict[str, Any]:
-    """Percentages of correct joints of a Person table: {"pck", "per_joint", "protocol", "invisible", "counted"}.
+def score_file(config: EvaluateConfig) -> Result:
+    """The table of a file of predictions."""
+    if config.annotations is None or config.predictions is None:
+        missing = "annotations" if config.annotations is None else "predictions"
+        raise UserError(f"--{missing}: needed to score a file (--checkpoint runs a network instead)")
+    if config.one_based and config.zero_based:
+        raise UserError("--one-based and --zero-based: expected at most one of them")
+    one_based = True if config.one_based else False if config.zero_based else None
+    options = protocols.Options(config.key, one_based, config.bootstrap, config.visibility)
+    if config.dataset == "lsp":
+        result = protocols.lsp(config.annotations, config.predictions, options)
+    elif config.dataset == "mpii":
+        result = protocols.mpii(config.annotations, config.predictions, options)
+    elif config.dataset in ("coco", "crowdpose", "demo"):
+        from asda_fast.metrics.protocols_coco import coco
 
-    MPII: PCKh@0.5, HRNet's weighted mean. Others: PCK@0.2 of the torso (left shoulder to right hip); where a COCO
-    person's torso is not labelled, a quarter of the longer side of his box stands for it.
-    """
-    kind = people.skeleton.name
-    rows = np.isfinite(found.xy).all((1, 2))  # a photo that could not be read leaves its people out
-    truth = people.joints.astype(np.float64)
-    leave_out: tuple[int, ...] = ()
-    size, threshold, protocol = torso_size(people), 0.2, "PCK@0.2"
-    if kind == "mpii":
-        size, threshold, leave_out, protocol = people.head, 0.5, pck.MPII_LEFT_OUT, "PCKh@0.5"
-    distance = pck.distances(found.xy, truth, size.astype(np.float64))[rows]
-    labelled = (people.visible > 0)[rows]
-    groups = GROUPS.get(kind, {})
-    whole = pck.score(distance, labelled, threshold, groups, leave_out)
-    hidden = pck.score(distance, (people.visible == 1)[rows], threshold, groups, leave_out)
-    return {
-        "pck": whole.total,
-        "per_joint": whole.groups,
-        "protocol": protocol,
-        "invisible": {"pck": hidden.total, "per_joint": hidden.groups, "counted": hidden.counted},
-        "counted": whole.counted,
-    }
+        result = coco(config.annotations, config.predictions, options)
+    else:
+        raise UserError(f"--dataset: expected one of {', '.join(DATASETS)}, got {config.dataset!r}")
+    folder = Path(config.images) if config.images else None
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--images {folder}: no such folder")
+    result.photos = [str(folder / name) for name in result.photos or []] if folder else None
+    return result
 
 
-def torso_size(people: People) -> np.ndarray:
-    """[P] torso length in photo pixels (see `score_people`)."""
-    kind = people.skeleton.name
-    ends = pck.TORSO[kind]
-    size = pck.torso(people.joints.astype(np.float64), kind)
-    size = np.where((people.visible[:, ends] > 0).all(1), size, np.nan)
-    if kind == "coco":
-        size = np.where(size > 0, size, 0.25 * people.box[:, 2:].max(1))
-    return size
+def show(result: Result) -> None:
+    """The literature's table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for note in result.notes:
+        console.print(f"[dim]{note}[/dim]", soft_wrap=True)
+    fraction = result.numbers["protocol"] == "OKS"
+    table = Table(title=result.title)
+    table.add_column("")
+    for name in result.rows[0][1]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for label, columns in result.rows:
+        cells = (
+            "-" if math.isnan(v) or (fraction and v < 0) else f"{100 * v if fraction else v:.2f}"
+            for v in columns.values()
+        )
+        table.add_row(label, *cells)
+    width = max(console.width, 20 + 11 * len(result.rows[0][1]))
+    Console(highlight=False, width=width).print(table)
+    if "interval" in result.numbers:
+        low, high = result.numbers["interval"]
+        factor = 100 if fraction else 1
+        console.print(f"95 % confidence, all joints: {factor * low:.2f} .. {factor * high:.2f}")
+
+
+def write_json(path: str, numbers: dict[str, Any]) -> None:
+    """Write the numbers; what is not a number (a joint that never occurs) becomes null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(v) for v in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(json.dumps(plain(numbers), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--json {path}: {error.strerror}") from None
+
+
+def write_sheet(path: str, result: Result, skeleton: Skeleton) -> None:
+    """Pictures of the worst and best people."""
+    from asda_fast import predict_sheet
+
+    if result.truth is None or result.predicted is None or result.labelled is None or result.quality is None:
+        raise ValueError("result: has nothing to draw")
+    photos: list[str | None] = list(result.photos) if result.photos else [None] * len(result.truth)
+    title = f"{result.title}: worst and best"
+    predict_sheet.write(
+        path, skeleton, result.truth, result.labelled, result.predicted, result.quality, photos, title
+    )  # fmt: skip
+
+
+def skeleton_of(dataset: str) -> Skeleton:
+    """For pictures of a scored file."""
+    from asda_fast.data import skeletons
+
+    known = {"lsp": skeletons.LSP, "mpii": skeletons.MPII, "coco": skeletons.COCO, "demo": skeletons.COCO}
+    if dataset not in known:
+        raise UserError(f"--sheet: no skeleton to draw for {dataset}")
+    return known[dataset]
+
+
+def main() -> None:
+    config = tyro.cli(EvaluateConfig, prog="python -m asda_fast.evaluate")
+    if config.checkpoint is not None and config.predictions is not None:
+        raise UserError("--checkpoint and --predictions: expected one of them")
+    if config.checkpoint is None:
+        result = score_file(config)
+        skeleton = skeleton_of(result.numbers["dataset"]) if config.sheet else None
+    else:
+        result, skeleton = score_network(config)
+    show(result)
+    if config.json:
+        write_json(config.json, result.numbers)
+    if config.sheet and skeleton is not None:
+        write_sheet(config.sheet, result, skeleton)
+
+
+if __name__ == "__main__":
+    run_cli(main)

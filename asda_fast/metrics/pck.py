@@ -37,9 +37,9 @@ LEGACY = 0.11  # HRNet's "Mean@0.1" reads the twelfth of the thresholds 0, 0.01,
 
 def distances(predicted: np.ndarray, truth: np.ndarray, size: np.ndarray) -> np.ndarray:
     """[P, J, 2] twice and the persons' sizes [P] -> [P, J] distances in sizes. A size of 0 or nan gives nan: the
-    person is not counted."""
+    person is not counted. A prediction that is not a number is infinitely far: it counts as wrong."""
     scale = np.where(size > 0, size, np.nan)
-    difference = predicted - truth
+    difference = np.where(np.isfinite(predicted), predicted - truth, np.inf)
     return np.hypot(difference[..., 0], difference[..., 1]) / scale[:, None]
 
 
@@ -60,7 +60,7 @@ def _hits(
     distance: np.ndarray, counted: np.ndarray, threshold: float, strict: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     within = distance < threshold if strict else distance <= threshold
-    counted = (counted > 0) & np.isfinite(distance)
+    counted = (counted > 0) & ~np.isnan(distance)
     return (within & counted).sum(0), counted.sum(0)
 
 
@@ -105,7 +105,7 @@ def plain_mean(distance: np.ndarray, counted: np.ndarray, threshold: float, leav
 def auc(distance: np.ndarray, counted: np.ndarray, top: float, step: float = 0.01) -> float:
     """Area under the rate over thresholds 0 .. top by the trapezoid rule, each counted joint weighing the same, as a
     percentage of the whole (LSP's AUC: top 0.2, step 0.01)."""
-    counted = (counted > 0) & np.isfinite(distance)
+    counted = (counted > 0) & ~np.isnan(distance)
     values = np.sort(distance[counted])
     thresholds = np.arange(round(top / step) + 1) * step
     rate = 100.0 * np.searchsorted(values, thresholds, side="right") / max(len(values), 1)
@@ -123,7 +123,7 @@ def interval(
 ) -> tuple[float, float]:
     """Bootstrap confidence interval of `total` over people: how far another sample of people could move it."""
     kept = [j for j in range(distance.shape[1]) if j not in leave_out]
-    counted = (counted[:, kept] > 0) & np.isfinite(distance[:, kept])
+    counted = (counted[:, kept] > 0) & ~np.isnan(distance[:, kept])
     number = counted.sum(1).astype(np.float64)  # [P]
     hit = ((distance[:, kept] <= threshold) & counted).sum(1).astype(np.float64)
     rng = np.random.Generator(np.random.Philox(seed))

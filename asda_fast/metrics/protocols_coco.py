@@ -1,0 +1,166 @@
+"""Scores of COCO and CrowdPose keypoint results: an annotation JSON and a results JSON in, one `Result` out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asda_fast.errors import UserError
+from asda_fast.metrics import oks, pck
+from asda_fast.metrics.protocols import Options, Result
+
+GROUPS: dict[int, pck.Groups] = {
+    17: pck.COCO_GROUPS,
+    14: {
+        "Head": (12, 13), "Shoulder": (0, 1), "Elbow": (2, 3), "Wrist": (4, 5), "Hip": (6, 7), "Knee": (8, 9),
+        "Ankle": (10, 11),
+    },
+}  # fmt: skip
+
+
+def coco(annotations: str | Path, predictions: str | Path | list[Any], options: Options = Options()) -> Result:  # noqa: B008
+    """The ten numbers of pycocotools, or for 14 joints the nine of CrowdPose, and both on invisible joints only.
+
+    predictions: a results JSON, or its content: records of image_id, category_id, keypoints (17 or 14 times x, y,
+    score), score and perhaps bbox. Coordinates are 0-based pixel indices unless `one_based`.
+    """
+    annotations = Path(annotations)
+    given = _load(annotations)
+    for name in ("images", "annotations"):
+        if not isinstance(given, dict) or not isinstance(given.get(name), list):
+            raise UserError(f"{annotations}: expected a COCO annotation file with a list '{name}'")
+    where = str(predictions) if isinstance(predictions, (str, Path)) else "predictions"
+    records = _records(where, _load(Path(predictions)) if isinstance(predictions, (str, Path)) else predictions)
+    ids = sorted({int(image["id"]) for image in given["images"]})
+    index = {number: i for i, number in enumerate(ids)}
+    persons = [a for a in given["annotations"] if a.get("image_id") in index and "keypoints" in a]
+    if not persons:
+        raise UserError(f"{annotations}: no annotation with keypoints")
+    number = len(persons[0]["keypoints"]) // 3
+    if number not in GROUPS:
+        raise UserError(f"{annotations}: expected 17 joints (COCO) or 14 (CrowdPose), got {number}")
+    crowd_pose = number == 14
+    truth = _truth(annotations, persons, index, number, crowd_pose)
+    found = _found(where, records, index, number, bool(options.one_based))
+    notes = [f"{len(records)} predicted people of {number} joints; first pixel is {int(bool(options.one_based))}"]
+    categories = {a.get("category_id", 1) for a in persons}
+    strangers = sum(r.get("category_id", 1) not in categories for r in records)
+    if strangers:
+        keep = np.array([r.get("category_id", 1) in categories for r in records])
+        found = oks.Found(found.image[keep], found.keypoints[keep], found.score[keep], found.area[keep])
+        notes.append(f"{strangers} predictions of another category left out")
+    if any(a.get("id") == 0 for a in persons):
+        notes.append("an annotation has id 0: pycocotools counts a match with it as wrong, this table as right")
+    difficulty = {int(image["id"]): float(image.get("crowdIndex", np.nan)) for image in given["images"]}
+    hard = np.array([difficulty[i] for i in ids])
+    sigmas = oks.CROWDPOSE_SIGMAS if crowd_pose else oks.COCO_SIGMAS
+
+    def block(wanted: oks.Truth) -> tuple[dict[str, Any], oks.Matches]:
+        matches = oks.match(wanted, found, sigmas)
+        stats = oks.crowd_summary(matches, hard) if crowd_pose else oks.summary(matches)
+        joints = oks.joint_similarity(wanted, found, sigmas)
+        groups = {n: float(np.nanmean(joints[list(m)])) if np.isfinite(joints[list(m)]).any() else float("nan")
+                  for n, m in GROUPS[number].items()}  # fmt: skip
+        return {**stats, "stats": list(stats.values()), "per_joint": groups}, matches
+
+    whole, matches = block(truth)
+    names = oks.CROWD_STATS if crowd_pose else oks.STATS
+    numbers: dict[str, Any] = {
+        "dataset": "crowdpose" if crowd_pose else "coco", "protocol": "OKS", "images": len(ids), **whole
+    }  # fmt: skip
+    table = [("all joints", {n: whole[n] for n in names})]
+    hidden = truth.hidden_only()
+    if not hidden.ignore.all():
+        numbers["invisible"], _ = block(hidden)
+        table.append(("invisible joints only", {n: numbers["invisible"][n] for n in names}))
+    if options.bootstrap:
+        numbers["interval"] = oks.interval(matches, draws=options.bootstrap)
+    best, value = oks.best_of_image(truth, found, sigmas)
+    files = {int(image["id"]): str(image.get("file_name", "")) for image in given["images"]}
+    shown = np.flatnonzero(~truth.ignore)
+    nobody = np.full((number, 2), np.nan)
+    return Result(
+        title=f"{'CrowdPose' if crowd_pose else 'COCO'} keypoints, {len(ids)} images, {len(shown)} people",
+        rows=table,
+        numbers=numbers,
+        notes=notes,
+        truth=truth.keypoints[shown, :, :2] + 0.5,
+        labelled=truth.keypoints[shown, :, 2].astype(np.int64),
+        predicted=np.stack([found.keypoints[b, :, :2] if b >= 0 else nobody for b in best[shown]]) + 0.5,
+        quality=value[shown],
+        photos=[files[ids[truth.image[row]]] for row in shown],
+    )
+
+
+def _load(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+
+
+def _records(where: str, content: Any) -> list[dict[str, Any]]:
+    """The list of results, also where it is wrapped in an object."""
+    if isinstance(content, dict):
+        content = next((content[k] for k in ("annotations", "predictions", "results") if k in content), content)
+    if not isinstance(content, list):
+        raise UserError(f"{where}: expected a list of COCO keypoint results, got {type(content).__name__}")
+    for row, record in enumerate(content):
+        if not isinstance(record, dict):
+            raise UserError(f"{where}: record {row}: expected an object, got {type(record).__name__}")
+        for name in ("image_id", "keypoints", "score"):
+            if name not in record:
+                raise UserError(f"{where}: record {row}: no key '{name}', it has {', '.join(record) or 'none'}")
+    return content
+
+
+def _truth(
+    path: Path, persons: list[dict[str, Any]], index: dict[int, int], number: int, crowd_pose: bool
+) -> oks.Truth:
+    wrong = next((a for a in persons if len(a["keypoints"]) != 3 * number), None)
+    if wrong is not None:
+        raise UserError(
+            f"{path}: annotation {wrong.get('id')}: expected {number} joints, got {len(wrong['keypoints'])} numbers"
+        )
+    try:
+        keypoints = np.array([a["keypoints"] for a in persons], np.float64).reshape(-1, number, 3)
+        box = np.array([a["bbox"] for a in persons], np.float64).reshape(-1, 4)
+        area = box[:, 2] * box[:, 3] * oks.CROWD_AREA
+        if not crowd_pose:
+            area = np.array([a["area"] for a in persons], np.float64)
+    except KeyError as error:
+        raise UserError(f"{path}: an annotation has no key {error}") from None
+    crowd = np.array([bool(a.get("iscrowd", 0)) for a in persons])
+    labelled = (keypoints[..., 2] > 0).sum(1)
+    counted = np.array([a.get("num_keypoints", n) for a, n in zip(persons, labelled, strict=True)])
+    image = np.array([index[int(a["image_id"])] for a in persons])
+    return oks.Truth(image, keypoints, box, area, crowd | (counted == 0), crowd, len(index))
+
+
+def _found(where: str, records: list[dict[str, Any]], index: dict[int, int], number: int, one_based: bool) -> oks.Found:
+    for row, record in enumerate(records):
+        if record["image_id"] not in index:
+            raise UserError(f"{where}: record {row}: image_id {record['image_id']} is not in the annotations")
+        count = len(record["keypoints"]) if isinstance(record["keypoints"], list) else 0
+        if count != 3 * number:
+            raise UserError(
+                f"{where}: record {row}: wrong number of joints: expected {number} x (x, y, score), got {count} numbers"
+            )
+    try:
+        keypoints = np.array([r["keypoints"] for r in records], np.float64).reshape(-1, number, 3)
+        score = np.array([r["score"] for r in records], np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: keypoints and score: expected numbers only") from None
+    keypoints[..., :2] -= float(one_based)
+    if records and records[0].get("bbox"):  # pycocotools goes by the first record
+        area = np.array([r["bbox"][2] * r["bbox"][3] for r in records], np.float64)
+    else:
+        spread = np.ptp(keypoints[..., :2], axis=1) if records else np.zeros((0, 2))
+        area = spread[:, 0] * spread[:, 1]
+    return oks.Found(np.array([index[r["image_id"]] for r in records], np.int64), keypoints, score, area)
