@@ -1,0 +1,236 @@
+"""How fast people get from disk to crops with targets: native and dali from photos, crop shards and raw crops, beside
+what people run today and the bare decoding rate.
+
+    python -m benchmarks.loader --json FILE [--data DIR]
+
+Every contestant turns the same people into 256x192 crops with heatmaps and weights, B = 32, flip, rotation and size
+drawn anew. The peers (loader_peers.py) hand over normalised float crops; ours are uint8 batches (the paste op
+normalises at no cost), "native, normalised" adds the normaliser for comparison. A round is a whole epoch from the first
+request to the last batch, so nobody works ahead for the next round, and the order rotates. Photos are warm in the page
+cache. CPU time counts this process and its workers.
+
+Data: with --data DIR real COCO (DIR/coco_mini) and MPII photos (DIR/mmpose_mpii), repeated to the epoch's length;
+otherwise photos of those sizes made from the demo set. `data` in each row's params says which.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from asda_fast import make_loader
+from asda_fast.batch import Batch
+from asda_fast.data import GlobalAug, People, load
+from asda_fast.data.store import read
+from asda_fast.data.store_pack import pack
+from asda_fast.errors import UserError, run_cli
+from asda_fast.targets import heatmaps
+from benchmarks import loader_peers
+from benchmarks.common import Report, Timing, interleave, parser
+
+SIZE, BATCH = (256, 192), 32
+AUG = GlobalAug(rotation=40, scale=0.3)
+LIKE = {"coco": (640, 480), "mpii": (1280, 720)}  # width, height
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Contest:
+    """One contestant: an epoch per call, and the CPU time of each."""
+
+    def __init__(self, epoch: Callable[[], int], pids: Callable[[], list[int]] = list) -> None:
+        self.epoch, self.pids = epoch, pids
+        self.cpu: list[float] = []  # seconds per image
+        self.images = 0
+
+    def __call__(self) -> None:
+        before = self._seconds()
+        self.images = self.epoch()
+        self.cpu.append((self._seconds() - before) / self.images)
+
+    def _seconds(self) -> float:
+        own = os.times()
+        return own.user + own.system + sum(_cpu_of(pid) for pid in self.pids())
+
+
+def _cpu_of(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def ours(people: People, pipeline: str, threads: int, device: str, normalise: bool = False) -> Contest:
+    """An epoch of make_loader with targets on the device."""
+    loader = make_loader(people, SIZE, BATCH, pipeline, aug=AUG, threads=threads, device=device)
+    mean = torch.tensor(loader_peers.MEAN, device=device) * 255
+    std = torch.tensor(loader_peers.STD, device=device) * 255
+
+    def consume(batch: Batch) -> None:
+        heatmaps(batch.joints, batch.visible, SIZE)
+        if normalise:
+            batch.image.permute(0, 3, 1, 2).float().sub_(mean[:, None, None]).div_(std[:, None, None])
+
+    def epoch() -> int:
+        count = 0
+        for batch in loader:
+            consume(batch)
+            count += len(batch)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return count
+
+    return Contest(epoch)
+
+
+def peer(kind: type[loader_peers.Peer], people: People, workers: int, device: str) -> Contest:
+    loader = loader_peers.Loader(kind(people, SIZE, AUG), BATCH, workers, device)
+
+    def epoch() -> int:
+        count = 0
+        for batch in loader:
+            if device != "cpu":
+                batch = [item.to(device, non_blocking=True) for item in batch]
+            count += len(batch[0])
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return count
+
+    return Contest(epoch, lambda: loader.pids)
+
+
+def decoding(people: People, threads: int) -> Contest:
+    """The limit: every photo decoded whole by libjpeg-turbo, thrown away."""
+    import simplejpeg
+
+    data = loader_peers.photo_bytes(people)
+    pool = ThreadPoolExecutor(threads)
+
+    def epoch() -> int:
+        return sum(1 for _ in pool.map(lambda jpeg: simplejpeg.decode_jpeg(jpeg, "RGB") is not None, data))
+
+    return Contest(epoch)
+
+
+def made(kind: str, folder: Path) -> tuple[People, str]:
+    """Photos of the right size from the demo set: enlarged, with film grain, so that a JPEG of quality 90 weighs what a
+    camera's does."""
+    width, height = LIKE[kind]
+    people = load("demo", split="val")
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    files, stretch = [], np.zeros(len(people.files), np.float32)
+    for i, name in enumerate(people.files):
+        files.append(str(folder / f"{i:05d}.jpg"))
+        if i not in people.file:
+            continue
+        image = cv2.imread(name, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        stretch[i] = max(width / image.shape[1], height / image.shape[0])
+        large = cv2.resize(image, None, fx=float(stretch[i]), fy=float(stretch[i]), interpolation=cv2.INTER_CUBIC)
+        large = large[:height, :width] + rng.normal(0, 4, (height, width, 1))
+        cv2.imwrite(files[-1], np.clip(large, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    by = stretch[people.file]
+    people = replace(
+        people, files=files, box=people.box * by[:, None], centre=people.centre * by[:, None], scale=people.scale * by,
+        joints=people.joints * by[:, None, None], area=people.area * by * by,
+    )  # fmt: skip
+    return people, f"made: demo photos enlarged to {width}x{height}, quality 90"
+
+
+def real(kind: str, data: Path) -> tuple[People, str]:
+    folder = data / {"coco": "coco_mini", "mpii": "mmpose_mpii"}[kind]
+    return load(kind, folder, "val"), f"real: {kind.upper()} photos"
+
+
+def repeat(people: People, images: int) -> People:
+    return people.select(np.tile(np.arange(len(people)), -(-images // len(people)))[:images])
+
+
+def stores(people: People, folder: Path, images: int) -> dict[str, People]:
+    """The same people from crop shards and from raw crops."""
+    out = {}
+    for name, raw in (("crop shards", False), ("raw cache", True)):
+        pack(people, folder / name, size=SIZE, raw=raw)
+        out[name] = repeat(read(folder / name, "train", photos=False), images)
+    return out
+
+
+def contests(people: People, folder: Path, images: int, threads: int, device: str) -> dict[str, Contest]:
+    whole = repeat(people, images)
+    found = {"HRNet's way (OpenCV DataLoader)": peer(loader_peers.OpenCV, whole, threads, device)}
+    for name, kind in (("Albumentations DataLoader", loader_peers.Albumentations), ("torchvision v2 DataLoader",
+                       loader_peers.Torchvision)):  # fmt: skip
+        try:
+            found[name] = peer(kind, whole, threads, device)
+        except Exception as error:  # not installed, or built for another torch
+            print(f"left out: {name} ({type(error).__name__}: {str(error).splitlines()[0]})")
+    found["native, photos"] = ours(whole, "native", threads, device)
+    found["native, photos, normalised"] = ours(whole, "native", threads, device, normalise=True)
+    sources = stores(people, folder, images)
+    for name, stored in sources.items():
+        found[f"native, {name}"] = ours(stored, "native", threads, device)
+    try:
+        found["dali, photos"] = ours(whole, "dali", threads, device)
+        for name, stored in sources.items():
+            found[f"dali, {name}"] = ours(stored, "dali", threads, device)
+    except UserError as error:
+        print(f"left out: {error}")
+    found["decoding alone (libjpeg-turbo)"] = decoding(whole, threads)
+    return found
+
+
+def table(rows: Iterable[tuple[Any, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    out = Table("", "images/s", "IQR", "CPU ms/image", "x HRNet's way", title="disk to 256x192 crops with targets")
+    for name, rate, iqr, cpu, ratio in rows:
+        out.add_row(name, f"{rate:.0f}", f"{iqr:.0f}", f"{cpu:.2f}", f"{ratio:.2f}")
+    Console().print(out)
+
+
+def main() -> None:
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("--data", type=Path, default=None, help="folder with coco_mini and mmpose_mpii (real photos)")
+    options.add_argument("--images", type=int, default=480, help="people in an epoch, one round")
+    options.add_argument("--seconds", type=float, default=8.0, help="time for each contestant")
+    args = options.parse_args()
+    threads = args.threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(
+        1
+    )  # targets take 0.06 ms an image; OpenMP's waiting threads would only rob the loaders' cores
+    images, seconds = (96, 0.5) if args.quick else (args.images, args.seconds)
+    report = Report(threads=threads, device=args.device)
+    for kind, (width, height) in LIKE.items():
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            people, origin = real(kind, args.data) if args.data else made(kind, folder / "photos")
+            names = contests(people, folder, images, threads, args.device)
+            timings = interleave(names, seconds=seconds * len(names), rounds=60)
+        rows, base = [], 0.0
+        for name, timing in timings.items():
+            contest = names[name]
+            rate = Timing(tuple(contest.images / ms * 1000 for ms in timing.samples))
+            cpu = Timing(tuple(1000 * s for s in contest.cpu[1:]))  # the first call was the warm-up
+            base = base or rate.median
+            params = {"photos": f"{kind}-like {width}x{height}", "data": origin, "batch": BATCH, "input": "256x192"}
+            report.add(name, params, "images/s", rate)
+            report.add(name, params, "CPU ms/image", cpu)
+            rows.append((name, rate.median, rate.iqr, cpu.median, rate.median / base))
+        print(f"\n{kind}-like, {origin}; {threads} threads or workers")
+        table(rows)
+    if args.json:
+        report.save(args.json)
+
+
+if __name__ == "__main__":
+    run_cli(main)
