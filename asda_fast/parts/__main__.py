@@ -37,6 +37,8 @@ class Build:
     """photos not to cut: a text file of names, a COCO annotation file, or a folder of photos"""
     workers: int = field(default_factory=cores)
     """processes"""
+    apart: bool = False
+    """without instances or people: take labelled pixels that do not touch for different people"""
     strict: bool = False
     """stop at the first photo that cannot be used, instead of skipping it"""
     dropped: Path | None = None
@@ -58,6 +60,7 @@ class Build:
             exclude=read_names(self.exclude_images),
             workers=self.workers,
             strict=self.strict,
+            apart=self.apart,
             dropped=self.dropped,
         )
         from asda_fast.parts.show import print_report

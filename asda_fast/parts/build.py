@@ -64,6 +64,7 @@ def build_pool(
     exclude: Collection[str] = (),
     workers: int = 1,
     strict: bool = False,
+    apart: bool = False,
     dropped: str | Path | None = None,
     progress: bool = True,
 ) -> Report:
@@ -71,7 +72,7 @@ def build_pool(
 
     scheme       a name (lip, cihp, atr, ccp, pascal), a JSON file, or a Scheme
     instances    folder of maps with person numbers (0 = nobody); people: a COCO annotation file, instead of maps.
-                 Without either, a map shows one person.
+                 Without either a map shows one person; with `apart`, one in every connected piece of it.
     exclude      source ids (photo names without suffix) that must not be cut, as the ones you evaluate on
     workers      processes; more than one needs the `if __name__ == "__main__"` guard in the calling script
     strict       raise on the first photo that cannot be used, instead of skipping and reporting it
@@ -93,7 +94,7 @@ def build_pool(
         pairs = known
         if strict and problems:
             raise UserError(problems[0])
-    jobs = _jobs(pairs, found, filters, persons, dropped is not None, out, strict)
+    jobs = _jobs(pairs, found, filters, persons, (dropped is not None, apart), out)
     report = Report(found.name, problems=problems)
     start = time.perf_counter()
     for job, (fates, lines, photos) in _run(jobs, workers, progress):
@@ -125,6 +126,7 @@ class _Job:
     scheme: Scheme
     filters: Filters
     dropped: bool
+    apart: bool
 
 
 _Done = tuple[Counter[tuple[str, str]], list[str], int]
@@ -147,9 +149,8 @@ def _jobs(
     scheme: Scheme,
     filters: Filters,
     persons: dict[str, list[Person]] | None,
-    dropped: bool,
+    flags: tuple[bool, bool],
     out: Path,
-    strict: bool,
 ) -> list[_Job]:
     """Chunks whose shard's name tells their content: another option, photo or map makes another name."""
     partial = _partial(out)
@@ -162,9 +163,9 @@ def _jobs(
         chunk = tuple(pairs[first : first + CHUNK])
         people = tuple(None if persons is None else _lookup(persons, pair.name) for pair in chunk)
         stamps = [[(str(f), *_stamp(f)) for f in (p.photo, p.label, p.instance) if f is not None] for p in chunk]
-        key = repr((scheme, filters, people, dropped, stamps))
+        key = repr((scheme, filters, people, flags, stamps))
         shard = partial / f"{first // CHUNK:06d}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-        jobs.append(_Job(shard, chunk, people, scheme, filters, dropped))
+        jobs.append(_Job(shard, chunk, people, scheme, filters, *flags))
     wanted = {job.shard.name for job in jobs} | {_dropped(job.shard).name for job in jobs}
     for old in partial.iterdir():  # of another call
         if old.name not in wanted:
@@ -242,7 +243,7 @@ def _cut_chunk(job: _Job) -> _Done:
     problems: list[str] = []
     for pair, people in zip(job.pairs, job.people):
         try:
-            patches, found = cut_pair(pair, people, job.scheme, job.filters, job.dropped)
+            patches, found = cut_pair(pair, people, job.scheme, job.filters, job.dropped, job.apart)
         except Unusable as error:
             problems.append(str(error))
             continue
@@ -271,7 +272,12 @@ def _save(path: Path, found: list[tuple[Patch, str]], scheme: Scheme, extra: dic
 
 
 def cut_pair(
-    pair: Pair, people: list[Person] | None, scheme: Scheme, filters: Filters, dropped: bool = False
+    pair: Pair,
+    people: list[Person] | None,
+    scheme: Scheme,
+    filters: Filters,
+    dropped: bool = False,
+    apart: bool = False,
 ) -> tuple[list[Patch], Counter[tuple[str, str]]]:
     """Read one photo and its maps, and cut it. Raises `Unusable` with one line when they do not fit."""
     label = read_map(pair.label)
@@ -292,7 +298,7 @@ def cut_pair(
     elif people is not None:
         instances = instance_map(people, *label.shape)
         boxes = {i + 1: tuple(person["bbox"]) for i, person in enumerate(people)}
-    return cut(photo, label, scheme, filters, instances, boxes, dropped)
+    return cut(photo, label, scheme, filters, instances, boxes, dropped, apart)
 
 
 def cores() -> int:

@@ -28,7 +28,7 @@ class Filters:
     border: float = 0.25  # border: pixels on the photo's edge / sqrt(area) above this, so the part is cut off
     thickness: float = 0.25  # sliver: largest inscribed square / sqrt(area) below this
     share: float = 0.4  # fragment: diagonal below this part of what is usual for the type on this person
-    contrast: float = 4.0  # flat: standard deviation of the grey level below this
+    contrast: float = 8.0  # flat: standard deviation of the grey level below this
     person_height: int = 384  # larger people are reduced to this height by area averaging; 0 = never
 
 
@@ -52,12 +52,14 @@ def cut(
     instances: np.ndarray | None = None,
     boxes: dict[int, tuple[float, float, float, float]] | None = None,
     dropped: bool = False,
+    apart: bool = False,
 ) -> tuple[list[Patch], Counter[tuple[str, str]]]:
     """Cut all parts of all people of one photo.
 
     photo      [H, W, 3] uint8 RGB
     label      [H, W] uint8 ids of `scheme`
-    instances  [H, W] person number per pixel, 0 = nobody; None: the map shows one person
+    instances  [H, W] person number per pixel, 0 = nobody; None: the map shows one person, or, with `apart`, one in
+               every connected component of the labelled pixels
     boxes      person number -> x, y, w, h where known; otherwise the box of the person's labelled pixels
     dropped    also return the low-semantics and border-cut patches (with their fate), to look at
 
@@ -67,7 +69,7 @@ def cut(
     patches: list[Patch] = []
     fates: Counter[tuple[str, str]] = Counter()
     index = {name: i for i, name in enumerate(scheme.types)}
-    for number, (x, y), region in _people(label, scheme, instances):
+    for number, (x, y), region in _people(label, scheme, instances, apart):
         height, width = region.shape
         box = (boxes or {}).get(number)
         person = (box[2], box[3]) if box is not None else (float(width), float(height))
@@ -101,12 +103,14 @@ def cut(
 
 
 def _people(
-    label: np.ndarray, scheme: Scheme, instances: np.ndarray | None
+    label: np.ndarray, scheme: Scheme, instances: np.ndarray | None, apart: bool
 ) -> Iterator[tuple[int, tuple[int, int], np.ndarray]]:
     """(number, corner, labels of this person only within their box, background = 0), one person at a time."""
     table = np.ones(256, np.uint8)
     table[list(scheme.background)] = 0
     body = cv2.LUT(label, table)
+    if instances is None and apart:
+        instances = cv2.connectedComponents(body, connectivity=8)[1]
     numbers = [0] if instances is None else [int(n) for n in np.unique(instances) if n > 0]
     for number in numbers:
         mine = body if instances is None else body * (instances == number)

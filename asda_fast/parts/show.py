@@ -114,13 +114,15 @@ def print_info(info: dict[str, Any]) -> None:
 
 def print_report(report: Report, out: Path) -> None:
     """What a build kept and dropped, per type and reason."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
     for line in report.problems:
         console.print(f"skipped {line}", markup=False, highlight=False, soft_wrap=True)
-    table = Table("type", "found", *FATES, title=f"connected components, scheme {report.scheme}")
+    title = f"connected components, scheme {report.scheme}"
+    table = Table("type", "found", *FATES, title=title, padding=(0, 1, 0, 0), box=SIMPLE)  # fits 80 columns
     totals = {fate: sum(row[fate] for row in report.counts.values()) for fate in FATES}
     for name, row in {**report.counts, "all": totals}.items():
         table.add_row(name, str(sum(row.values())), *(str(row[fate] or "") for fate in FATES))
