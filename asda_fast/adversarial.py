@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-Paste = Callable[[Tensor | None], Tensor]  # G's output [B, T, 3], or None to paste nothing -> image [B, 3, H, W]
+Paste = Callable[[Tensor], Tensor]  # G's output [B, T, 3] -> image [B, 3, H, W]
 
 
 @dataclass

@@ -1,0 +1,341 @@
+"""python -m asda_fast.train: encoded photos and keypoints in, a trained pose network out."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from torch import Tensor, nn
+
+from asda_fast import adversarial, augment, data, demo_pool, distributed, evaluate, models, sheet, state, targets
+from asda_fast.adversarial import Outcome, Players
+from asda_fast.augment.asda import Adversarial, generator_theta
+from asda_fast.batch import Batch
+from asda_fast.config import GLOBAL_AUG, TrainConfig, check_resumable, resolve
+from asda_fast.console import Console
+from asda_fast.data import GlobalAug
+from asda_fast.distributed import Ranks
+from asda_fast.errors import UserError, run_cli
+from asda_fast.parts.pool import PartPool
+from asda_fast.pipelines.loader import make_loader
+
+LOG_EVERY = 10  # steps between two read-backs of the running means: each is a host sync
+SHOWN = 6  # people on the contact sheets
+HIT = 0.05  # training PCK counts a joint found within this share of the crop's longer side (HRNet's own measure)
+
+
+class Training:
+    """All that a run holds, built in the order in which the data meets it; `run` is the loop."""
+
+    def __init__(self, config: TrainConfig, ranks: Ranks, console: Console) -> None:
+        self.config, self.ranks, self.console, self.out = config, ranks, console, Path(config.out or "")
+        train, val = (data.load(config.dataset, config.root, split=split) for split in ("train", "val"))
+        if config.limit is not None:
+            train, val = (table.select(np.arange(min(config.limit, len(table)))) for table in (train, val))
+        self.skeleton, self.people_val = train.skeleton, val
+        common: dict[str, Any] = {"size": config.size, "batch_size": self._batch_size(len(train)), "seed": config.seed}
+        common |= {"pipeline": config.pipeline, "device": str(ranks.device), "threads": config.threads}
+        common |= {"on_bad_image": config.on_bad_image}
+        self.loader = make_loader(
+            train, train=True, aug=GlobalAug(**GLOBAL_AUG[config.dataset]), rank=ranks.rank, world=ranks.world, **common
+        )
+        self.val_loader = make_loader(val, train=False, **common)  # the first rank's: it alone evaluates
+
+        self.augmentation = augment.build(
+            config.augment,
+            self._pool(),
+            parts=config.parts,
+            seed=config.seed,
+            mode=config.placement,
+            objects=config.objects,
+            paste_options={"memory_format": torch.channels_last},
+        )
+        torch.manual_seed(config.seed)
+        self.players = self._players()
+        self.history: list[dict[str, Any]] = []
+        self.epoch, self.step, self.seconds = 0, 0, 0.0  # seconds spent in this epoch before the last resume
+        self.sums = torch.zeros(4, dtype=torch.float64, device=ranks.device)  # L_D, L_G, joints found, joints
+        self.shown: Batch | None = None
+        self.interrupted = False
+
+    def run(self) -> None:
+        """Train, evaluate, look, save: once per epoch."""
+        assert self.config.epochs is not None
+        while self.epoch < self.config.epochs:
+            row = self.train_epoch()
+            if self.ranks.first:
+                row |= self.evaluate()
+                self.history.append(row)
+                self.draw_sheet()
+            self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
+            self.sums.zero_()
+            self.save()
+            self.report(row)
+            self.ranks.wait()
+        self.console.table(f"{self.out}: {self.config.model}, {self.config.augment}", self.history)
+
+    def train_epoch(self) -> dict[str, Any]:
+        rate = self.config.lr * 0.1 ** sum(self.epoch >= drop for drop in self.config.drops or ())
+        for optimizer in (self.players.pose_optimizer, self.players.generator_optimizer):
+            for group in optimizer.param_groups if optimizer else ():
+                group["lr"] = rate
+        self.players.pose.train()
+        begun, means = time.monotonic() - self.seconds, {}
+        self.loader.load_state({"epoch": self.epoch, "step": self.step})
+        task = self.console.begin(f"epoch {self.epoch + 1}/{self.config.epochs}", len(self.loader), self.step)
+        for batch in self.loader:
+            self.learn(batch)
+            self.step += 1
+            if self.step % LOG_EVERY == 0 or self.step == len(self.loader):
+                self.seconds = time.monotonic() - begun
+                means = self.means()
+                self.console.advance(task, self.step, self.describe(means))
+            if self.interrupted or (self.config.save_every and self.step % self.config.save_every == 0):
+                self.seconds = time.monotonic() - begun
+                self.save()
+                if self.interrupted:
+                    raise KeyboardInterrupt
+        self.console.end(task)
+        return {"epoch": self.epoch + 1, **means, "lr": rate, "seconds": round(self.seconds, 3)}
+
+    def _batch_size(self, rows: int) -> int:
+        assert self.config.batch_size is not None
+        most = rows // self.ranks.world
+        if most < 1:
+            raise UserError(
+                f"--dataset {self.config.dataset}: {rows} people to train on for {self.ranks.world} processes"
+            )
+        if most < self.config.batch_size:
+            self.console.say(f"only {rows} people to train on: batches of {most}, not {self.config.batch_size}")
+        return min(most, self.config.batch_size)
+
+    def _pool(self) -> PartPool | None:
+        config = self.config
+        if config.augment not in ("sda", "asda"):
+            return None
+        if config.pool is None and config.dataset != "demo":
+            raise UserError(
+                f"--pool: --augment {config.augment} needs one; make it with python -m asda_fast.parts build"
+            )
+        if config.pool is None and self.ranks.first:
+            demo_pool.ready()
+        self.ranks.wait()
+        path = Path(config.pool) if config.pool else demo_pool.path()
+        pool = PartPool.load(path)
+        if not len(pool):
+            raise UserError(f"--pool {path}: holds no parts")
+        return pool
+
+    def _players(self) -> Players:
+        config, device = self.config, self.ranks.device
+        gpu = device.type == "cuda"
+
+        def prepare(network: nn.Module, weights: str | None, option: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+            if weights:
+                part = "generator" if option == "--generator-init" else "pose"
+                self.console.say(f"{option}: {models.load_into(network, weights, part)}")
+            network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
+            if gpu and config.compile:
+                network.compile()  # in place: its keys stay the published ones
+            return self.ranks.wrap(network), optimizer
+
+        pose = models.build(config.model or "", joints=len(self.skeleton.joints))
+        players = Players(*prepare(pose, config.init, "--init"), amp=torch.bfloat16 if gpu and config.amp else None)
+        if self.augmentation.learned:
+            generator = models.Generator(width=16 if config.model == "hrnet_tiny" else 64)
+            players.generator, players.generator_optimizer = prepare(
+                generator, config.generator_init, "--generator-init"
+            )
+        return players
+
+    def learn(self, batch: Batch) -> None:
+        """One batch, without waiting for the device."""
+        target, weight = targets.heatmaps(batch.joints, batch.visible, self.config.size)
+        if not isinstance(self.augmentation, Adversarial):
+            image = self.augmentation(batch, self.epoch).image
+            outcome = adversarial.step_alone(self.players, image, target, weight)
+        else:
+            asda = self.augmentation
+            slots = asda.draw(batch, self.epoch)
+
+            def paste(placement: Tensor) -> Tensor:
+                return asda.render(batch, slots, generator_theta(placement, slots), self.epoch).image
+
+            step = adversarial.step_joint if self.config.update == "joint" else adversarial.step_alternate
+            outcome = step(self.players, asda.clean(batch), paste, target, weight)
+        self.sums += tally(outcome, target, weight)
+
+    def means(self) -> dict[str, Any]:
+        """Means of the epoch so far, over all ranks. A host sync."""
+        loss_d, loss_g, found, joints = self.ranks.mean(self.sums.clone()).tolist()
+        if loss_d != loss_d or loss_d in (float("inf"), float("-inf")):
+            raise UserError(f"L_D became {loss_d} in epoch {self.epoch + 1}, step {self.step}: try a lower --lr")
+        people = self.step * self.loader.batch_size * self.ranks.world
+        return {
+            "loss_d": loss_d / self.step,
+            "loss_g": loss_g / self.step if self.players.generator is not None else None,
+            "pck_train": 100 * found / max(joints, 1),
+            "images_per_second": round(people / self.seconds, 2),
+        }
+
+    def describe(self, means: dict[str, Any]) -> str:
+        return f"{means['images_per_second']:.0f} images/s  L_D {means['loss_d']:.5f}  PCK {means['pck_train']:.1f}"
+
+    def report(self, row: dict[str, Any]) -> None:
+        """One line on screen, and the curves of TensorBoard."""
+        if not self.ranks.first:
+            return
+        self.console.say(f"epoch {row['epoch']}: {self.describe(row)} (train)  {row['pck']:.1f} (val)")
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        with SummaryWriter(str(self.out / "tensorboard")) as writer:
+            for name, value in row.items():
+                if isinstance(value, (int, float)) and name != "epoch":
+                    writer.add_scalar(name, value, row["epoch"])
+
+    def evaluate(self) -> dict[str, Any]:
+        """PCK of the validation people, flip test included, with the protocol of the dataset."""
+        task = self.console.begin("validation", len(self.people_val))
+        seen = 0
+
+        def progress(people: int) -> None:
+            nonlocal seen
+            seen += people
+            self.console.advance(task, seen)
+
+        pose = bare(self.players.pose)
+        found = evaluate.run(pose, self.val_loader, self.skeleton, self.people_val, progress=progress)
+        self.console.end(task)
+        return {"pck": found["pck"], "pck_per_joint": found["per_joint"], "protocol": found["protocol"]}
+
+    def draw_sheet(self) -> None:
+        """The same few validation people after every epoch: crop | pasted | predicted."""
+        if self.shown is None:
+            rows = torch.linspace(0, len(self.people_val) - 1, min(SHOWN, len(self.people_val))).long()
+            few = self.people_val.select(rows.numpy())
+            with make_loader(few, size=self.config.size, batch_size=len(few), pipeline="native", train=False) as loader:
+                self.shown = next(iter(loader)).to(self.ranks.device)
+        path = self.out / "sheets" / f"epoch-{self.epoch + 1:03d}.png"
+        sheet.contact(
+            path, self.shown, self.augmentation, self.players, self.skeleton, self.epoch, f"epoch {self.epoch + 1}"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        players = self.players
+        return {
+            "config": self.config.to_dict(),
+            "joints": len(self.skeleton.joints),
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "sums": self.sums,
+            "history": self.history,
+            "random": state.random_state(),
+            "pose": bare(players.pose).state_dict(),
+            "pose_optimizer": players.pose_optimizer.state_dict(),
+            "generator": bare(players.generator).state_dict() if players.generator else None,
+            "generator_optimizer": players.generator_optimizer.state_dict() if players.generator_optimizer else None,
+        }
+
+    def save(self) -> None:
+        if not self.ranks.first:
+            return
+        state.save(self.out / "last.pt", self.state_dict())
+        state.write_history(self.out / "metrics.jsonl", self.history)
+        if self.step == 0 and self.history and self.history[-1]["pck"] >= max(row["pck"] for row in self.history):
+            card = {"model": self.config.model, "joints": len(self.skeleton.joints), "dataset": self.config.dataset}
+            card |= {"input": self.config.input, "epoch": self.epoch, "pck": self.history[-1]["pck"]}
+            models.save(self.out / "best.safetensors", bare(self.players.pose), card)
+
+    def load(self, saved: dict[str, Any]) -> None:
+        players = self.players
+        bare(players.pose).load_state_dict(saved["pose"])
+        players.pose_optimizer.load_state_dict(saved["pose_optimizer"])
+        if players.generator is not None and players.generator_optimizer is not None:
+            bare(players.generator).load_state_dict(saved["generator"])
+            players.generator_optimizer.load_state_dict(saved["generator_optimizer"])
+        self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
+        self.sums = saved["sums"].to(self.ranks.device)
+        self.history = saved["history"]
+        state.restore_random_state(saved["random"])
+
+
+def bare(network: nn.Module) -> nn.Module:
+    """The network itself, out of DistributedDataParallel: its keys are the published ones."""
+    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+
+
+def tally(outcome: Outcome, target: Tensor, weight: Tensor) -> Tensor:
+    """[4] float64: L_D, L_G, joints found, joints; on the device."""
+
+    def peak(maps: Tensor) -> Tensor:
+        index = maps.flatten(2).argmax(-1)
+        return torch.stack((index % maps.shape[-1], index // maps.shape[-1]), -1).float()
+
+    distance = (peak(outcome.heatmaps) - peak(target)).norm(dim=-1)
+    found = (distance <= HIT * max(target.shape[2:])) * weight
+    loss_g = outcome.loss_d.new_zeros(()) if outcome.loss_g is None else outcome.loss_g
+    return torch.stack((outcome.loss_d.double(), loss_g.double(), found.sum().double(), weight.sum().double()))
+
+
+def set_aside(out: Path) -> Path | None:
+    """Make room for a new run: an earlier one in `out` is renamed, never overwritten. Returns its new place."""
+    if not (out / "last.pt").exists() and not (out / "metrics.jsonl").exists():
+        return None
+    number = 1
+    while (kept := out.with_name(f"{out.name}.old-{number}")).exists():
+        number += 1
+    out.rename(kept)
+    return kept
+
+
+def train(config: TrainConfig) -> None:
+    config = resolve(config)
+    ranks = distributed.start(config.device)
+    out = Path(config.out or "")
+    saved = None
+    if config.resume:
+        saved = state.load(out / "last.pt")
+        config = check_resumable(config, saved["config"])
+    with Console(ranks.first) as console:
+        training = Training(config, ranks, console)
+        if saved is not None:
+            training.load(saved)
+            console.say(f"going on with {out} at epoch {training.epoch + 1}, step {training.step}")
+        elif ranks.first:
+            kept = set_aside(out)
+            out.mkdir(parents=True, exist_ok=True)
+            if kept:
+                console.say(f"the earlier run in {out} is now {kept}")
+        ranks.wait()
+
+        def interrupt(number: int, frame: Any) -> None:
+            training.interrupted = True  # the step that is under way ends, the state is saved
+            signal.signal(number, signal.default_int_handler)  # a second one stops at once
+
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            training.run()
+        except KeyboardInterrupt:
+            console.say(f"interrupted; the state is in {out / 'last.pt'}, --resume goes on")
+            raise
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            training.loader.close()
+            training.val_loader.close()
+            distributed.stop()
+
+
+def main() -> None:
+    train(tyro.cli(TrainConfig, prog="python -m asda_fast.train", description=TrainConfig.__doc__))
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,140 @@
+"""The main job: every mode trains, a resumed run is the uninterrupted one, a user's mistake is one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from asda_fast import state
+from asda_fast.config import TrainConfig
+from asda_fast.parts.pool import PartPool
+from asda_fast.train import Training, set_aside, train
+
+SMALL: dict[str, Any] = {"limit": 24, "batch_size": 8, "epochs": 1, "input": "64x64", "device": "cpu"}
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("augment", "update", "pipeline"),
+    [
+        ("none", "alternate", "native"),
+        ("none", "alternate", "dali"),
+        ("sda", "alternate", "native"),
+        ("asda", "alternate", "dali"),
+        ("asda", "joint", "native"),
+        ("cutout", "alternate", "native"),
+        ("ror", "alternate", "native"),
+    ],
+)
+def test_every_mode_trains(augment: str, update: str, pipeline: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(TrainConfig(augment=augment, update=update, pipeline=pipeline, out=str(out), parts=2, **SMALL))
+    (row,) = rows(out)
+    assert row["epoch"] == 1
+    assert row["loss_d"] > 0
+    assert 0 <= row["pck"] <= 100
+    assert (row["loss_g"] is not None and row["loss_g"] < 0) == (augment == "asda")
+    saved = state.load(out / "last.pt")
+    assert (saved["epoch"], saved["step"], saved["generator"] is not None) == (1, 0, augment == "asda")
+    assert (out / "sheets" / "epoch-001.png").stat().st_size > 10_000
+    assert list((out / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("pipeline", ["native", "dali"])
+@pytest.mark.parametrize("update", ["alternate", "joint"])
+def test_a_resumed_run_ends_with_the_same_weights(
+    pipeline: str, update: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {**SMALL, "epochs": 2, "pipeline": pipeline, "update": update}
+    train(TrainConfig(out=str(tmp_path / "whole"), **config))
+
+    learn, seen = Training.learn, []
+
+    def interrupted(self: Training, batch: Any) -> None:
+        learn(self, batch)
+        seen.append(batch.row)
+        if len(seen) == 5:  # in the middle of the second epoch
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Training, "learn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(TrainConfig(out=str(tmp_path / "parts"), **config))
+    saved = state.load(tmp_path / "parts" / "last.pt")
+    assert (saved["epoch"], saved["step"]) == (1, 2)
+    torch.manual_seed(99)  # whatever state the next process happens to be in
+    train(TrainConfig(out=str(tmp_path / "parts"), resume=True, **config))
+
+    whole, parts = (state.load(tmp_path / name / "last.pt") for name in ("whole", "parts"))
+    for network in ("pose", "generator"):
+        for key, value in whole[network].items():
+            assert torch.equal(value, parts[network][key]), f"{network}.{key}"
+    timing = {"seconds", "images_per_second"}
+    for a, b in zip(rows(tmp_path / "whole"), rows(tmp_path / "parts"), strict=True):
+        assert {k: v for k, v in a.items() if k not in timing} == {k: v for k, v in b.items() if k not in timing}
+
+
+def test_an_earlier_run_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    for expected in (None, tmp_path / "run.old-1", tmp_path / "run.old-2"):
+        assert set_aside(out) == expected
+        out.mkdir()
+        (out / "last.pt").write_bytes(b"x")
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "asda_fast.train", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--device", "cuda"], "--device cuda"),
+        (["--dataset", "coco", "--root", "{tmp}/nowhere"], "nowhere"),
+        (["--pool", "{tmp}/empty.safetensors"], "empty.safetensors"),
+        (["--pool", "{tmp}/torn.safetensors"], "torn.safetensors"),
+        (["--model", "hrnet_w33"], "hrnet_w33"),
+        (["--pipeline", "ffcv"], "ffcv"),
+        (["--resume"], "last.pt"),
+        (["--input", "big"], "--input"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_code_2(arguments: list[str], says: str, tmp_path: Path) -> None:
+    if "--device" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU: --device cuda is no mistake")
+    PartPool.from_patches([]).save(tmp_path / "empty.safetensors")
+    (tmp_path / "torn.safetensors").write_bytes((tmp_path / "empty.safetensors").read_bytes()[:20])
+    arguments = [a.replace("{tmp}", str(tmp_path)) for a in arguments]
+    done = run(*arguments, "--out", str(tmp_path / "run"), "--limit", "8")
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_two_ranks_learn_one_network(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = ["--limit", "32", "--batch-size", "8", "--epochs", "1", "--input", "64x64", "--device", "cpu"]
+    options += ["--pipeline", "native", "--out", str(out)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29655"]
+    done = subprocess.run(
+        [*command, "-m", "asda_fast.train", *options], capture_output=True, text=True, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    (row,) = rows(out)
+    assert row["loss_d"] > 0
+    saved = state.load(out / "last.pt")
+    assert not any(key.startswith("module.") for key in saved["pose"])
