@@ -64,7 +64,7 @@ def decode(data: bytes, shrink: int) -> np.ndarray:
     """RGB [ceil(h / shrink), ceil(w / shrink), 3] uint8 as stored, whatever EXIF says of its orientation."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:
+    except (ValueError, KeyError):
         space = ""
     if space not in ("", "CMYK"):
         try:
@@ -88,7 +88,7 @@ def chroma_of(data: bytes) -> str:
     difference 1.9 grey levels against 0.9)."""
     try:
         found = str(simplejpeg.decode_jpeg_header(data)[3])
-    except ValueError:
+    except (ValueError, KeyError):
         return "444"
     return found if found in ("444", "422", "420", "440", "411") else "444"
 
@@ -100,7 +100,7 @@ def _photo_size(path: str) -> tuple[int, int]:
         try:
             height, width = simplejpeg.decode_jpeg_header(data)[:2]
             return int(height), int(width)
-        except ValueError:
+        except (ValueError, KeyError):
             height, width = decode(data, 1).shape[:2]
             return height, width
     except BadPhoto as error:

@@ -59,7 +59,7 @@ def plain_jpeg(data: bytes | memoryview) -> tuple[int, int] | None:
         return None
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:
+    except (ValueError, OverflowError, KeyError):
         return None
     return (height, width) if space in PLAIN_SPACES else None
 

@@ -44,7 +44,7 @@ def decode(data: bytes | memoryview, name: str, shrink: int = 1) -> np.ndarray:
 def _jpeg(data: bytes | memoryview, name: str, shrink: int) -> np.ndarray:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, KeyError) as error:  # KeyError: a subsampling that nobody uses
         raise BadImage(name, f"broken JPEG header ({error})") from None
     if height * width > MAX_PIXELS:
         raise BadImage(name, f"{width} x {height} pixels are more than {MAX_PIXELS >> 20} Mi")
@@ -52,8 +52,11 @@ def _jpeg(data: bytes | memoryview, name: str, shrink: int) -> np.ndarray:
     options = size if shrink > 1 else {}
     try:
         return simplejpeg.decode_jpeg(data, "RGB", **options)
-    except (ValueError, MemoryError) as error:
+    except (ValueError, MemoryError, KeyError) as error:
         reason = str(error)
     if any(text in reason for text in HARMLESS):
-        return simplejpeg.decode_jpeg(data, "RGB", strict=False, **options)
+        try:
+            return simplejpeg.decode_jpeg(data, "RGB", strict=False, **options)
+        except (ValueError, MemoryError, KeyError) as error:
+            reason = str(error)
     raise BadImage(name, f"broken JPEG ({reason})")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -275,3 +277,61 @@ def test_headers_and_ppm() -> None:
         assert plain_jpeg(other) is None
     back = cv2.imdecode(ppm(image[3:50, 7:60]), cv2.IMREAD_COLOR)[..., ::-1]
     assert np.array_equal(back, image[3:50, 7:60])
+
+
+def test_mutated_photos_are_decoded_or_reported(tmp_path: Path) -> None:
+    """Native refuses every damaged file; DALI goes on where only coefficients are damaged. Neither crashes or hangs."""
+    rng, files = np.random.default_rng(0), []
+    for i in range(120):
+        data = bytearray(encode(picture(i % 5), quality=90))
+        if i % 4 == 3:
+            data = data[: rng.integers(0, len(data))]
+        for _ in range(0 if i % 4 == 3 else rng.integers(1, 20)):  # header or body
+            data[rng.integers(0, 620 if i % 4 == 0 else len(data))] = rng.integers(0, 256)
+        files.append(str(tmp_path / f"{i}.jpg"))
+        Path(files[-1]).write_bytes(bytes(data))
+    people = crowd(files)
+    bad, rows = {}, {}
+    for pipeline in ("dali", "native"):
+        with make_loader(people, SIZE, 16, pipeline, train=False, on_bad_image="skip") as loader:
+            rows[pipeline] = torch.cat([batch.row.clone() for batch in loader]).tolist()
+            bad[pipeline] = set(loader.bad_images)
+    assert len(rows["dali"]) == len(rows["native"]) == 120
+    assert len(bad["dali"]) >= 30
+    assert bad["dali"] <= bad["native"]
+    for pipeline, used in rows.items():
+        assert not {files[row] for row in used} & bad[pipeline]
+
+
+def test_ctrl_c_ends_within_two_seconds(people: People, tmp_path: Path) -> None:
+    script = tmp_path / "endless.py"
+    script.write_text(
+        "import pickle, sys\n"
+        "from asda_fast import make_loader\n"
+        "loader = make_loader(pickle.load(open(sys.argv[1], 'rb')), (64, 48), 4, 'dali')\n"
+        "while True:\n"
+        "    for batch in loader:\n"
+        "        print('batch', flush=True)\n"
+    )
+    (tmp_path / "people.pickle").write_bytes(pickle.dumps(people))
+    command = [sys.executable, str(script), str(tmp_path / "people.pickle")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        reader = threading.Thread(target=process.stdout.read)  # a full pipe would hold it
+        reader.start()
+        assert process.wait(timeout=10) != 0
+        reader.join()
+
+
+def test_memory_is_flat(people: People) -> None:
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+    with make_loader(people, SIZE, 4, "dali", aug=GlobalAug(), drop_last=False) as loader:
+        for _ in range(10):
+            images(loader)
+        before = resident()
+        for _ in range(40):
+            images(loader)
+        assert resident() - before < 20
