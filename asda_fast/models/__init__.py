@@ -12,6 +12,7 @@ from torch import nn
 from asda_fast.errors import UserError
 from asda_fast.models.checkpoints import Report, config_of, describe, load_into, read, save
 from asda_fast.models.generator import Generator
+from asda_fast.models.hourglass import StackedHourglass
 from asda_fast.models.hrnet import HRNet
 from asda_fast.models.simple_baseline import SimpleBaseline
 
@@ -34,6 +35,8 @@ NETWORKS: dict[str, Network] = {
     "simple_r50": Network(SimpleBaseline, {"depth": 50}),
     "simple_r101": Network(SimpleBaseline, {"depth": 101}),
     "simple_r152": Network(SimpleBaseline, {"depth": 152}),
+    "hourglass_2": Network(StackedHourglass, {"stacks": 2}),
+    "hourglass_8": Network(StackedHourglass, {"stacks": 8}),
 }
 
 
