@@ -47,7 +47,7 @@ def skeleton(
     thickness: float | None = None,
     alpha: float = 1.0,
 ) -> Image:
-    """A copy of `image` with limbs and joints drawn, left warm, right cool; occluded joints are hollow, limbs to them thin.
+    """A copy of `image` with limbs and joints: left warm, right cool; occluded joints hollow, limbs to them thin.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -98,7 +98,7 @@ def outline(image: Image, polygons: Sequence[np.ndarray], colour: tuple[int, int
 
 
 def text(canvas: Image, xy: tuple[int, int], words: str, size: float = 13, colour: tuple[int, int, int] = INK) -> None:
-    """Write `words` into `canvas`; `xy` is the left end of the baseline, `size` the height of a capital in pixels x 1.6."""
+    """Write `words` into `canvas`; `xy` is the left end of the baseline, `size` the line height in pixels."""
     cv2.putText(canvas, words, xy, _FONT, size / 32, colour, 1, cv2.LINE_AA)
 
 
