@@ -84,7 +84,7 @@ class Augmentation:
 
     def _paste(
         self,
-        batch: Batch,
+        onto: Batch | Tensor,
         pool: PartPool,
         slots: Slots,
         theta: Tensor,
@@ -92,7 +92,8 @@ class Augmentation:
         mean: tuple[float, ...],
         std: tuple[float, ...],
     ) -> Augmented:
-        image = paste(batch.image, pool, slots.part, matrix, mean, std, **self.paste_options)
+        canvas = onto if isinstance(onto, Tensor) else onto.image
+        image = paste(canvas, pool, slots.part, matrix, mean, std, **self.paste_options)
         return Augmented(image, slots, theta, matrix, pool)
 
 

@@ -44,11 +44,15 @@ class Semantic(Augmentation):
 
     def draw(self, batch: Batch, epoch: int) -> Slots:
         """The slots of a batch, on its device: a function of (seed, epoch, row) only."""
+        return self.draw_from(batch, self.seed, epoch)
+
+    def draw_from(self, batch: Batch, seed: int, epoch: int) -> Slots:
+        """`draw` with another seed."""
         return sample(
             self._pool_on(batch.row.device),
             batch,
             self.parts,
-            seed=self.seed,
+            seed=seed,
             epoch=epoch,
             ranges=self.ranges,
             rules=self.rules,
@@ -69,15 +73,19 @@ class Semantic(Augmentation):
         epoch: int = 0,
         mean: tuple[float, ...] = MEAN,
         std: tuple[float, ...] = STD,
+        image: Tensor | None = None,
     ) -> Augmented:
-        """Paste `slots` at `theta` [B, N, 4]; gradients flow from the image to theta's r, tx, ty."""
+        """Paste `slots` at `theta` [B, N, 4]; gradients flow from the image to theta's r, tx, ty.
+
+        image: [B, 3, H, W] float, already normalised with mean and std, to paste on instead of batch.image.
+        """
         matrix = self.matrices(batch, slots, theta)
         pool = self._pool_on(batch.image.device)
         if self.jitter > 0:
             own, part = jittered(pool, slots.part, batch.row, self.jitter, seed=self.seed, epoch=epoch)
             slots = Slots(part, slots.type, slots.mirror, slots.theta)
             pool = own
-        return self._paste(batch, pool, slots, theta, matrix, mean, std)
+        return self._paste(batch if image is None else image, pool, slots, theta, matrix, mean, std)
 
     def __call__(
         self,

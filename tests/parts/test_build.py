@@ -190,7 +190,7 @@ def test_wrong_arguments(tmp_path, folder):
 def test_palette_maps_give_their_indices(folder):
     """OpenCV would expand them to colours; the ids are the indices."""
     for path in (folder / "labels").rglob("*.png"):
-        picture = Image.fromarray(make_label(), mode="P")
+        picture = Image.fromarray(make_label())
         picture.putpalette([v for i in range(256) for v in (i * 7 % 256, i * 13 % 256, i * 29 % 256)])
         picture.save(path)
     assert run(folder).counts["Face"]["kept"] == 10
