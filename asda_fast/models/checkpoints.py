@@ -149,7 +149,7 @@ def recognise(state: State) -> str | None:
     body = r"(backbone\.)?" if mmpose else ""
     if any_key(body + r"stage4\.0\.branches\."):
         head = any_key(r"((head|keypoint_head)\.)?final_layer\.")
-        return prefix + ("HRNet" if head else "HRNet for ImageNet" if any_key("incre_modules") else "HRNet body")
+        return prefix + ("HRNet for ImageNet" if any_key("incre_modules") else "HRNet" if head else "HRNet body")
     if any_key(body + r"layer4\.0\.conv1"):
         if any_key(r"fc_locs\."):
             return "ASDA generator"
