@@ -22,21 +22,22 @@ namespace asda {
 
 constexpr int64_t MAX_PIXELS = int64_t(1) << 27;
 
-// One symbol per entry: what follows the bits of a code in the stream is part of the entry where it fits.
-constexpr int FAST_BITS = 11;
+// Tables are looked up with the next bits of the stream: FAST_BITS for one symbol, MANY_BITS for as many whole symbols
+// as fit, when their values do not matter.
+constexpr int FAST_BITS = 10, MANY_BITS = 12;
 struct Huffman {
-    bool set = false;
+    bool set = false, built = false, dc = false;
     uint8_t counts[17] = {};
     uint8_t symbols[256] = {};
     int32_t limit[18];  // first code, left-aligned to 16 bits, that is longer than this many bits
     int32_t offset[17]; // symbol index of a code = (code >> (16 - length)) + offset[length]
-    // value << 16 | places to step << 8 | bits of code and value; steps END = end of block. Where that is too long:
-    // symbol << 16 | 0 << 8 | bits of code; 0 where the code itself is too long.
-    int32_t one[1 << FAST_BITS];
-    // The same for as many whole symbols as fit, values left out: bit 7 of the low byte = ends the block.
-    uint16_t many[1 << FAST_BITS];
+    // size of the value << 24 | bits of the code << 16 | places to step << 8 | bits of code and value.
+    // Steps: END = end of block, 0 = the code is longer than FAST_BITS.
+    uint32_t one[1 << FAST_BITS];
+    // places to step << 8 | ends the block << 7 | bits; 0 = not one symbol fits.
+    uint16_t many[1 << MANY_BITS];
 
-    bool build(bool dc);
+    bool build(bool for_dc);
 };
 constexpr int END = 128;
 

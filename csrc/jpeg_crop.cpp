@@ -186,7 +186,6 @@ bool jpeg_crop(const uint8_t *data, size_t size, const double *matrix, uint8_t *
     if (!supported())
         return false;
     static thread_local Scratch scratch;
-    scratch.photo = Photo();
     if (!parse(data, size, scratch.photo, true))
         return false;
     Region region;
@@ -213,6 +212,7 @@ void bind_jpeg(pybind11::module_ &m) {
         [](const py::buffer &data, uintptr_t matrix, uintptr_t out, int height, int width) {
             const py::buffer_info info = data.request();
             py::gil_scoped_release release;
+            asda::check_matrix(reinterpret_cast<const double *>(matrix), height, width);
             return asda::jpeg_crop(static_cast<const uint8_t *>(info.ptr), size_t(info.size * info.itemsize),
                                    reinterpret_cast<const double *>(matrix), reinterpret_cast<uint8_t *>(out), height,
                                    width);

@@ -1,9 +1,11 @@
 // Huffman decoding (ITU T.81 annex F.2.2), the part that no crop can skip.
 //
-// The buffer holds at least 56 bits after a refill, and a code with its value has at most 31: one refill pays for a
-// symbol, usually for more. Refilling reads 8 bytes whatever is needed, without a branch.
+// The buffer holds at least 56 bits after a refill; a code with its value has at most 31. Refilling has no branch, and
+// the word that it loads was addressed a symbol earlier, so only a shift and an OR lie on the path from symbol to
+// symbol.
 #include "jpeg.h"
 
+#include <algorithm>
 #include <cstring>
 
 #pragma GCC target("bmi,bmi2")
@@ -24,9 +26,10 @@ inline void drop(Bits &bits, int n) {
     bits.count -= n;
 }
 
-inline int extend(uint64_t buffer, int size) { // the value of the next `size` bits, size 1..15
-    const int raw = int(buffer >> (64 - size));
-    return raw < (1 << (size - 1)) ? raw - (1 << size) + 1 : raw;
+// The value of the first `size` (0..15) of these bits, without a branch: a leading 0 means negative.
+inline int extend(uint64_t buffer, int size) {
+    const int raw = int(buffer >> 1 >> (63 - size));
+    return raw + (~int(int64_t(buffer) >> 63) & (int(~0u << size) + 1));
 }
 
 // The symbol of the next code, and the code's length; 0 if there is none.
@@ -52,94 +55,77 @@ constexpr Order ORDER;
 
 inline bool read_dc(Bits &bits, const Huffman &table, int &predictor) {
     refill(bits);
-    const int32_t entry = table.one[bits.buffer >> (64 - FAST_BITS)];
+    const uint32_t entry = table.one[bits.buffer >> (64 - FAST_BITS)];
     if (__builtin_expect(entry & 0xff00, 1)) {
-        drop(bits, entry & 255);
-        predictor += entry >> 16;
+        predictor += extend(bits.buffer << (entry >> 16 & 255), int(entry >> 24));
+        drop(bits, int(entry & 255));
         return true;
     }
-    int symbol = entry >> 16;
-    const int length = entry ? entry & 255 : long_code(table, bits.buffer, symbol);
+    int symbol = 0;
+    const int length = long_code(table, bits.buffer, symbol);
     if (!length)
         return false;
     drop(bits, length);
-    if (symbol) {
-        predictor += extend(bits.buffer, symbol);
-        drop(bits, symbol);
-    }
+    predictor += extend(bits.buffer, symbol);
+    drop(bits, symbol);
     return true;
 }
 
-// One AC symbol that is not in the table: new place (a normal step, or END added), -1 on nonsense.
-inline int long_ac(Bits &bits, const Huffman &table, int32_t entry, int place, int &value) {
-    int symbol = entry >> 16;
-    const int length = entry ? entry & 255 : long_code(table, bits.buffer, symbol);
+// One AC symbol with a long code: the new place (END or more at the end of the block), -1 on nonsense.
+inline int long_ac(Bits &bits, const Huffman &table, int place, int &value) {
+    int symbol = 0;
+    const int length = long_code(table, bits.buffer, symbol);
     if (!length)
         return -1;
     drop(bits, length);
     const int run = symbol >> 4, size = symbol & 15;
-    value = 0;
-    if (!size)
-        return run == 15 ? place + 16 : place + END;
     value = extend(bits.buffer, size);
     drop(bits, size);
-    return place + run + 1;
+    return place + (size || run == 15 ? run + 1 : END);
 }
 
 } // namespace
 
-bool Huffman::build(bool dc) {
+bool Huffman::build(bool for_dc) {
+    if (built)
+        return dc == for_dc;
+    dc = for_dc;
+    std::memset(one, 0, sizeof one);
     int32_t code = 0;
     int total = 0;
     for (int length = 1; length <= 16; ++length) {
         offset[length] = total - code;
-        code += counts[length];
-        total += counts[length];
-        if (code > 1 << length)
+        if (code + counts[length] > 1 << length)
             return false;
+        for (int i = 0; i < counts[length]; ++i, ++code, ++total) {
+            const int symbol = symbols[total], run = dc ? 0 : symbol >> 4, size = dc ? symbol : symbol & 15;
+            if (size > 15)
+                return false;
+            const int steps = dc || size || run == 15 ? run + 1 : END;
+            const uint32_t entry = uint32_t(size << 24 | length << 16 | steps << 8 | (length + size));
+            if (length <= FAST_BITS)
+                std::fill_n(one + (code << (FAST_BITS - length)), 1 << (FAST_BITS - length), entry);
+        }
         limit[length] = code << (16 - length);
         code <<= 1;
     }
-    if (!total)
-        return false;
-    for (int i = 0; i < total; ++i)
-        if (dc && symbols[i] > 15)
-            return false;
-    for (int window = 0; window < 1 << FAST_BITS; ++window) {
-        one[window] = 0;
-        const uint64_t buffer = uint64_t(window) << (64 - FAST_BITS);
-        int symbol = 0;
-        const int length = long_code(*this, buffer, symbol);
-        const int run = dc ? 0 : symbol >> 4, size = symbol & 15;
-        if (!length || length > FAST_BITS)
-            continue;
-        if (length + size > FAST_BITS) {
-            one[window] = symbol << 16 | length;
-            continue;
-        }
-        const int value = size ? extend(buffer << length, size) : 0;
-        const int steps = dc || size ? run + 1 : run == 15 ? 16 : END;
-        one[window] = int32_t(uint32_t(value) << 16 | uint32_t(steps) << 8 | uint32_t(length + size));
-    }
-    for (int window = 0; !dc && window < 1 << FAST_BITS; ++window) {
+    constexpr int MASK = (1 << MANY_BITS) - 1;
+    for (int window = 0; !dc && window <= MASK; ++window) {
         int used = 0, steps = 0;
         bool ends = false;
-        while (!ends && used < FAST_BITS) {
-            const int32_t entry = one[(window << used) & ((1 << FAST_BITS) - 1)];
-            const int step = entry >> 8 & 255, length = entry & 255;
-            if (!step || used + length > FAST_BITS)
+        while (!ends && used < MANY_BITS) {
+            const uint32_t entry = one[(window << used & MASK) >> (MANY_BITS - FAST_BITS)];
+            const int step = int(entry >> 8 & 255), length = int(entry & 255);
+            if (!step || used + length > MANY_BITS || (step != END && steps + step > 63))
                 break;
-            if (step == END)
-                ends = true;
-            else if (steps + step > 63)
-                break;
-            else
-                steps += step;
+            ends = step == END;
+            steps += ends ? 0 : step;
             used += length;
         }
         many[window] = uint16_t(used ? steps << 8 | (ends ? 128 : 0) | used : 0);
     }
-    return true;
+    built = total > 0;
+    return built;
 }
 
 int read_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor, int16_t *coefficients) {
@@ -149,16 +135,15 @@ int read_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor,
     coefficients[0] = int16_t(predictor);
     int place = 1;
     while (place < 64) {
-        if (b.count < 32)
-            refill(b);
-        const int32_t entry = ac.one[b.buffer >> (64 - FAST_BITS)];
-        const int steps = entry >> 8 & 255;
-        int value = entry >> 16;
-        if (__builtin_expect(steps, 1)) {
-            drop(b, entry & 255);
-            place += steps;
+        refill(b);
+        const uint32_t entry = ac.one[b.buffer >> (64 - FAST_BITS)];
+        int value;
+        if (__builtin_expect(entry & 0xff00, 1)) {
+            value = extend(b.buffer << (entry >> 16 & 255), int(entry >> 24));
+            drop(b, int(entry & 255));
+            place += int(entry >> 8 & 255);
         } else {
-            place = long_ac(b, ac, entry, place, value);
+            place = long_ac(b, ac, place, value);
             if (place < 0)
                 return 0;
         }
@@ -176,27 +161,21 @@ bool skip_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor
         return false;
     int place = 1;
     while (place < 64) {
-        if (b.count < 32)
-            refill(b);
-        const int window = int(b.buffer >> (64 - FAST_BITS));
-        const int entry = ac.many[window], ends = entry >> 7 & 1;
+        refill(b);
+        const int entry = ac.many[b.buffer >> (64 - MANY_BITS)], ends = entry >> 7 & 1;
         // Symbols after the block's 64th place belong to the next block: then one at a time.
         if (__builtin_expect(entry != 0 && place + (entry >> 8) + ends <= 64, 1)) {
             drop(b, entry & 127);
-            place += entry >> 8;
-            if (ends) {
-                bits = b;
-                return true;
-            }
+            place += (entry >> 8) + ends * END;
             continue;
         }
-        const int32_t single = ac.one[window];
+        const uint32_t single = ac.one[b.buffer >> (64 - FAST_BITS)];
         if (single & 0xff00) {
-            drop(b, single & 255);
-            place += single >> 8 & 255;
+            drop(b, int(single & 255));
+            place += int(single >> 8 & 255);
         } else {
             int value;
-            place = long_ac(b, ac, single, place, value);
+            place = long_ac(b, ac, place, value);
             if (place < 0)
                 return false;
         }

@@ -30,10 +30,15 @@ bool huffman_tables(const uint8_t *p, const uint8_t *end, Photo &photo) {
         Huffman &table = (cls ? photo.ac : photo.dc)[id];
         int total = 0;
         for (int i = 1; i <= 16; ++i)
-            total += table.counts[i] = p[i];
+            total += p[i];
         if (total > 256 || end - p < 17 + total)
             return false;
-        std::memcpy(table.symbols, p + 17, size_t(total));
+        // Most photos have the tables of the photo before (the standard's own).
+        if (std::memcmp(table.counts + 1, p + 1, 16) || std::memcmp(table.symbols, p + 17, size_t(total))) {
+            std::memcpy(table.counts + 1, p + 1, 16);
+            std::memcpy(table.symbols, p + 17, size_t(total));
+            table.built = false;
+        }
         table.set = true;
         p += 17 + total;
     }
@@ -103,6 +108,9 @@ bool scan_header(const uint8_t *p, const uint8_t *end, Photo &photo, const uint8
 
 bool parse(const uint8_t *data, size_t size, Photo &photo, bool tables) {
     const uint8_t *p = data, *const end = data + size;
+    photo.width = photo.height = photo.components = photo.restart = 0;
+    for (int i = 0; i < 4; ++i)
+        photo.quant_set[i] = photo.dc[i & 1].set = photo.ac[i & 1].set = false;
     uint8_t ids[3] = {};
     bool jfif = false;
     if (size < 4 || p[0] != 0xff || p[1] != 0xd8)

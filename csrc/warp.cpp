@@ -1,5 +1,7 @@
 #include "warp.h"
 
+#include <stdexcept>
+
 #include <pybind11/pybind11.h>
 
 namespace asda {
@@ -15,6 +17,15 @@ bool has_avx2() {
 }
 
 } // namespace
+
+void check_matrix(const double *matrix, int height, int width) {
+    for (int axis = 0; axis < 2; ++axis) {
+        const double *m = matrix + 3 * axis;
+        const double furthest = std::abs(m[0]) * (width + 1) + std::abs(m[1]) * (height + 1) + std::abs(m[2]);
+        if (!(furthest < COORD_LIMIT)) // also NaN
+            throw std::invalid_argument("matrix: expected finite numbers that stay within 2^27 pixels");
+    }
+}
 
 void warp(const Image &image, const double *matrix, uint8_t *out, int height, int width) {
     const bool fast = has_avx2();
@@ -47,6 +58,7 @@ void bind_warp(pybind11::module_ &m) {
         [](uintptr_t image, int height, int width, int64_t stride, uintptr_t matrix, uintptr_t out, int out_height,
            int out_width) {
             pybind11::gil_scoped_release release;
+            asda::check_matrix(reinterpret_cast<const double *>(matrix), out_height, out_width);
             asda::warp({reinterpret_cast<const uint8_t *>(image), height, width, stride},
                        reinterpret_cast<const double *>(matrix), reinterpret_cast<uint8_t *>(out), out_height,
                        out_width);

@@ -15,7 +15,7 @@ constexpr int WEIGHT_BITS = 7;
 constexpr int WEIGHT_ONE = 1 << WEIGHT_BITS;
 constexpr int COORD_BITS = 32;
 constexpr int64_t COORD_ONE = int64_t(1) << COORD_BITS;
-constexpr double COORD_LIMIT = double(1 << 27); // beyond: the fixed point could overflow (checked in Python)
+constexpr double COORD_LIMIT = double(1 << 27); // beyond: the fixed point could overflow
 
 struct Image { // uint8 RGB, maybe only a part of the photo
     const uint8_t *data;
@@ -114,5 +114,8 @@ ASDA_INLINE void warp_row_tested(const Image &image, const Row &row, Span span, 
 int warp_row_inside_avx2(const Image &image, const Row &row, Span span, uint8_t *out);
 
 void warp(const Image &image, const double *matrix, uint8_t *out, int height, int width);
+
+// Throws std::invalid_argument for a matrix that is not finite or leads too far away.
+void check_matrix(const double *matrix, int height, int width);
 
 } // namespace asda

@@ -176,7 +176,15 @@ def make_crop(people: People, row: int, matrix: np.ndarray, size: tuple[int, int
         source = fetch(people, row, matrix, size)
     except OSError as error:
         raise BadImage(people.files[people.file[row]], error.strerror or str(error)) from None
+    if source.data is not None and shrink_of(source.matrix) == 1 and _crop_jpeg(source.data, source.matrix, out):
+        return
     warp(*pixels(source), out)
+
+
+def _crop_jpeg(data: bytes | memoryview, matrix: np.ndarray, out: np.ndarray) -> bool:
+    """Decode and warp only what the crop touches (csrc/jpeg.h). False for what is not an ordinary JPEG, or broken."""
+    matrix = np.ascontiguousarray(matrix, dtype=np.float64)
+    return _C.jpeg_crop(data, matrix.ctypes.data, out.ctypes.data, *out.shape[:2])
 
 
 def pixels(source: Fetched) -> tuple[np.ndarray, np.ndarray]:
