@@ -95,7 +95,8 @@ int main(int argc, char **argv) {
                 return 2;
             const size_t held = size_t(size) > short_by ? size - short_by : size;
             char *buffer = static_cast<char *>(std::malloc(held)); // aligned to 16
-            std::memcpy(buffer, bytes.data(), held);
+            if (held)
+                std::memcpy(buffer, bytes.data(), held);
             std::memcpy(params.data() + i * sizeof(void *), &buffer, sizeof(void *));
             buffers.emplace_back(buffer, held);
         }

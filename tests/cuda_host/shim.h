@@ -7,7 +7,6 @@
 // those).
 #pragma once
 #include <atomic>
-#include <barrier>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -15,6 +14,8 @@
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include <pthread.h>
 
 #define __global__
 #define __device__
@@ -37,17 +38,29 @@ inline thread_local Dim3 threadIdx, blockIdx;
 
 namespace shim {
 
+// Not std::barrier: its waiters meet in one table of the library, and ThreadSanitizer takes that for an order between
+// threads that have none, so a missing __syncthreads between blocks goes unseen.
+class Barrier {
+public:
+    explicit Barrier(unsigned threads) { pthread_barrier_init(&barrier_, nullptr, threads); }
+    ~Barrier() { pthread_barrier_destroy(&barrier_); }
+    void wait() { pthread_barrier_wait(&barrier_); }
+
+private:
+    pthread_barrier_t barrier_;
+};
+
 struct Warp {
-    std::barrier<> barrier{32};
+    Barrier barrier{32};
     uint64_t lane[32];
 };
 
 struct Block { // one multiprocessor, which runs one block after another
-    explicit Block(int threads) : barrier(threads), warps(threads / 32) {
+    explicit Block(unsigned threads) : barrier(threads), warps(threads / 32) {
         for (auto &warp : warps)
             warp = std::make_unique<Warp>();
     }
-    std::barrier<> barrier;
+    Barrier barrier;
     std::vector<std::unique_ptr<Warp>> warps;
     std::mutex mutex;
     std::unique_ptr<char[]> memory; // this block's __shared__ object; its exact size, so that ASan guards its end
@@ -83,10 +96,10 @@ template <class Kernel> void launch(unsigned count, int threads, int processors,
                     blockIdx.x = b;
                     barriers = 0;
                     kernel();
-                    block->barrier.arrive_and_wait();
+                    block->barrier.wait();
                     if (t == 0)
                         block->memory.reset();
-                    block->barrier.arrive_and_wait();
+                    block->barrier.wait();
                 }
             });
     }
@@ -98,9 +111,9 @@ template <class T> T exchange(T value, int from) {
     static_assert(sizeof(T) <= 8);
     Warp &w = warp();
     std::memcpy(&w.lane[threadIdx.x % 32], &value, sizeof(T));
-    w.barrier.arrive_and_wait();
+    w.barrier.wait();
     std::memcpy(&value, &w.lane[from], sizeof(T));
-    w.barrier.arrive_and_wait();
+    w.barrier.wait();
     return value;
 }
 
@@ -108,19 +121,19 @@ template <class T> T exchange(T value, int from) {
 
 inline void __syncthreads() {
     if (shim::barriers++ != shim::skipped)
-        shim::block->barrier.arrive_and_wait();
+        shim::block->barrier.wait();
 }
-inline void __syncwarp() { shim::warp().barrier.arrive_and_wait(); }
+inline void __syncwarp() { shim::warp().barrier.wait(); }
 inline void __threadfence() {} // every atomic below is acquire and release
 
 inline unsigned __ballot_sync(unsigned, bool predicate) {
     shim::Warp &w = shim::warp();
     w.lane[threadIdx.x % 32] = predicate;
-    w.barrier.arrive_and_wait();
+    w.barrier.wait();
     unsigned mask = 0;
     for (int i = 0; i < 32; ++i)
         mask |= unsigned(w.lane[i]) << i;
-    w.barrier.arrive_and_wait();
+    w.barrier.wait();
     return mask;
 }
 template <class T> T __shfl_xor_sync(unsigned, T value, int distance) {

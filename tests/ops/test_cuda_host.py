@@ -1,0 +1,379 @@
+"""The shipped CUDA kernels, executed on the CPU under the shim of tests/cuda_host: `asda_fast.ops.cuda` runs as it is,
+only its launch goes to a library compiled from the same .cu files. A GPU is needed for nothing here."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import asda_fast
+from asda_fast.ops import cpu, cuda, reference
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = ROOT / "tests" / "cuda_host"
+DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.uint8]  # as numbered in host.cpp
+BUILDS = {
+    "plain": ("-O0", "-fPIC", "-shared"),
+    "address": ("-Og", "-g1", "-DSANITIZED", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "thread": ("-O1", "-g1", "-DSANITIZED", "-fsanitize=thread"),
+}
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+F64, F32, BF16, F16, U8 = DTYPES
+
+
+@pytest.fixture(scope="session")
+def build(request):
+    """build(kind) -> path of the compiled host. All are compiled side by side, once for a state of the sources."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or "c++"
+    digest = hashlib.sha256(compiler.encode())
+    for path in sorted([*HOST.glob("*"), *cuda.kernels().glob("*")]):
+        digest.update(path.read_bytes())
+    folder = request.config.cache.mkdir("cuda_host")
+    running = {}
+    for kind, flags in BUILDS.items():
+        path = folder / f"{kind}-{hashlib.sha256(digest.digest() + ' '.join(flags).encode()).hexdigest()[:16]}"
+        if not path.is_file():
+            command = [compiler, "-std=c++20", *flags, "-Wno-unknown-pragmas", "-ffp-contract=off", "-pthread",
+                       f"-I{cuda.kernels()}", str(HOST / "host.cpp"), "-o", f"{path}.partial"]  # fmt: skip
+            running[kind] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        running[kind] = (running.get(kind), path)
+
+    def get(kind: str) -> Path:
+        process, path = running[kind]
+        if process is not None and not path.is_file():
+            output = process.communicate()[0]
+            assert process.returncode == 0, output
+            for old in folder.glob(f"{kind}-*"):
+                if old.suffix != ".partial":
+                    old.unlink()
+            Path(f"{path}.partial").replace(path)
+        return path
+
+    yield get
+    for process, _ in running.values():
+        if process is not None and process.poll() is None:
+            process.kill()
+
+
+class Host:
+    """What stands in for the GPU: runs every launch in the library, and keeps the launches for a replay."""
+
+    def __init__(self, library: Path) -> None:
+        self.library = ctypes.CDLL(str(library))
+        self.library.asda_params_size.restype = ctypes.c_int64
+        self.report = torch.zeros(3, dtype=torch.int64)
+        self.done: dict[int, torch.Tensor] = {}
+        self.processors = 2  # blocks at once
+        self.recorded: list[bytes] | None = None
+        self.outputs: list[bytes] = []
+
+    def counters(self, device: torch.device, batch: int) -> torch.Tensor:
+        return self.done.setdefault(batch, torch.zeros(batch, dtype=torch.int32))
+
+    def run(self, variant: cuda.Variant, launch: cuda.Launch, **tensors: torch.Tensor) -> None:
+        cuda._raise_reported(0)
+        if launch.blocks == 0:
+            return
+        params = launch.params
+        assert self.library.asda_params_size(int(variant.out == F64)) == params.dtype.itemsize
+        tensors = {**tensors, "report": self.report}
+        for name, tensor in tensors.items():
+            params[name] = tensor.data_ptr()
+        code = DTYPES.index(variant.image) * 1000 + variant.image_nhwc * 100
+        code += DTYPES.index(variant.out) * 10 + variant.out_nhwc
+        numbers = (code, variant.direction == "backward", variant.wide, variant.need_image, launch.blocks)
+        processors = self.processors if variant.direction == "backward" else 1  # only these blocks meet
+        head = np.array([*numbers, processors, -1], np.int64)
+        if self.recorded is not None:
+            packed = [head.tobytes(), np.int64(params.nbytes).tobytes(), params.tobytes()]
+            for name in cuda._POINTERS:
+                content = _bytes(tensors[name]) if name in tensors else b""
+                packed += [np.int64(len(content)).tobytes(), content]
+            self.recorded.append(b"".join(packed))
+        assert self.library.asda_run(ctypes.c_void_p(head.ctypes.data), ctypes.c_void_p(params.ctypes.data)) == 0, (
+            f"host.cpp has no {variant}"
+        )
+        if self.recorded is not None:
+            self.outputs.append(b"".join(_bytes(tensors[name]) for name in cuda._POINTERS if name in tensors))
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    """The storage of a dense tensor, in memory order."""
+    return ctypes.string_at(tensor.data_ptr(), tensor.numel() * tensor.element_size())
+
+
+@pytest.fixture
+def host(build, monkeypatch):
+    stand_in = Host(build("plain"))
+    monkeypatch.setattr(cuda, "_run", stand_in.run)
+    monkeypatch.setattr(cuda, "_counters", stand_in.counters)
+    monkeypatch.setattr(cuda, "_report", lambda index: stand_in.report)
+    monkeypatch.setattr(cuda, "_index", lambda device: 0)
+    yield stand_in
+    for held in stand_in.done.values():
+        assert not held.any(), "a launch must leave its counters at zero"
+
+
+@pytest.fixture(scope="module")
+def pool():
+    rng = np.random.default_rng(0)
+    patches = [rng.integers(0, 256, (h, w, 4)).astype(np.uint8) for h, w in ((9, 13), (20, 7), (33, 31))]
+    patches[1][..., 3] = 255  # an opaque one: nothing below it gets a gradient
+    return asda_fast.PartPool.from_patches(patches)
+
+
+def placements(batch, slots, height, width, seed=0, scale=(0.5, 1.5)):
+    """part, matrix: turned and scaled parts somewhere on the image."""
+    g = torch.Generator().manual_seed(seed)
+    angle = torch.rand(batch, slots, generator=g, dtype=F64) * 6.28
+    size = torch.rand(batch, slots, generator=g, dtype=F64) * (scale[1] - scale[0]) + scale[0]
+    turn = torch.stack([angle.cos(), angle.sin(), -angle.sin(), angle.cos()], -1).view(batch, slots, 2, 2)
+    centre = torch.rand(batch, slots, 2, 1, generator=g, dtype=F64) * torch.tensor([[width], [height]])
+    turn = turn * size[..., None, None]
+    part = torch.randint(-1, 3, (batch, slots), generator=g)
+    return part, torch.cat([turn, 8 - turn @ centre], -1).to(torch.float32)
+
+
+def picture(batch, height, width, dtype, channels_last, seed=1):
+    g = torch.Generator().manual_seed(seed)
+    if dtype == U8:
+        image = torch.randint(0, 256, (batch, height, width, 3), generator=g, dtype=U8)
+        return image if channels_last else image.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+    image = torch.randn(batch, 3, height, width, generator=g, dtype=F64).to(dtype)
+    return image.contiguous(memory_format=torch.channels_last) if channels_last else image
+
+
+# image, is it NHWC, out, is it NHWC: as compiled in host.cpp
+PAIRS = [
+    (F32, False, F32, False), (F32, False, F32, True), (U8, True, F16, True), (F32, True, F32, False),
+    (F32, True, F32, True), (F64, False, F64, False), (F16, False, F16, False), (BF16, True, BF16, True),
+    (U8, True, F32, False), (U8, True, F32, True), (U8, True, BF16, False), (U8, False, F32, False),
+    (U8, True, F64, True),
+]  # fmt: skip
+TOLERANCE = {F64: 1e-11, F32: 2e-5, BF16: 2e-2, F16: 2e-3}
+
+
+@pytest.mark.parametrize("size", [(24, 64), (19, 45), (5, 3)], ids=str)
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda p: "-".join(str(v).removeprefix("torch.") for v in p))
+def test_forward_and_backward(host, pool, pair, size):
+    """Against the twin, and forward bit for bit against the CPU kernels."""
+    dtype, image_nhwc, out_dtype, out_nhwc = pair
+    batch, slots = 2, 3
+    image = picture(batch, *size, dtype, image_nhwc)
+    part, matrix = placements(batch, slots, *size)
+    matrix = matrix.to(F64 if out_dtype == F64 else F32)
+    common = (pool.texels, pool.table, part, matrix, MEAN, STD)
+    out = cuda.forward(image, *common, out_dtype, out_nhwc, False)
+    assert torch.equal(out, cpu.forward(image, *common, out_dtype, out_nhwc, False))
+    assert out.is_contiguous(memory_format=torch.channels_last if out_nhwc else torch.contiguous_format)
+
+    patches, _ = reference.stack(pool, F64)
+    start = reference.normalise(image, MEAN, STD, F64) if dtype == U8 else image.to(F64)
+    start, where = start.clone().requires_grad_(), matrix.to(F64).requires_grad_()
+    twin = reference.paste(start, patches, part, where, MEAN, STD)
+    tolerance = TOLERANCE[out_dtype]
+    assert (out.to(F64) - twin).abs().max() <= tolerance * twin.abs().max()
+
+    v_out = picture(batch, *size, out_dtype, out_nhwc, seed=2)
+    v_start, v_where = torch.autograd.grad(twin, (start, where), v_out.to(F64))
+    need_image = dtype != U8
+    v_matrix, v_image = cuda.backward(v_out, image, *common, False, need_image)
+    assert v_matrix.dtype == matrix.dtype
+    assert (v_matrix - v_where).abs().max() <= max(tolerance, 1e-11) * v_where.abs().max()
+    if need_image:
+        assert v_image.stride() == image.stride()
+        assert (v_image.to(F64) - v_start).abs().max() <= tolerance * v_start.abs().max()
+        assert torch.equal(cuda.backward(v_out, image, *common, False, False)[0], v_matrix)
+
+
+def test_gradcheck(host, pool):
+    part, matrix = placements(1, 2, 8, 12, seed=3)
+    image = picture(1, 8, 12, F64, False)
+
+    class Op(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, matrix):
+            ctx.save_for_backward(matrix)
+            return cuda.forward(image, pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD, F64, False, True)
+
+        @staticmethod
+        def backward(ctx, v_out):
+            rest = (pool.texels, pool.table, part.clamp(min=0), ctx.saved_tensors[0], MEAN, STD, True, False)
+            return cuda.backward(v_out, image, *rest)[0]
+
+    torch.autograd.gradcheck(Op.apply, (matrix.to(F64).requires_grad_(),), eps=1e-7, atol=1e-4, fast_mode=True)
+
+
+@pytest.mark.parametrize("slots", [0, 40])
+def test_any_number_of_slots(host, pool, slots):
+    """More than one launch takes are laid in several, and the gradient finds its way back through all of them."""
+    image = picture(2, 6, 20, F32, False)
+    part, matrix = placements(2, slots, 6, 20)
+    common = (pool.texels, pool.table, part, matrix, MEAN, STD)
+    out = cuda.forward(image, *common, F32, False, True)
+    torch.testing.assert_close(out, cpu.forward(image, *common, F32, False, True), rtol=0, atol=0)
+    v_out = picture(2, 6, 20, F32, False, seed=2)
+    for found, expected in zip(
+        cuda.backward(v_out, image, *common, True, True), cpu.backward(v_out, image, *common, True, True)
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_mips_and_extreme_scales(host, pool):
+    """Minified parts read their mip levels, huge and tiny ones neither crash nor differ from the CPU."""
+    image = picture(4, 16, 32, F32, False)
+    part, matrix = placements(4, 3, 16, 32, scale=(2, 6))
+    matrix[1] *= 1e-2
+    matrix[2] *= 1e2
+    matrix[3, 0] *= 1e30  # overflows on the way
+    common = (pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD)
+    out = cuda.forward(image, *common, F32, False, True)
+    assert torch.equal(out, cpu.forward(image, *common, F32, False, True))
+    assert not torch.equal(out, cuda.forward(image, *common, F32, False, False))
+    v_out = picture(4, 16, 32, F32, False, seed=2)
+    for found, expected in zip(
+        cuda.backward(v_out, image, *common, True, True), cpu.backward(v_out, image, *common, True, True)
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_strides(host, pool):
+    """Any strides come in; the image's gradient has the strides that torch gives an image like it."""
+    part, matrix = placements(2, 2, 12, 20)
+    common = (pool.texels, pool.table, part.t().contiguous().t(), matrix, MEAN, STD)
+    big = picture(2, 24, 40, F32, False)
+    for image in (
+        big[:, :, ::2, ::2],
+        big[..., :12, :20],
+        big.transpose(2, 3)[..., :12, :20],
+        big[:1, :, :12, :20].expand(2, -1, -1, -1),
+    ):
+        out = cuda.forward(image, *common, F32, False, True)
+        assert torch.equal(out, cpu.forward(image, *common, F32, False, True))
+        v_matrix, v_image = cuda.backward(torch.ones(()).expand(2, 3, 12, 20), image, *common, True, True)
+        assert v_image.stride() == torch.empty_like(image).stride()
+        expected = cpu.backward(torch.ones(2, 3, 12, 20), image, *common, True, True)
+        torch.testing.assert_close(v_matrix, expected[0], rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(v_image, expected[1])
+
+
+def test_refused_slots(host, pool):
+    """A NaN or inf matrix and an index past the pool leave the slot empty; the next call raises for the index."""
+    image = picture(3, 8, 64, F32, False)
+    part, matrix = placements(3, 2, 8, 64)
+    part = part.clamp(min=0)
+    matrix[0, 0, 0, 0], matrix[2, 1, 1, 2] = torch.nan, torch.inf
+    part[1, 0], part[2, 0] = len(pool), 10**12
+    common = (pool.texels, pool.table, part, matrix, MEAN, STD, F32, False, True)
+    out = cuda.forward(image, *common)
+    empty = torch.tensor([[-1, part[0, 1]], [-1, part[1, 1]], [-1, -1]])
+    assert torch.equal(out, cpu.forward(image, pool.texels, pool.table, empty, matrix, *common[4:]))
+    assert host.report.tolist() == [2, 2, 2 * 2 + 0 + 1]
+    with pytest.raises(ValueError, match=r"^part: expected -1 .*flat index 4 of part"):
+        cuda.forward(image, *common)
+    host.report[2] = 0
+    v_matrix, _ = cuda.backward(out, image, *common[:6], True, False)
+    assert host.report.tolist() == [2, 2, 0], "the way back counts nothing twice"
+    assert not v_matrix[0, 0].any()
+    assert not v_matrix[1, 0].any()
+    assert not v_matrix[2].any()
+    assert v_matrix[0, 1].any()
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 8, 8), (2, 2, 0, 8), (2, 0, 8, 8)], ids=str)
+def test_nothing_to_do(host, pool, shape):
+    batch, slots, height, width = shape
+    image = picture(batch, height, width, F32, False)
+    common = (pool.texels, pool.table, *placements(batch, slots, height, width), MEAN, STD)
+    assert torch.equal(cuda.forward(image, *common, F32, False, True), image)
+    v_matrix, v_image = cuda.backward(image, image, *common, True, True)
+    assert torch.equal(v_image, image)
+    assert not v_matrix.any()
+
+
+def test_same_bits_in_any_order(host, pool):
+    """The order in which blocks run and finish does not show in the sums."""
+    image, v_out = picture(2, 40, 70, F32, False), picture(2, 40, 70, F32, False, seed=2)
+    part, matrix = placements(2, 3, 40, 70)
+    found = []
+    for host.processors in (1, 2, 3, 3, 3):
+        rest = (pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD, True, True)
+        found.append(cuda.backward(v_out, image, *rest))
+    for v_matrix, v_image in found[1:]:
+        assert torch.equal(v_matrix, found[0][0])
+        assert torch.equal(v_image, found[0][1])
+
+
+def test_plan_does_not_overflow():
+    """B * N = 4096 * 8 and the largest images: what the kernels keep in 32 bits fits."""
+    forward = cuda.Variant("forward", U8, True, F32, False, True)
+    backward = cuda.Variant("backward", F32, False, F32, False, True, True)
+    for batch, side in ((4096, 256), (65536, 512), (64, 32768)):
+        for variant in (forward, backward):
+            launch = cuda.plan(variant, batch, 8, side, side, 10, MEAN, STD, True)
+            assert 0 < launch.blocks < 2**31
+            assert int(launch.params["tiles"]) * cuda.WARPS < 2**31
+    assert cuda.plan(backward, 4096, 8, 256, 256, 10, MEAN, STD, True).params["strips"] == 1
+    assert cuda.plan(backward, 32, 8, 256, 256, 10, MEAN, STD, True).params["strips"] * 32 * 8 * 6 * 4 <= 2**20
+    with pytest.raises(ValueError, match=r"^image: "):
+        cuda.plan(forward, 4096, 8, 32768, 32768, 10, MEAN, STD, True)
+
+
+# --- under the sanitizers ---------------------------------------------------------------------------------------------
+
+
+def _record(host: Host, pool, pair, size=(12, 64)) -> tuple[bytes, bytes]:
+    """The launches of a forward and a backward pass, and what they leave in memory."""
+    dtype, image_nhwc, out_dtype, out_nhwc = pair
+    host.recorded, host.outputs = [], []
+    image, v_out = picture(2, *size, dtype, image_nhwc), picture(2, *size, out_dtype, out_nhwc, seed=2)
+    part, matrix = placements(2, 2, *size)
+    common = (pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD)
+    cuda.forward(image, *common, out_dtype, out_nhwc, True)
+    cuda.backward(v_out, image, *common, True, dtype != U8)
+    return b"".join(host.recorded), b"".join(host.outputs)
+
+
+def _replay(program: Path, launches: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    env = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=1"}
+    command = [str(program), *arguments]
+    if shutil.which("setarch"):  # ThreadSanitizer of older compilers needs a fixed memory layout
+        command = ["setarch", "-R", *command]
+    return subprocess.run(command, input=launches, capture_output=True, env=env, timeout=120)
+
+
+@pytest.mark.parametrize("size", [(12, 64), (7, 37)], ids=str)
+@pytest.mark.parametrize("pair", PAIRS[:3], ids=lambda p: "-".join(str(v).removeprefix("torch.") for v in p))
+@pytest.mark.parametrize("kind", ["address", "thread"])
+def test_sanitizer_is_silent(host, build, pool, kind, pair, size):
+    launches, expected = _record(host, pool, pair, size)
+    result = _replay(build(kind), launches)
+    assert result.returncode == 0, result.stderr.decode()[-3000:]
+    assert result.stdout == expected
+
+
+def test_planted_overrun_is_caught(host, build, pool):
+    """Buffers one access short of what the kernels were promised: the sanitizer must see it."""
+    launches, _ = _record(host, pool, PAIRS[0])
+    result = _replay(build("address"), launches, "overrun")
+    assert result.returncode != 0
+    assert b"heap-buffer-overflow" in result.stderr
+
+
+@pytest.mark.parametrize(("direction", "barrier"), [("forward", 0), *(("backward", k) for k in range(4))])
+def test_planted_race_is_caught(host, build, pool, direction, barrier):
+    """Leave out one __syncthreads, each in turn: the sanitizer must see a race. So each of them is needed."""
+    _record(host, pool, PAIRS[0], (24, 64))
+    launch = bytearray(host.recorded[direction == "backward"])
+    launch[48:56] = np.int64(barrier).tobytes()  # Launch::skip
+    result = _replay(build("thread"), bytes(launch))
+    assert result.returncode != 0
+    assert b"data race" in result.stderr, result.stderr.decode()[-2000:]
