@@ -134,6 +134,7 @@ template <class S> struct Walk {
     const RowOps<S> &ops;
     Colour<S> colour;
     int64_t pitch, blocks;
+    bool stream;
 
     Walk(const Problem &problem, const RowOps<S> &row_ops) : p(problem), ops(row_ops) {
         for (int c = 0; c < 3; ++c) {
@@ -142,6 +143,8 @@ template <class S> struct Walk {
         }
         pitch = (p.width + 15) / 16 * 16 + 16; // the extra line keeps the planes off the same cache set
         blocks = (p.height + kBlock - 1) / kBlock;
+        // A small output is better left in the cache, for whoever reads it next.
+        stream = p.batch * p.height * p.width * 3 * int64_t(sizeof(S)) > (8 << 20);
     }
 
     SlotState prepare(int64_t b, int64_t n, Slot<S> &slot) const {
@@ -206,9 +209,9 @@ template <class S> void pass_row(const Walk<S> &walk, const Tensor4 &from, const
     if (from.planar())
         for (int c = 0; c < 3; ++c)
             walk.ops.copy(in.data + c * in.channel * from.bytes(), out.data + c * out.channel * to.bytes(),
-                          walk.p.width * from.bytes());
+                          walk.p.width * from.bytes(), walk.stream);
     else
-        walk.ops.copy(in.data, out.data, 3 * walk.p.width * from.bytes());
+        walk.ops.copy(in.data, out.data, 3 * walk.p.width * from.bytes(), walk.stream);
 }
 
 template <class S> struct Scratch {
@@ -240,7 +243,7 @@ void forward(const Problem &problem, const RowOps<S> &ops, const Tensor4 &image,
             ops.load(image.row(b, y), walk.colour, 0, width, rows, walk.pitch);
             for (const Segment<S> &s : scratch.segments)
                 ops.blend(s, rows, walk.pitch);
-            ops.store(rows, walk.pitch, 0, width, out.row(b, y));
+            ops.store(rows, walk.pitch, 0, width, out.row(b, y), walk.stream);
         }
     });
 }
@@ -280,7 +283,7 @@ void backward(const Problem &problem, const RowOps<S> &ops, const Tensor4 &v_out
                     pass_row(walk, v_out, v_image, b, y);
                 else if (all) {
                     ops.load(v_out.row(b, y), as_is, 0, width, v_rows, walk.pitch);
-                    ops.store(v_rows, walk.pitch, 0, width, v_image.row(b, y));
+                    ops.store(v_rows, walk.pitch, 0, width, v_image.row(b, y), walk.stream);
                 }
                 continue;
             }
@@ -310,7 +313,7 @@ void backward(const Problem &problem, const RowOps<S> &ops, const Tensor4 &v_out
                 }
             }
             if (all)
-                ops.store(v_rows, walk.pitch, 0, width, v_image.row(b, y));
+                ops.store(v_rows, walk.pitch, 0, width, v_image.row(b, y), walk.stream);
         }
     });
     for (int64_t i = 0; i < problem.batch * problem.slots; ++i) { // blocks in their order, whoever computed them

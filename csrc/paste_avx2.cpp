@@ -50,6 +50,38 @@ inline V centres(int x) {
     return add(set(float(x)), lane); // exact below 2^23
 }
 
+// Where up to kChunk pixels of a row meet the patch. Found before any texel is read: one loop that does both waits for
+// each address in turn, two loops keep the loads apart from what they depend on (a quarter faster).
+constexpr int kChunk = 256;
+struct Found {
+    alignas(32) int at[kChunk]; // texel, 0 where outside: its value is discarded
+    alignas(32) float fx[kChunk], fy[kChunk], inside[kChunk];
+};
+
+inline V is_inside(const Line &l, V x, V u, V v) {
+    const V zero = _mm256_setzero_ps();
+    const V in_u = _mm256_and_ps(_mm256_cmp_ps(u, zero, _CMP_GE_OQ), _mm256_cmp_ps(u, l.right, _CMP_LT_OQ));
+    const V in_v = _mm256_and_ps(_mm256_cmp_ps(v, zero, _CMP_GE_OQ), _mm256_cmp_ps(v, l.below, _CMP_LT_OQ));
+    return _mm256_and_ps(_mm256_and_ps(in_u, in_v), _mm256_cmp_ps(x, l.width, _CMP_LT_OQ));
+}
+
+// Pixels x .. of the segment, at most kChunk; returns how many, a multiple of 8.
+inline int find(const Line &l, int x, int hi, Found &found) {
+    const int count = std::min(hi - x + 7, kChunk) & ~7;
+    for (int k = 0; k < count; k += 8) {
+        const V at = centres(x + k);
+        const V u = add(mul(l.m0, at), l.ru), v = add(mul(l.m3, at), l.rv);
+        const V inside = is_inside(l, at, u, v);
+        const I xi = _mm256_cvttps_epi32(u), yi = _mm256_cvttps_epi32(v);
+        const I texel = _mm256_add_epi32(_mm256_mullo_epi32(yi, l.stride), xi);
+        _mm256_store_ps(found.fx + k, sub(u, _mm256_cvtepi32_ps(xi)));
+        _mm256_store_ps(found.fy + k, sub(v, _mm256_cvtepi32_ps(yi)));
+        _mm256_store_ps(found.inside + k, inside);
+        _mm256_store_si256(reinterpret_cast<I *>(found.at + k), _mm256_and_si256(texel, _mm256_castps_si256(inside)));
+    }
+    return count;
+}
+
 struct Taps8 {
     V inside; // mask
     I t00, t10, t01, t11;
@@ -69,24 +101,24 @@ inline void split(const unsigned *t, const int *at, I &left, I &right) {
     right = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xdd));
 }
 
-// False when no pixel of the eight is inside. Pixels outside read the block's first corner; their result is discarded.
-inline bool taps(const Line &l, V x, Taps8 &t) {
-    const V u = add(mul(l.m0, x), l.ru), v = add(mul(l.m3, x), l.rv), zero = _mm256_setzero_ps();
-    const V in_u = _mm256_and_ps(_mm256_cmp_ps(u, zero, _CMP_GE_OQ), _mm256_cmp_ps(u, l.right, _CMP_LT_OQ));
-    const V in_v = _mm256_and_ps(_mm256_cmp_ps(v, zero, _CMP_GE_OQ), _mm256_cmp_ps(v, l.below, _CMP_LT_OQ));
-    t.inside = _mm256_and_ps(_mm256_and_ps(in_u, in_v), _mm256_cmp_ps(x, l.width, _CMP_LT_OQ));
-    if (_mm256_testz_ps(t.inside, t.inside))
-        return false;
-    const I xi = _mm256_cvttps_epi32(u), yi = _mm256_cvttps_epi32(v);
-    t.fx = sub(u, _mm256_cvtepi32_ps(xi));
-    t.fy = sub(v, _mm256_cvtepi32_ps(yi));
-    const I at =
-        _mm256_and_si256(_mm256_add_epi32(_mm256_mullo_epi32(yi, l.stride), xi), _mm256_castps_si256(t.inside));
-    alignas(32) int index[8];
-    _mm256_store_si256(reinterpret_cast<I *>(index), at);
-    split(l.block, index, t.t00, t.t10);
-    split(l.block + l.step, index, t.t01, t.t11);
-    return true;
+inline Taps8 taps(const Line &l, const Found &found, int k) {
+    Taps8 t;
+    t.inside = _mm256_load_ps(found.inside + k);
+    t.fx = _mm256_load_ps(found.fx + k);
+    t.fy = _mm256_load_ps(found.fy + k);
+    split(l.block, found.at + k, t.t00, t.t10);
+    split(l.block + l.step, found.at + k, t.t01, t.t11);
+    return t;
+}
+
+// fn(x, taps) for each eight pixels of the segment.
+template <class F> inline void each_eight(const Line &l, const Segment<float> &s, F &&fn) {
+    Found found;
+    for (int x = s.lo; x < s.hi; x += kChunk) {
+        const int count = find(l, x, s.hi, found);
+        for (int k = 0; k < count; k += 8)
+            fn(x + k, taps(l, found, k));
+    }
 }
 
 template <int C> inline V channel8(I texels) {
@@ -127,16 +159,13 @@ inline V over8(const Line &l, V inside, V below, V value, V a, V keep, int c) {
 void blend(const Segment<float> &s, float *rows, int64_t pitch) {
     const Line l(s);
     const V one = set(1.f);
-    Taps8 t;
-    for (int x = s.lo; x < s.hi; x += 8) {
-        if (!taps(l, centres(x), t))
-            continue;
+    each_eight(l, s, [&](int x, const Taps8 &t) {
         float *r = rows + x, *g = r + pitch, *b = g + pitch;
         const V a = opacity8(sample8<3>(t)), keep = sub(one, a);
         _mm256_store_ps(r, over8(l, t.inside, _mm256_load_ps(r), sample8<0>(t), a, keep, 0));
         _mm256_store_ps(g, over8(l, t.inside, _mm256_load_ps(g), sample8<1>(t), a, keep, 1));
         _mm256_store_ps(b, over8(l, t.inside, _mm256_load_ps(b), sample8<2>(t), a, keep, 2));
-    }
+    });
 }
 
 struct Sums8 {
@@ -195,10 +224,7 @@ void trace(const Segment<float> &s, float *rows, int64_t pitch, float *trail) {
     const Line l(s);
     const V one = set(1.f);
     const int64_t step = trail_pitch(s);
-    Taps8 t;
-    for (int x = s.lo; x < s.hi; x += 8) {
-        if (!taps(l, centres(x), t))
-            continue;
+    each_eight(l, s, [&](int x, const Taps8 &t) {
         float *to = trail + (x - s.lo);
         V du, dv;
         const V a = opacity8(sample_grad8<3>(t, du, dv)), keep = sub(one, a);
@@ -208,7 +234,7 @@ void trace(const Segment<float> &s, float *rows, int64_t pitch, float *trail) {
         trace_channel<0>(l, t, a, keep, rows + x, to, step);
         trace_channel<1>(l, t, a, keep, rows + pitch + x, to, step);
         trace_channel<2>(l, t, a, keep, rows + 2 * pitch + x, to, step);
-    }
+    });
 }
 
 void gradient(const Segment<float> &s, const float *trail, float *v_rows, int64_t pitch, float sums[4]) {
@@ -217,11 +243,8 @@ void gradient(const Segment<float> &s, const float *trail, float *v_rows, int64_
     Sums8 total;
     for (int x = s.lo; x < s.hi; x += 8) {
         // The same mask as in trace, without the texels.
-        const V at = centres(x), zero = _mm256_setzero_ps();
-        const V u = add(mul(l.m0, at), l.ru), v = add(mul(l.m3, at), l.rv);
-        const V in_u = _mm256_and_ps(_mm256_cmp_ps(u, zero, _CMP_GE_OQ), _mm256_cmp_ps(u, l.right, _CMP_LT_OQ));
-        const V in_v = _mm256_and_ps(_mm256_cmp_ps(v, zero, _CMP_GE_OQ), _mm256_cmp_ps(v, l.below, _CMP_LT_OQ));
-        const V inside = _mm256_and_ps(_mm256_and_ps(in_u, in_v), _mm256_cmp_ps(at, l.width, _CMP_LT_OQ));
+        const V at = centres(x);
+        const V inside = is_inside(l, at, add(mul(l.m0, at), l.ru), add(mul(l.m3, at), l.rv));
         if (_mm256_testz_ps(inside, inside))
             continue;
         const float *from = trail + (x - s.lo);
@@ -247,11 +270,7 @@ void alone(const Segment<float> &s, const float *rows, float *v_rows, int64_t pi
     const Line l(s);
     const V one = set(1.f);
     Sums8 total;
-    Taps8 t;
-    for (int x = s.lo; x < s.hi; x += 8) {
-        const V at = centres(x);
-        if (!taps(l, at, t))
-            continue;
+    each_eight(l, s, [&](int x, const Taps8 &t) {
         V v_out[3], below[3], du[4], dv[4], v_u, v_v;
         sample_grad8<0>(t, du[0], dv[0]);
         sample_grad8<1>(t, du[1], dv[1]);
@@ -264,14 +283,18 @@ void alone(const Segment<float> &s, const float *rows, float *v_rows, int64_t pi
             _mm256_store_ps(row, _mm256_blendv_ps(v_out[c], mul(v_out[c], keep), t.inside));
         }
         backward8(l, v_out, below, du, dv, v_u, v_v);
-        total.add_inside(t.inside, at, v_u, v_v);
-    }
+        total.add_inside(t.inside, centres(x), v_u, v_v);
+    });
     total.into(sums);
 }
 
-// Streaming stores: the output is as large as the batch, and reading its lines before overwriting them is a third of
-// the traffic.
-void copy(const void *from, void *to, int64_t bytes) {
+// Streaming stores for outputs that no cache holds anyway: reading their lines before overwriting them would be a third
+// of the traffic.
+void copy(const void *from, void *to, int64_t bytes, bool stream) {
+    if (!stream) {
+        std::memcpy(to, from, size_t(bytes));
+        return;
+    }
     const char *in = static_cast<const char *>(from);
     char *out = static_cast<char *>(to);
     const int64_t head = std::min<int64_t>(bytes, (32 - reinterpret_cast<uintptr_t>(out)) & 31);
@@ -349,11 +372,11 @@ void load(const RowRef &from, const Colour<float> &colour, int lo, int hi, float
     kPortableF32.load(from, colour, lo, hi, rows, pitch);
 }
 
-void store(const float *rows, int64_t pitch, int lo, int hi, const RowRef &to) {
+void store(const float *rows, int64_t pitch, int lo, int hi, const RowRef &to, bool stream) {
     if (to.pixel == 1 && to.dtype == F32) {
         for (int c = 0; c < 3; ++c)
             copy(rows + c * pitch + lo, reinterpret_cast<float *>(to.data) + c * to.channel + lo,
-                 int64_t(hi - lo) * int64_t(sizeof(float)));
+                 int64_t(hi - lo) * int64_t(sizeof(float)), stream);
         return;
     }
     if (to.pixel == 1 && (to.dtype == F16 || to.dtype == BF16)) {
@@ -372,7 +395,7 @@ void store(const float *rows, int64_t pitch, int lo, int hi, const RowRef &to) {
         }
         return;
     }
-    kPortableF32.store(rows, pitch, lo, hi, to);
+    kPortableF32.store(rows, pitch, lo, hi, to, stream);
 }
 
 } // namespace

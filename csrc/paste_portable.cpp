@@ -138,7 +138,7 @@ void write(const S *rows, int64_t pitch, int lo, int hi, const RowRef &to, F &&c
     }
 }
 
-template <class S> void store(const S *rows, int64_t pitch, int lo, int hi, const RowRef &to) {
+template <class S> void store(const S *rows, int64_t pitch, int lo, int hi, const RowRef &to, bool) {
     switch (to.dtype) {
     case F64:
         return write<double>(rows, pitch, lo, hi, to, [](S v) { return double(v); });
@@ -153,7 +153,7 @@ template <class S> void store(const S *rows, int64_t pitch, int lo, int hi, cons
     }
 }
 
-void copy(const void *from, void *to, int64_t bytes) { std::memcpy(to, from, size_t(bytes)); }
+void copy(const void *from, void *to, int64_t bytes, bool) { std::memcpy(to, from, size_t(bytes)); }
 
 void flush() {}
 

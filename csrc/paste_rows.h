@@ -32,10 +32,11 @@ template <class S> struct Segment { // one slot on one row: its part of the row 
 constexpr int kTrail = 12;
 
 template <class S> struct RowOps {
-    // memory -> rows (uint8 through `colour`), rows -> memory, memory -> memory of the same type
+    // memory -> rows (uint8 through `colour`), rows -> memory, memory -> memory of the same type.
+    // stream: past the caches
     void (*load)(const RowRef &from, const Colour<S> &colour, int lo, int hi, S *rows, int64_t pitch);
-    void (*store)(const S *rows, int64_t pitch, int lo, int hi, const RowRef &to);
-    void (*copy)(const void *from, void *to, int64_t bytes);
+    void (*store)(const S *rows, int64_t pitch, int lo, int hi, const RowRef &to, bool stream);
+    void (*copy)(const void *from, void *to, int64_t bytes, bool stream);
     // Lays the slot over the row.
     void (*blend)(const Segment<S> &segment, S *rows, int64_t pitch);
     // The same, and keeps what the way back needs; trail holds kTrail planes of hi - lo (rounded up to 8) elements.
