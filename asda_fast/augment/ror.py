@@ -51,7 +51,8 @@ class Masking(Augmentation):
         slots = hole_slots(batch, self.fewest, self.most, self.probability, seed=self.seed, epoch=epoch, stream=STREAM)
         joint, found = self._joints(batch, epoch)  # [B, N, 2], [B, N]
         draws = 1 + 2 * _TRIES * 2  # which kind; two sets of places
-        bits = random_bits(batch.row, self.most * draws, self.seed, epoch, STREAM + 2).view(-1, self.most, draws)
+        bits = random_bits(batch.row, self.most * draws, self.seed, epoch, STREAM + 2)
+        bits = bits.view(len(batch), self.most, draws)
         limit = torch.tensor([width, height], dtype=torch.float32, device=joint.device)
         unit = uniform(bits[..., 1:]).view(len(batch), self.most, 2, _TRIES, 2)
         anywhere = self._background(batch, unit[:, :, 0] * limit)
