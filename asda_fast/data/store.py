@@ -230,7 +230,7 @@ def fetch(people: People, row: int, matrix: np.ndarray, size: tuple[int, int]) -
     matrix [2, 3] crop pixel -> photo pixel, size (height, width) of the crop. Raises OSError for a file that cannot be
     read, UserError for a broken store.
     """
-    matrix = np.asarray(matrix, dtype=np.float64)
+    matrix = np.array(matrix, dtype=np.float64)  # a copy, the caller's to change
     path = people.files[people.file[row]]
     if isinstance(people, StorePeople):
         store, index = people.store, int(people.crop[row])

@@ -24,7 +24,7 @@ import simplejpeg
 
 from asda_fast.data import crop as geometry
 from asda_fast.data.people import People
-from asda_fast.data.store import FORMAT, VERSION
+from asda_fast.data.store import FORMAT, REACH, VERSION
 from asda_fast.errors import UserError
 
 BLOCK = 16  # pixels of a JPEG macroblock with halved chroma
@@ -50,7 +50,7 @@ def windows(
     if shrinking:
         for factor in (2, 4, 8):
             shrink[STRONGEST_ZOOM * width / size[1] >= factor] = factor
-    half = margin / 2 * np.maximum(width, height)[:, None]
+    half = (margin / 2 * np.maximum(width, height) + 2 * REACH * width / size[1])[:, None]  # the plain crop always fits
     block = BLOCK * shrink[:, None]
     edge = photo[:, ::-1].astype(np.int64)
     low = np.floor((people.centre - half) / block).astype(np.int64) * block

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -126,7 +125,7 @@ class DaliPipeline:
         pipe.build()
         return pipe
 
-    def _callback(self, info: Any) -> tuple[list[np.ndarray], ...]:
+    def _callback(self, info: Any) -> tuple[Any, ...]:
         step = self._first + info.iteration
         if self._stop or self._error is not None or step >= self._steps:
             raise StopIteration

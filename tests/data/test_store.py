@@ -18,7 +18,7 @@ from asda_fast.data import GlobalAug, draw, load
 from asda_fast.data.people import People
 from asda_fast.data.skeletons import COCO
 from asda_fast.data.store import StorePeople, fetch, fits, reach, read, settle
-from asda_fast.data.store_pack import pack
+from asda_fast.data.store_pack import pack, windows
 from asda_fast.errors import UserError
 
 SIZE = (64, 48)
@@ -205,6 +205,22 @@ def test_the_loader_gives_ranks_their_shards(people: People, tmp_path: Path) -> 
     assert sorted(rows[0] + rows[1]) == list(range(18))
     shards = [set(back.store.shard[r].tolist()) for r in rows]
     assert not shards[0] & shards[1]
+    gone(people)
+    for number in shards[1]:  # on another machine's disk
+        (tmp_path / "s" / back.store.shards[number]).unlink()
+    assert epoch(read(tmp_path / "s", "train"), rank=0, world=2)[3].tolist() == rows[0]
+
+
+@pytest.mark.parametrize("size", [(64, 48), (64, 64), (48, 64)])
+def test_every_window_holds_the_plain_crop(people: People, size: tuple[int, int]) -> None:
+    photo_size = np.tile([[160, 200]], (18, 1))
+    for margin in (1.0, 1.7):
+        window, shrink = windows(people, size, margin, photo_size, shrinking=True)
+        plain = draw(people, size, epoch=0, seed=0, train=False, aug=None, batch_size=18, drop_last=False)
+        need = np.clip(reach(plain.matrix, size), 0, [200, 160, 200, 160])
+        assert (window[:, :2] <= need[:, :2]).all()
+        assert (window[:, :2] + window[:, 2:] >= need[:, 2:]).all()
+        assert (window[:, :2] % (16 * shrink[:, None]) == 0).all()
 
 
 def test_packing_twice_makes_the_same_bytes(people: People, tmp_path: Path) -> None:
