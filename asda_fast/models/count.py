@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,21 +38,28 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-@torch.no_grad()
-def multiply_adds(model: nn.Module, size: tuple[int, int], as_printed: bool = False) -> int:
-    """Multiply-adds of the convolutions for one image; `model` may be on the meta device, then nothing is computed.
+class Cost(NamedTuple):
+    """Multiply-adds of the convolutions for one image."""
 
-    as_printed: the way HRNet's and SimpleBaseline's tables count: a transposed convolution as if its kernel were
-    applied at every *output* pixel, which is four times what a stride of 2 costs. (Their "GFLOPs" are 2^30 of these.)
+    true: int
+    printed: int  # as HRNet's and SimpleBaseline's tables count; their "GFLOPs" are 2^30 of these
+
+
+@torch.no_grad()
+def multiply_adds(model: nn.Module, size: tuple[int, int]) -> Cost:
+    """What one image of `size` costs; `model` may be on the meta device, then nothing is computed.
+
+    The printed way takes a transposed convolution as if its kernel were applied at every *output* pixel, which is four
+    times what a stride of 2 costs.
     """
-    total = 0
+    true = printed = 0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
+        nonlocal true, printed
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            transposed = isinstance(module, nn.ConvTranspose2d)
-            at = inputs[0] if transposed and not as_printed else output
-            total += module.weight.numel() * at.shape[-2] * at.shape[-1]
+            at = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+            true += module.weight.numel() * at.shape[-2] * at.shape[-1]
+            printed += module.weight.numel() * output.shape[-2] * output.shape[-1]
 
     hooks = [m.register_forward_hook(count) for m in model.modules()]
     mode = model.training
@@ -62,4 +70,4 @@ def multiply_adds(model: nn.Module, size: tuple[int, int], as_printed: bool = Fa
         model.train(mode)
         for hook in hooks:
             hook.remove()
-    return total
+    return Cost(true, printed)
