@@ -120,6 +120,7 @@ class PartPool:
 
     def save(self, path: str | Path) -> None:
         """Write the pool as a safetensors file (straight RGBA; mip levels are made again on load)."""
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         arrays = [self.patch(i) for i in range(len(self))]
@@ -143,8 +144,8 @@ class PartPool:
         try:
             save_file(fields, str(partial), metadata=text)
             partial.replace(path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot write the part pool: {error.strerror or error}") from None
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: cannot write the part pool: {str(error).splitlines()[0]}") from None
 
     @staticmethod
     def load(path: str | Path, mips: bool = True) -> PartPool:
