@@ -53,11 +53,14 @@ struct Order {
 };
 constexpr Order ORDER;
 
+// Nonsense may overflow: that is no undefined behaviour here.
+inline int add(int a, int b) { return int(unsigned(a) + unsigned(b)); }
+
 inline bool read_dc(Bits &bits, const Huffman &table, int &predictor) {
     refill(bits);
     const uint32_t entry = table.one[bits.buffer >> (64 - FAST_BITS)];
     if (__builtin_expect(entry & 0xff00, 1)) {
-        predictor += extend(bits.buffer << (entry >> 16 & 255), int(entry >> 24));
+        predictor = add(predictor, extend(bits.buffer << (entry >> 16 & 255), int(entry >> 24)));
         drop(bits, int(entry & 255));
         return true;
     }
@@ -66,7 +69,7 @@ inline bool read_dc(Bits &bits, const Huffman &table, int &predictor) {
     if (!length)
         return false;
     drop(bits, length);
-    predictor += extend(bits.buffer, symbol);
+    predictor = add(predictor, extend(bits.buffer, symbol));
     drop(bits, symbol);
     return true;
 }

@@ -27,8 +27,8 @@ void check_matrix(const double *matrix, int height, int width) {
     }
 }
 
-void warp(const Image &image, const double *matrix, uint8_t *out, int height, int width) {
-    const bool fast = has_avx2();
+void warp(const Image &image, const double *matrix, uint8_t *out, int height, int width, bool simd) {
+    const bool fast = simd && has_avx2();
     for (int y = 0; y < height; ++y, out += 3 * width) {
         const Row row(matrix, y, image);
         const Span seen = row.inside(-1, image.width, -1, image.height, width);
@@ -53,15 +53,18 @@ void warp(const Image &image, const double *matrix, uint8_t *out, int height, in
 } // namespace asda
 
 void bind_warp(pybind11::module_ &m) {
+    namespace py = pybind11;
     m.def(
         "warp",
         [](uintptr_t image, int height, int width, int64_t stride, uintptr_t matrix, uintptr_t out, int out_height,
-           int out_width) {
+           int out_width, bool simd) {
             pybind11::gil_scoped_release release;
             asda::check_matrix(reinterpret_cast<const double *>(matrix), out_height, out_width);
             asda::warp({reinterpret_cast<const uint8_t *>(image), height, width, stride},
                        reinterpret_cast<const double *>(matrix), reinterpret_cast<uint8_t *>(out), out_height,
-                       out_width);
+                       out_width, simd);
         },
+        py::arg("image"), py::arg("height"), py::arg("width"), py::arg("stride"), py::arg("matrix"), py::arg("out"),
+        py::arg("out_height"), py::arg("out_width"), py::arg("simd") = true,
         "uint8 RGB image [height, width, 3] -> crop [out_height, out_width, 3]; matrix [2, 3] float64, crop -> image.");
 }

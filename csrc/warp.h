@@ -113,7 +113,8 @@ ASDA_INLINE void warp_row_tested(const Image &image, const Row &row, Span span, 
 // The same where all four taps, and the two bytes after them, lie inside the image; returns the first x not done.
 int warp_row_inside_avx2(const Image &image, const Row &row, Span span, uint8_t *out);
 
-void warp(const Image &image, const double *matrix, uint8_t *out, int height, int width);
+// simd: use AVX2 where the machine has it; the result is the same.
+void warp(const Image &image, const double *matrix, uint8_t *out, int height, int width, bool simd = true);
 
 // Throws std::invalid_argument for a matrix that is not finite or leads too far away.
 void check_matrix(const double *matrix, int height, int width);

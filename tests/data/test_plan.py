@@ -1,0 +1,211 @@
+"""The plan: matrices against hand-made numbers and HRNet's formulas, joints, sharding, independence of the draw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asda_fast.data import GlobalAug, People, draw
+from asda_fast.data.crop import apply, crop_matrices, fit_aspect, invert
+from asda_fast.data.people import box_of_joints
+from asda_fast.data.plan import place
+from asda_fast.data.skeletons import COCO, LSP, MPII, Skeleton
+
+SIZE = (256, 192)
+
+
+def crowd(count: int, seed: int = 0, skeleton: Skeleton = COCO, fit: str = "box") -> People:
+    rng = np.random.default_rng(seed)
+    joints = rng.uniform(20, 600, (count, len(skeleton.joints), 2)).astype(np.float32)
+    visible = rng.integers(0, 3, joints.shape[:2]).astype(np.uint8)
+    visible[:, :3] = 2
+    box = box_of_joints(joints, visible).astype(np.float32)
+    return People(
+        skeleton=skeleton, files=["a.jpg"], file=np.zeros(count, np.int32), box=box,
+        centre=box[:, :2] + box[:, 2:] / 2, scale=box[:, 2:].max(1) * np.float32(1.25 / 200),
+        joints=np.where(visible[..., None] > 0, joints, 0), visible=visible, head=np.full(count, np.nan, np.float32),
+        id=np.arange(count), image_id=np.arange(count), area=box[:, 2] * box[:, 3],
+        image_size=np.zeros((1, 2), np.int32), labels=None, name="crowd", fit=fit,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("skeleton", [COCO, MPII, LSP])
+def test_skeletons_are_consistent(skeleton: Skeleton) -> None:
+    names = skeleton.joints
+    assert len(set(names)) == len(names)
+    assert {(names[a], names[b]) for a, b in skeleton.pairs} | {(names[b], names[a]) for a, b in skeleton.pairs} == {
+        (n, n.replace(*swap)) for swap in (("left", "right"), ("right", "left")) for n in names if swap[0] in n
+    }
+    for a, b in skeleton.edges:
+        assert 0 <= a < len(names)
+        assert 0 <= b < len(names)
+    assert tuple(skeleton.swap[j] for j in skeleton.swap) == tuple(range(len(names)))
+
+
+def test_matrix_by_hand() -> None:
+    # A crop 64 high, 32 wide, of a 16-wide region centred on (100, 50): half a photo pixel to a crop pixel.
+    centre, width = np.array([[100.0, 50.0]] * 3), np.array([16.0] * 3)
+    turn, flip = np.array([0.0, 0.0, np.pi / 2]), np.array([False, True, False])
+    matrix = crop_matrices(centre, width, turn, flip, (64, 32))
+    np.testing.assert_allclose(matrix[0], [[0.5, 0, 92], [0, 0.5, 34]], atol=1e-12)
+    np.testing.assert_allclose(matrix[1], [[-0.5, 0, 108], [0, 0.5, 34]], atol=1e-12)
+    # A quarter turn: the crop's up axis points to the photo's right, as in HRNet.
+    corner = apply(matrix[2:], np.array([[[16.0, 0.0], [16.0, 32.0]]]))[0]
+    np.testing.assert_allclose(corner, [[116, 50], [100, 50]], atol=1e-12)
+
+
+def test_aspect_is_the_smallest_rectangle_that_contains() -> None:
+    np.testing.assert_allclose(fit_aspect(np.array([[30.0, 100.0], [100.0, 100.0]]), SIZE), [75.0, 100.0])
+
+
+def test_invert() -> None:
+    matrix = np.random.default_rng(0).normal(size=(5, 2, 3))
+    points = np.random.default_rng(1).normal(size=(5, 7, 2))
+    np.testing.assert_allclose(apply(invert(matrix), apply(matrix, points)), points, atol=1e-9)
+
+
+def test_without_training_the_crop_is_the_region() -> None:
+    people = crowd(5)
+    plan = draw(people, SIZE, epoch=3, seed=1, train=False, aug=GlobalAug(), batch_size=2, drop_last=False)
+    assert plan.row.tolist() == [0, 1, 2, 3, 4]
+    assert not plan.flip.any()
+    assert len(plan) == 3
+    middle = apply(plan.matrix.astype(np.float64), np.full((5, 1, 2), [96.0, 128.0]))[:, 0]
+    np.testing.assert_allclose(middle, people.centre, rtol=1e-5)
+    ratio = plan.matrix[:, 0, 0]
+    box = people.box[:, 2:] * 1.25
+    np.testing.assert_allclose(ratio * 192, np.maximum(box[:, 0], box[:, 1] * 0.75), rtol=1e-5)
+    np.testing.assert_allclose(plan.box[:, 2:], people.box[:, 2:] / ratio[:, None], rtol=1e-5)
+
+
+def test_square_regions() -> None:
+    people = crowd(4, skeleton=MPII, fit="square")
+    plan = draw(people, (256, 256), epoch=0, seed=0, train=False, aug=None, batch_size=4, drop_last=False)
+    np.testing.assert_allclose(plan.matrix[:, 0, 0] * 256, people.scale * 200, rtol=1e-5)
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "hrnet"])
+def test_joints_follow_the_matrix_and_flips_rename_them(distribution: str) -> None:
+    people = crowd(64)
+    aug = GlobalAug(rotation=40, scale=0.3, half_body=0.5, distribution=distribution)
+    plan = draw(people, SIZE, epoch=0, seed=0, train=True, aug=aug, batch_size=64, drop_last=True)
+    assert plan.flip.any()
+    assert plan.half.any()
+    swap = list(COCO.swap)
+    for i, row in enumerate(plan.row):
+        back = apply(plan.matrix[i : i + 1].astype(np.float64), plan.joints[i : i + 1].astype(np.float64))[0]
+        expected, visible = people.joints[row], people.visible[row]
+        if plan.flip[i]:
+            expected, visible = expected[swap], visible[swap]
+        assert (plan.visible[i] == visible).all()
+        known = visible > 0
+        np.testing.assert_allclose(back[known], expected[known], atol=1e-2)
+        assert (plan.joints[i][~known] == 0).all()
+
+
+def test_ranges() -> None:
+    people = crowd(4000)
+    plain = draw(people, SIZE, epoch=0, seed=0, train=False, aug=None, batch_size=8, drop_last=False)
+    size = np.abs(np.linalg.det(plain.matrix[:, :, :2])) ** 0.5
+
+    def drawn(aug: GlobalAug) -> tuple[np.ndarray, np.ndarray]:
+        plan = draw(people, SIZE, epoch=1, seed=0, train=True, aug=aug, batch_size=8, drop_last=False)
+        linear = plan.matrix[:, :, :2]
+        factor = np.abs(np.linalg.det(linear)) ** 0.5 / size[plan.row]
+        return factor, np.degrees(np.arctan2(-linear[:, 0, 1], linear[:, 1, 1]))
+
+    factor, degrees = drawn(GlobalAug(rotation=30, scale=0.25))
+    assert 0.75 <= factor.min() < 0.76
+    assert 1.24 < factor.max() <= 1.2501
+    assert -30.001 <= degrees.min() < -29
+    assert abs(degrees.mean()) < 1
+    assert abs(degrees.std() - 60 / 12**0.5) < 0.5
+    factor, degrees = drawn(GlobalAug(rotation=30, scale=0.25, distribution="hrnet", rotation_p=0.6))
+    assert abs((np.abs(degrees) < 1e-3).mean() - 0.4) < 0.03
+    assert np.abs(degrees).max() <= 60.001
+    assert abs((factor > 1.2499).mean() - 0.159) < 0.02  # a sixth of the normal lies beyond one sigma, clipped
+
+
+def test_half_body_is_hrnets() -> None:
+    people = crowd(300, seed=3)
+    aug = GlobalAug(flip=0, rotation=0, scale=0, half_body=1.0)
+    plan = draw(people, SIZE, epoch=0, seed=0, train=True, aug=aug, batch_size=300, drop_last=False)
+    for i, row in enumerate(plan.row):
+        known = np.flatnonzero(people.visible[row])
+        assert plan.half[i] == (len(known) > 8)
+        if not plan.half[i]:
+            continue
+        upper, lower = (people.joints[row][[j for j in known if (j in COCO.upper) == side]] for side in (True, False))
+        fits = []
+        for chosen in (upper, lower):
+            if len(chosen) < 2:
+                continue
+            width, height = np.maximum(chosen.max(0) - chosen.min(0), 1)
+            width = max(width, height * 0.75) * 1.5
+            ratio = width / 192
+            centre = plan.matrix[i][:, :2] @ [96, 128] + plan.matrix[i][:, 2]
+            fits.append(
+                np.allclose(centre, chosen.mean(0), atol=0.1) and np.isclose(ratio, plan.matrix[i, 0, 0], rtol=1e-4)
+            )
+        assert any(fits)
+
+
+def test_a_row_is_drawn_alike_whatever_surrounds_it() -> None:
+    people, aug = crowd(37), GlobalAug(half_body=0.5)
+    whole = draw(people, SIZE, epoch=5, seed=9, train=True, aug=aug, batch_size=4, drop_last=False)
+    at = {int(row): i for i, row in enumerate(whole.row)}
+    for world in (2, 3):
+        for rank in range(world):
+            part = draw(
+                people,
+                SIZE,
+                epoch=5,
+                seed=9,
+                train=True,
+                aug=aug,
+                rank=rank,
+                world=world,
+                batch_size=5,
+                drop_last=False,
+            )
+            for i, row in enumerate(part.row):
+                assert (part.matrix[i] == whole.matrix[at[int(row)]]).all()
+    alone = place(people, np.array([13]), SIZE, epoch=5, seed=9, aug=aug)
+    assert (alone.matrix[0] == whole.matrix[at[13]]).all()
+    assert (alone.joints[0] == whole.joints[at[13]]).all()
+    other = draw(people, SIZE, epoch=6, seed=9, train=True, aug=aug, batch_size=4, drop_last=False)
+    assert other.row.tolist() != whole.row.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 5), st.integers(1, 9), st.booleans(), st.booleans())
+def test_shards_neither_overlap_nor_lose(count: int, world: int, batch: int, drop: bool, train: bool) -> None:
+    people = crowd(count)
+    parts = [
+        draw(
+            people, SIZE, epoch=1, seed=2, train=train, aug=None, rank=r, world=world, batch_size=batch, drop_last=drop
+        )
+        for r in range(world)
+    ]
+    rows = np.concatenate([part.row for part in parts])
+    assert len(np.unique(rows)) == len(rows)
+    if drop:
+        assert {len(part.row) for part in parts} == {count // (world * batch) * batch}
+    else:
+        assert len(rows) == count
+    together = draw(people, SIZE, epoch=1, seed=2, train=train, aug=None, batch_size=batch * world, drop_last=drop)
+    for step in range(max(len(part) for part in parts)):
+        mine = [part.row[part.step(step)] for part in parts if step < len(part)]
+        assert set(np.concatenate(mine)) == set(together.row[together.step(step)])
+
+
+def test_mistakes() -> None:
+    people = crowd(3)
+    with pytest.raises(ValueError, match="rank"):
+        draw(people, SIZE, epoch=0, seed=0, train=True, aug=None, rank=2, world=2, batch_size=1, drop_last=False)
+    with pytest.raises(ValueError, match="distribution"):
+        GlobalAug(distribution="normal")
+    with pytest.raises(ValueError, match=r"People\.box"):
+        People(**{**people.__dict__, "box": people.box[:2]})
