@@ -6,6 +6,7 @@ namespace py = pybind11;
 
 void bind_jpeg(py::module_ &m);       // jpeg_crop.cpp
 void bind_warp(py::module_ &m);       // warp.cpp
+void bind_parts(py::module_ &m);      // parts.cpp
 void bind_threads(py::module_ &m);    // threads.cpp
 void bind_paste(py::module_ &m);      // paste.cpp
 void bind_paste_pool(py::module_ &m); // paste_pool.cpp
@@ -17,4 +18,5 @@ PYBIND11_MODULE(_C, m) {
     bind_warp(m);
     bind_paste(m);
     bind_paste_pool(m);
+    bind_parts(m);
 }

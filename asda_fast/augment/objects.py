@@ -15,7 +15,6 @@ from asda_fast.augment.sampling import Ranges, Slots
 from asda_fast.augment.sda import Semantic
 from asda_fast.batch import Batch
 from asda_fast.errors import UserError
-from asda_fast.parts.cut import shrink
 from asda_fast.parts.pool import PartPool
 
 _LONGEST = 256  # pixels: larger cut-outs are reduced once, on loading
@@ -70,6 +69,24 @@ def load_folder(folder: str | Path) -> PartPool:
     if not patches:
         raise UserError(f"--objects: expected 8-bit pictures with an alpha channel in {path}, found none")
     return PartPool.from_patches(patches, type=[0] * len(patches), types=["object"], source=names)
+
+
+def shrink(rgba: np.ndarray, factor: float) -> np.ndarray:
+    """Area average of straight RGBA uint8, weighted by alpha, so that what lies under alpha 0 does not bleed in."""
+    if factor >= 1:
+        return rgba
+    height, width = rgba.shape[:2]
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    alpha = rgba[..., 3]
+    flat = cv2.multiply(rgba, cv2.merge((alpha, alpha, alpha, np.full_like(alpha, 255))), scale=1 / 255)
+    small = cv2.resize(flat, size, interpolation=cv2.INTER_AREA)
+    alpha = small[..., 3]
+    soft = cv2.findNonZero(cv2.inRange(alpha, 1, 254))
+    if soft is not None:  # back to straight where that differs: the edge
+        x, y = soft.reshape(-1, 2).T
+        edge, a = small[y, x, :3].astype(np.uint32), alpha[y, x, None].astype(np.uint32)
+        small[y, x, :3] = np.minimum((510 * edge + a) // (2 * a), 255)
+    return small
 
 
 AUGMENTATION = Objects

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from asda_fast import _C
 from asda_fast.parts.labels import SHARE, TYPES, Scheme
 
 FATES = ("kept", "small", "scattered", "border", "sliver", "fragment", "flat")
@@ -26,7 +27,7 @@ class Filters:
     min_area: float = 35.0**2  # small: fewer pixels than this (paper)
     whole: float = 0.75  # scattered: not the largest component, or the largest holds less than this part of the type
     border: float = 0.25  # border: pixels on the photo's edge / sqrt(area) above this, so the part is cut off
-    thickness: float = 0.25  # sliver: largest inscribed square / sqrt(area) below this
+    thickness: float = 0.25  # sliver: side of the largest square inside / sqrt(area) below this
     share: float = 0.4  # fragment: diagonal below this part of what is usual for the type on this person
     contrast: float = 8.0  # flat: standard deviation of the grey level below this
     person_height: int = 384  # larger people are reduced to this height by area averaging; 0 = never
@@ -66,6 +67,13 @@ def cut(
     Returns the patches and how many components met which fate: {(type name, fate): count}. Every component of every
     type of every person is counted once.
     """
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise ValueError(f"photo: expected uint8 [H, W, 3], got {photo.dtype} {list(photo.shape)}")
+    if label.dtype != np.uint8 or label.shape != photo.shape[:2]:
+        raise ValueError(f"label: expected uint8 {list(photo.shape[:2])}, got {label.dtype} {list(label.shape)}")
+    if instances is not None and instances.shape != label.shape:
+        raise ValueError(f"instances: expected {list(label.shape)}, got {list(instances.shape)}")
+    photo, label = np.ascontiguousarray(photo), np.ascontiguousarray(label)  # the kernels take addresses
     patches: list[Patch] = []
     fates: Counter[tuple[str, str]] = Counter()
     index = {name: i for i, name in enumerate(scheme.types)}
@@ -92,10 +100,10 @@ def cut(
                 wanted = fate == "kept" or (dropped and fate in FATES[3:])
                 if wanted:
                     colours = photo[py : py + h, px : px + w]
-                    if fate == "kept" and _is_flat(colours, piece, filters.contrast):
+                    if fate == "kept" and _C.parts_contrast(*_rows(colours), *_rows(piece), h, w) < filters.contrast:
                         fate = "flat"
                     if fate == "kept" or dropped:
-                        rgba = with_alpha(colours, piece, factor)
+                        rgba = cut_patch(colours, piece, factor)
                         size = (person[0] * rgba.shape[1] / w, person[1] * rgba.shape[0] / h)
                         patches.append(Patch(index[rule.type], rgba, size, fate, (px, py), area))
                 fates[rule.type, fate] += 1
@@ -122,13 +130,9 @@ def _people(
 
 def _spans(region: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
     """id -> x0, y0, x1, y1 of its pixels, for the ids present."""
-    present = np.flatnonzero(np.bincount(region.reshape(-1), minlength=256))
-    spans = {}
-    for number in present.tolist():
-        if number:
-            x, y, w, h = cv2.boundingRect((region == number).view(np.uint8))
-            spans[number] = (x, y, x + w, y + h)
-    return spans
+    table = np.empty((256, 4), np.int64)
+    _C.parts_spans(*_rows(region), *region.shape, table.ctypes.data)
+    return {i: (x0, y0, x1, y1) for i, (x0, y0, x1, y1) in enumerate(table.tolist()) if i and x1}
 
 
 def _components(
@@ -160,7 +164,7 @@ def _components(
         fate = "kept"
         if _border(piece, (corner[0] + x, corner[1] + y), photo_size) > filters.border * math.sqrt(area):
             fate = "border"
-        elif _thickness(piece) < filters.thickness * math.sqrt(area):
+        elif not _C.parts_has_square(*_rows(piece), h, w, math.ceil(filters.thickness * math.sqrt(area))):
             fate = "sliver"
         elif math.hypot(w, h) < filters.share * _SHARES.get(type_, 0.0) * math.hypot(*person):
             fate = "fragment"
@@ -182,58 +186,20 @@ def _border(piece: np.ndarray, corner: tuple[int, int], photo_size: tuple[int, .
     return count
 
 
-def _thickness(piece: np.ndarray) -> float:
-    """Side of the largest square that fits into the piece (odd sides: a square about a pixel)."""
-    padded = cv2.copyMakeBorder(piece, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    return 2 * float(cv2.minMaxLoc(cv2.distanceTransform(padded, cv2.DIST_C, 3))[1]) - 1
-
-
-def _is_flat(colours: np.ndarray, piece: np.ndarray, contrast: float) -> bool:
-    grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
-    return bool(cv2.meanStdDev(grey, mask=piece)[1][0, 0] < contrast)
-
-
-def with_alpha(colours: np.ndarray, piece: np.ndarray, factor: float = 1.0) -> np.ndarray:
+def cut_patch(colours: np.ndarray, piece: np.ndarray, factor: float = 1.0) -> np.ndarray:
     """Photo pixels [h, w, 3] and a 0/1 mask -> straight RGBA with an anti-aliased edge, reduced by `factor`.
 
     Alpha falls off on the inside of the edge only: a pixel of the mask has at least one half, any other has none. So
     alpha cut at one half is the mask, and a patch laid back where it came from changes nothing. Pixels just outside
     carry the colour of the mask's pixels next to them: whoever interpolates straight colours gets no background.
     """
-    soft = cv2.GaussianBlur(piece * np.uint8(255), (3, 3), 0, borderType=cv2.BORDER_CONSTANT)  # binomial 1 2 1
-    alpha = np.maximum(soft, 128) * piece
-    rgba = cv2.merge((*cv2.split(colours), alpha))
-    return bleed(shrink(rgba, factor))
+    height, width = piece.shape
+    shape = (height, width) if factor >= 1 else (max(1, round(height * factor)), max(1, round(width * factor)))
+    out = np.empty((*shape, 4), np.uint8)
+    _C.parts_patch(*_rows(colours), *_rows(piece), height, width, out.ctypes.data, *shape)
+    return out
 
 
-def bleed(rgba: np.ndarray) -> np.ndarray:
-    """Give the pixels of alpha 0 the mean colour of their visible neighbours, black where there are none; in place."""
-    alpha = rgba[..., 3]
-    visible = np.minimum(alpha, 1)
-    count = cv2.boxFilter(visible, cv2.CV_8U, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    inside = cv2.bitwise_and(rgba, rgba, mask=visible)
-    rim = cv2.findNonZero(((count > 0) & (alpha == 0)).view(np.uint8))
-    if rim is not None:
-        x, y = rim.reshape(-1, 2).T  # OpenCV 4: [n, 1, 2], 5: [n, 2]
-        near = cv2.boxFilter(inside, cv2.CV_16U, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)[y, x, :3]
-        share = count[y, x, None].astype(np.uint16)
-        inside[y, x, :3] = (near + share // 2) // share
-    return inside
-
-
-def shrink(rgba: np.ndarray, factor: float) -> np.ndarray:
-    """Area average of straight RGBA uint8, weighted by alpha, so that what lies under alpha 0 does not bleed in."""
-    if factor >= 1:
-        return rgba
-    height, width = rgba.shape[:2]
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    alpha = rgba[..., 3]
-    flat = cv2.multiply(rgba, cv2.merge((alpha, alpha, alpha, np.full_like(alpha, 255))), scale=1 / 255)
-    small = cv2.resize(flat, size, interpolation=cv2.INTER_AREA)
-    alpha = small[..., 3]
-    soft = cv2.findNonZero(cv2.inRange(alpha, 1, 254))
-    if soft is not None:  # back to straight where that differs: the edge
-        x, y = soft.reshape(-1, 2).T
-        edge, a = small[y, x, :3].astype(np.uint32), alpha[y, x, None].astype(np.uint32)
-        small[y, x, :3] = np.minimum((510 * edge + a) // (2 * a), 255)
-    return small
+def _rows(image: np.ndarray) -> tuple[int, int]:
+    """Address and pitch of a picture whose rows, at least, are contiguous."""
+    return image.ctypes.data, image.strides[0]

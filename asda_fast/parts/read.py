@@ -106,18 +106,22 @@ def _dimensions(path: Path, data: bytes) -> tuple[int, int]:
         if data[:2] == b"\xff\xd8":
             height, width = simplejpeg.decode_jpeg_header(data)[:2]
             return height, width
-        with warnings.catch_warnings(), Image.open(path) as picture:
-            warnings.simplefilter("ignore")
+        with _open(path) as picture:
             return picture.height, picture.width
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise Unusable(f"{path}: is damaged or not a picture") from None
 
 
+def _open(path: Path) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large pictures: MAX_PIXELS decides
+        return Image.open(path)
+
+
 def read_map(path: Path) -> np.ndarray:
     """[H, W] uint8 ids. A palette picture gives its indices (OpenCV would give colours), a grey one its values."""
     try:
-        with warnings.catch_warnings(), Image.open(path) as picture:
-            warnings.simplefilter("ignore")
+        with _open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise Unusable(f"{path}: {picture.width} x {picture.height} pixels, more than {MAX_PIXELS}")
             values = np.asarray(picture)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
+from asda_fast import _C
 from asda_fast.ops.paste import paste
-from asda_fast.parts.cut import FATES, Filters, Patch, bleed, cut, shrink, with_alpha
+from asda_fast.parts.cut import FATES, Filters, Patch, cut, cut_patch
 from asda_fast.parts.labels import Scheme, load_scheme, mirrored
 from asda_fast.parts.pool import PartPool
 from asda_fast.parts.read import read_map, read_photo
@@ -174,32 +176,82 @@ def test_alpha_edge_by_hand():
     photo = np.full((5, 6, 3), 100, np.uint8)
     plane = np.zeros((5, 6), np.uint8)
     plane[:, 2:] = 1
-    assert with_alpha(photo, plane)[2, :, 3].tolist() == [0, 0, 191, 255, 255, 191]
+    assert cut_patch(photo, plane)[2, :, 3].tolist() == [0, 0, 191, 255, 255, 191]
     line = np.zeros((5, 6), np.uint8)
     line[2] = 1
-    assert with_alpha(photo, line)[:, 3, 3].tolist() == [0, 0, 128, 0, 0]
+    assert cut_patch(photo, line)[:, 3, 3].tolist() == [0, 0, 128, 0, 0]
 
 
 def test_colour_bleeds_under_the_edge():
-    rgba = np.zeros((3, 5, 4), np.uint8)
-    rgba[..., :3] = (0, 255, 0)  # the background that must not show
-    rgba[:, 3] = (200, 10, 50, 255)
-    rgba[:, 4] = (100, 30, 50, 255)
-    spread = bleed(rgba.copy())
-    assert spread[1, 2].tolist() == [200, 10, 50, 0]
-    assert spread[1, 0].tolist() == [0, 0, 0, 0]
-    assert (spread[:, 3:] == rgba[:, 3:]).all()
+    photo = np.zeros((3, 5, 3), np.uint8)
+    photo[...] = (0, 255, 0)  # the background that must not show
+    photo[:, 3] = (200, 10, 50)
+    photo[:, 4] = (100, 30, 50)
+    mask = np.zeros((3, 5), np.uint8)
+    mask[:, 3:] = 1
+    patch = cut_patch(photo, mask)
+    assert patch[1, 2].tolist() == [200, 10, 50, 0]
+    assert patch[1, 0].tolist() == [0, 0, 0, 0]
+    assert (patch[:, 3:, :3] == photo[:, 3:]).all()
 
 
-def test_shrink_averages_by_area_and_alpha():
-    rgba = np.zeros((2, 4, 4), np.uint8)
-    rgba[:, :2] = (200, 100, 0, 255)
-    rgba[0, 0] = (0, 255, 0, 0)  # transparent: its colour must not count
-    rgba[:, 2:] = (10, 20, 30, 255)
-    small = shrink(rgba, 0.5)
-    assert small.shape == (1, 2, 4)
-    assert small[0, 0].tolist() == pytest.approx([200, 100, 0, 191], abs=1)
-    assert small[0, 1].tolist() == [10, 20, 30, 255]
+def twin(photo: np.ndarray, mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Premultiplied RGBA in float, by OpenCV's blur and area average."""
+    soft = cv2.GaussianBlur(mask.astype(np.float64), (3, 3), 0, borderType=cv2.BORDER_CONSTANT)
+    alpha = np.maximum(np.floor(255 * soft + 0.5), 128) * mask
+    flat = np.dstack((photo * (alpha[..., None] / 255), alpha)).astype(np.float32)
+    return cv2.resize(flat, shape[::-1], interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize("size", [(40, 30), (37, 64), (5, 1), (1, 1)])
+@pytest.mark.parametrize("factor", [1.0, 0.93, 0.5, 0.31, 0.01])
+def test_patch_equals_its_twin(size, factor):
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    mask = np.zeros(size, np.uint8)
+    cv2.circle(mask, (size[1] // 2, size[0] // 2), max(1, min(size) // 2 - 1), 1, -1)
+    mask &= rng.random(size) > 0.1
+    patch = cut_patch(photo, mask, factor).astype(np.float64)
+    expected = twin(photo, mask, patch.shape[:2])
+    got = np.dstack((patch[..., :3] * (patch[..., 3:] / 255), patch[..., 3]))
+    assert np.abs(got - expected).max() <= 1.0
+
+
+def test_squares_spans_and_contrast_by_brute_force():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        h, w = rng.integers(1, 12, 2)
+        mask = (rng.random((h, w)) < 0.8).astype(np.uint8)
+        fits = [0]
+        for side in range(1, min(h, w) + 1):
+            windows = np.lib.stride_tricks.sliding_window_view(mask, (side, side))
+            fits += [side] if windows.all((2, 3)).any() else []
+        for side in range(13):
+            assert _C.parts_has_square(mask.ctypes.data, w, h, w, side) == (side <= max(fits))
+
+        photo = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
+        grey = (photo @ np.array([77, 150, 29]) + 128) >> 8
+        expected = grey[mask > 0].std() if mask.any() else 0
+        assert _C.parts_contrast(photo.ctypes.data, 3 * w, mask.ctypes.data, w, h, w) == pytest.approx(expected)
+
+        label = rng.integers(0, 4, (h, w)).astype(np.uint8)
+        table = np.empty((256, 4), np.int64)
+        _C.parts_spans(label.ctypes.data, w, h, w, table.ctypes.data)
+        for number in range(256):
+            ys, xs = np.nonzero(label == number)
+            if len(ys):
+                assert table[number].tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+            else:
+                assert table[number, 2] == 0
+
+
+def test_wrong_arrays_are_named():
+    photo, label = drawing()
+    for wrong in ((photo[..., 0], label, None), (photo, label[:5], None), (photo, label.astype(int), None)):
+        with pytest.raises(ValueError, match=r"photo|label"):
+            cut(wrong[0], wrong[1], load_scheme("lip"))
+    with pytest.raises(ValueError, match="instances"):
+        cut(photo, label, load_scheme("lip"), instances=label[1:])
 
 
 def drawing() -> tuple[np.ndarray, np.ndarray]:
