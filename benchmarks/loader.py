@@ -147,8 +147,11 @@ def made(kind: str, folder: Path) -> tuple[People, str]:
 
 
 def real(kind: str, data: Path) -> tuple[People, str]:
-    folder = data / {"coco": "coco_mini", "mpii": "mmpose_mpii"}[kind]
-    return load(kind, folder, "val"), f"real: {kind.upper()} photos"
+    """COCO's photos are 640 pixels long; of the few MPII photos those of 1280x720 only."""
+    people = load(kind, data / {"coco": "coco_mini", "mpii": "mmpose_mpii"}[kind], "val")
+    wide = [cv2.imread(name).shape[1] >= LIKE[kind][0] for name in people.files] if kind == "mpii" else None
+    people = people.select(np.array(wide)[people.file]) if wide else people
+    return people, f"real: {len(people)} people in {len(np.unique(people.file))} {kind.upper()} photos, repeated"
 
 
 def repeat(people: People, images: int) -> People:

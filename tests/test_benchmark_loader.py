@@ -1,0 +1,55 @@
+"""The loaders' benchmark compares like with like."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asda_fast.targets import heatmaps
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `benchmarks` is not installed
+
+from benchmarks import loader, loader_peers
+from benchmarks.common import Report
+
+
+def test_the_peers_targets_are_ours() -> None:
+    rng = np.random.default_rng(0)
+    joints = rng.uniform(-40, 300, (50, 17, 2)).astype(np.float32)
+    visible = rng.integers(0, 3, (50, 17)).astype(np.uint8)
+    ours, weight = heatmaps(torch.from_numpy(joints + 0.5), torch.from_numpy(visible), (256, 192))
+    for i in range(50):
+        target, keep = loader_peers.gaussians(joints[i], visible[i], (256, 192))
+        assert np.abs(ours[i].numpy() - target).max() < 1e-6
+        assert np.array_equal(weight[i].numpy(), keep)
+
+
+def test_hrnets_way_cuts_the_crop_that_we_cut(shared_data: Path) -> None:
+    people = loader.real("coco", shared_data)[0]
+    plain = loader.GlobalAug(flip=0, rotation=0, scale=0)
+    peer = loader_peers.OpenCV(people, loader.SIZE, plain)
+    with loader.make_loader(people, loader.SIZE, 8, "native", train=False) as batches:
+        batch = next(iter(batches))
+    for i in range(8):
+        image, _, _, joints = peer[i]
+        image = image * peer.std + peer.mean
+        difference = (image.permute(1, 2, 0) * 255 - batch.image[i].float()).abs().mean()
+        assert difference < 8  # HRNet's half pixel shifts the picture
+        labelled = batch.visible[i] > 0
+        assert np.abs(joints - batch.joints[i].numpy())[labelled.numpy()].max() < 0.01
+
+
+@pytest.mark.parametrize("kind", ["coco", "mpii"])
+def test_every_contestant_delivers_an_epoch(shared_data: Path, tmp_path: Path, kind: str) -> None:
+    people, origin = loader.real(kind, shared_data)
+    contests = loader.contests(people, tmp_path, images=32, threads=1, device="cpu")
+    report = Report(threads=1)
+    for name, contest in contests.items():
+        contest()
+        assert contest.images == 32, name
+        report.add(name, {"data": origin}, "CPU ms/image", contest.cpu)
+    report.save(tmp_path / "out.json")
