@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -80,13 +81,9 @@ def skipped(device: torch.device | str = "cpu", reset: bool = False) -> dict[str
     or inf in the matrix, "index": for an index past the pool}. Reading a GPU's counters waits for it."""
     device = torch.device(device)
     if device.type == "cpu":
-        from asda_fast.ops import cpu
-
-        matrix, index = cpu.counters(reset)
+        matrix, index = _kernels(device).counters(reset)
     else:
-        from asda_fast.ops import cuda
-
-        counts = cuda.counters(device)
+        counts = _kernels(device).counters(device)
         matrix, index = (int(v) for v in counts.tolist())
         if reset:
             counts.zero_()
@@ -123,7 +120,7 @@ def paste_forward(
 ) -> Tensor:
     """The registered kernel: image, pool tensors, part and matrix (float64 where image or output is, else float32)
     -> [B, 3, H, W] of `out_dtype`."""
-    return _kernels(image).forward(image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips)
+    return _kernels(image.device).forward(image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips)
 
 
 @torch.library.custom_op("asda_fast::paste_backward", mutates_args=())
@@ -140,7 +137,7 @@ def paste_backward(
     need_image: bool,
 ) -> tuple[Tensor, Tensor]:
     """The registered kernel of the way back -> (v_matrix [B, N, 2, 3], v_image like image or of no elements)."""
-    return _kernels(image).backward(v_out, image, texels, table, part, matrix, mean, std, mips, need_image)
+    return _kernels(image.device).backward(v_out, image, texels, table, part, matrix, mean, std, mips, need_image)
 
 
 @paste_forward.register_fake
@@ -173,16 +170,11 @@ def _gradients(ctx: Any, v_out: Tensor) -> tuple[Tensor | None, ...]:
 paste_forward.register_autograd(_gradients, setup_context=_setup_context)
 
 
-def _kernels(image: Tensor) -> Any:
-    if image.device.type == "cpu":
-        from asda_fast.ops import cpu
-
-        return cpu
-    if image.device.type == "cuda":
-        from asda_fast.ops import cuda
-
-        return cuda
-    raise ValueError(f"image: expected a CPU or CUDA tensor, got device {image.device}")
+def _kernels(device: torch.device) -> Any:
+    """The module of this device's kernels; CuPy is imported with the first CUDA tensor, not before."""
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"image: expected a CPU or CUDA tensor, got device {device}")
+    return importlib.import_module(f"asda_fast.ops.{device.type}")
 
 
 def _sizes(image: Tensor) -> tuple[int, int, int]:
@@ -208,6 +200,11 @@ def _check(
             raise TypeError(f"{name}: expected a Tensor, got {type(value).__name__}")
     if not (isinstance(getattr(pool, "texels", None), Tensor) and isinstance(getattr(pool, "table", None), Tensor)):
         raise TypeError(f"pool: expected a PartPool, got {type(pool).__name__}")
+    for name, tensor, dtype in (("texels", pool.texels, torch.uint8), ("table", pool.table, torch.int64)):
+        if tensor.dtype != dtype or tensor.ndim != 2 or tensor.shape[1] != 4 or not tensor.is_contiguous():
+            raise TypeError(
+                f"pool: expected {name} as contiguous {dtype} [n, 4], got {tensor.dtype} {list(tensor.shape)}"
+            )
     if image.dtype == torch.uint8:
         layout, channels = "[B, H, W, 3] for uint8", -1
         expected_out = torch.float32 if out_dtype is None else out_dtype
