@@ -72,6 +72,8 @@ class People:
     def select(self, rows: np.ndarray) -> People:
         """The same table with these rows only (indices or a mask); `files` stays whole."""
         rows = np.asarray(rows)
+        if rows.size == 0:
+            rows = rows.astype(np.int64)
         per_file = ("image_size",)
         return replace(
             self,

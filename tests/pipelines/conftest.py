@@ -31,10 +31,10 @@ def write_photos(root: Path, count: int = PHOTOS) -> Path:
         (root / "train2017" / name).write_bytes(simplejpeg.encode_jpeg(scene(number), quality=92))
         images.append({"id": number, "file_name": name, "height": HEIGHT, "width": WIDTH})
         for person in range(2):
-            keypoints = [[10 + 3 * j + 20 * person, 20 + 4 * j, 2] for j in range(17)]
+            keypoints = [v for j in range(17) for v in (10 + 3 * j + 20 * person, 20 + 4 * j, 2)]
             annotations.append(
                 {"id": 2 * number + person, "image_id": number, "category_id": 1, "iscrowd": 0,
-                 "bbox": [5 + 20 * person, 10, 70, 80], "area": 3000, "keypoints": [v for joint in keypoints for v in joint]}
+                 "bbox": [5 + 20 * person, 10, 70, 80], "area": 3000, "keypoints": keypoints}
             )  # fmt: skip
     table = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
     (root / "annotations" / "person_keypoints_train2017.json").write_text(json.dumps(table))
