@@ -157,13 +157,14 @@ __device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p
             } else {
 #pragma unroll
                 for (int i = 0; i < PX; ++i)
-                    if (i < tile.count)
+                    if (i < tile.count) {
 #pragma unroll
                         for (int c = 0; c < 3; ++c) {
                             const long long at = first + i * Tile::STEP;
                             v_image[IMAGE_NHWC ? at * 3 + c : c * plane + at] =
                                 Narrow<Image>::store(S(v_out.get(i, c)) * through[i]);
                         }
+                    }
             }
         }
     }
@@ -199,9 +200,10 @@ __device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p
 } // namespace asda
 
 // The types of one module, chosen by asda_fast/ops/cuda.py.
-extern "C" __global__ void __launch_bounds__(asda::THREADS, sizeof(ASDA_OUT) == 8 ? 1
-                                                            : ASDA_NEED_IMAGE     ? 2
-                                                                                  : 3)
+constexpr int BACKWARD_RESIDENT = sizeof(ASDA_OUT) == 8 ? 1
+                                  : ASDA_NEED_IMAGE     ? 2
+                                                        : 3; // blocks per SM, for which the registers must do
+extern "C" __global__ void __launch_bounds__(asda::THREADS, BACKWARD_RESIDENT)
     paste_backward(const asda::Paste<asda::Compute<ASDA_OUT>::type> p) {
     asda::paste_backward_block<ASDA_IMAGE, ASDA_IMAGE_NHWC, ASDA_OUT, ASDA_OUT_NHWC, ASDA_WIDE, ASDA_NEED_IMAGE>(p);
 }

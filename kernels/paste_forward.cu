@@ -5,7 +5,8 @@
 // - A thread asks for its pixels (three 16-byte loads) BEFORE its block reads part -> table, so both waits overlap.
 // - At <= 64 registers four blocks (1024 threads) share an SM: up to 48 KB of loads in flight. Reads at half of
 //   4.3 TB/s, 700 ns away, need 11 KB per SM; a block that spends a quarter of its life waiting for them is enough.
-// - Arithmetic: ~100 instructions per covered pixel and slot, about 30 % of all pixels at N = 3, is under a fifth of the
+// - Arithmetic: ~100 instructions per covered pixel and slot, about 30 % of all pixels at N = 3, is under a fifth of
+// the
 //   copy's time. So -fmad=false, which gives the CPU's bits, costs nothing that can be seen.
 // Parts are culled per warp (32 x 4 pixels): one lane tests one slot, a ballot makes the mask, an empty mask is a copy.
 #include "paste_tile.cuh"
@@ -72,14 +73,15 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
     if constexpr (!WIDE) {
 #pragma unroll
         for (int i = 0; i < PX; ++i)
-            if (i < tile.count)
+            if (i < tile.count) {
 #pragma unroll
                 for (int c = 0; c < 3; ++c) {
                     const long long at = first + i * Tile::STEP;
                     out[OUT_NHWC ? at * 3 + c : c * plane + at] = Narrow<Out>::store(pixel[i][c]);
                 }
+            }
     } else if constexpr (!OUT_NHWC) {
-        if (tile.count > 0)
+        if (tile.count > 0) { // the braces matter: a pragma right after an `if` is not the loop's
 #pragma unroll
             for (int c = 0; c < 3; ++c) {
                 unsigned word[PX * sizeof(Out) / 4];
@@ -88,6 +90,7 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
                     set_element(word, i, Narrow<Out>::store(pixel[i][c]));
                 store_words<PX * sizeof(Out)>(out + c * plane + first, word);
             }
+        }
     } else {
         // A thread's PX interleaved pixels are 48 bytes: stored directly, every access of the warp would touch half
         // sectors. Through shared memory (stride 48 bytes: no bank conflict) each store is 512 contiguous bytes.
@@ -98,7 +101,10 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
 #pragma unroll
             for (int c = 0; c < 3; ++c)
                 set_element(word, i * 3 + c, Narrow<Out>::store(pixel[i][c]));
-        store_words<WORDS * 4>(&shared.stage[warp][lane * WORDS / 4], word);
+#pragma unroll
+        for (int i = 0; i < WORDS / 4; ++i)
+            shared.stage[warp][lane * (WORDS / 4) + i] =
+                make_uint4(word[4 * i], word[4 * i + 1], word[4 * i + 2], word[4 * i + 3]);
         __syncwarp();
         constexpr int ROW = TILE * 3 * sizeof(Out) / 16; // 16-byte chunks per row of the tile
         const int inside = (p.width - left) * 3 * int(sizeof(Out)) / 16;
@@ -106,7 +112,8 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
         for (int i = 0; i < PX * ROW / 32; ++i) {
             const int chunk = i * 32 + lane, row = chunk / ROW, column = chunk % ROW;
             if (top + row < p.height && column < inside)
-                ((uint4 *)(out + ((long long)(top + row) * p.width + left) * 3))[column] = shared.stage[warp][chunk];
+                __stcg((uint4 *)(out + ((long long)(top + row) * p.width + left) * 3) + column,
+                       shared.stage[warp][chunk]);
         }
     }
 }
@@ -114,7 +121,8 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
 } // namespace asda
 
 // The types of one module, chosen by asda_fast/ops/cuda.py.
-extern "C" __global__ void __launch_bounds__(asda::THREADS, sizeof(ASDA_OUT) == 8 ? 1 : 4)
+constexpr int FORWARD_RESIDENT = sizeof(ASDA_OUT) == 8 ? 1 : 4; // blocks per SM, for which the registers must do
+extern "C" __global__ void __launch_bounds__(asda::THREADS, FORWARD_RESIDENT)
     paste_forward(const asda::Paste<asda::Compute<ASDA_OUT>::type> p) {
     asda::paste_forward_block<ASDA_IMAGE, ASDA_IMAGE_NHWC, ASDA_OUT, ASDA_OUT_NHWC, ASDA_WIDE>(p);
 }

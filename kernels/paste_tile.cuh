@@ -55,8 +55,9 @@ template <class S> __device__ void prepare(Slots<S> &slots, const Paste<S> &p, l
             const long long at = image * p.slots + n;
             Slot<S> slot;
             S matrix[6];
-            for (int i = 0; i < 6; ++i) // before the part is known: two waits in a row, not three
-                matrix[i] = p.matrix[at * 6 + i];
+            const volatile S *given = p.matrix + at * 6; // volatile: asked for now and not when the part is known, so
+            for (int i = 0; i < 6; ++i)                  // there are two waits in a row, not three
+                matrix[i] = given[i];
             state = make_slot(slot, matrix, p.part[at], p.table, p.parts, p.mips != 0);
             if (state == SLOT_READY)
                 slots.slot[n] = slot;

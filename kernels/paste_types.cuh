@@ -134,15 +134,16 @@ template <int BYTES> ASDA_FN void load_words(unsigned *word, const void *from) {
             word[i] = ((const unsigned *)from)[i];
     }
 }
+// To global memory only. Intrinsics, because the compiler takes a plain 16-byte store apart where it pleases.
 template <int BYTES> ASDA_FN void store_words(void *to, const unsigned *word) {
     if (BYTES % 16 == 0) {
 #pragma unroll
         for (int i = 0; i < BYTES / 16; ++i)
-            ((uint4 *)to)[i] = make_uint4(word[4 * i], word[4 * i + 1], word[4 * i + 2], word[4 * i + 3]);
+            __stcg((uint4 *)to + i, make_uint4(word[4 * i], word[4 * i + 1], word[4 * i + 2], word[4 * i + 3]));
     } else {
 #pragma unroll
         for (int i = 0; i < BYTES / 8; ++i)
-            ((uint2 *)to)[i] = make_uint2(word[2 * i], word[2 * i + 1]);
+            __stcg((uint2 *)to + i, make_uint2(word[2 * i], word[2 * i + 1]));
     }
 }
 

@@ -150,6 +150,8 @@ template <class T> T atomicMax(T *at, T value) {
 }
 template <class T> T __ldcg(const T *at) { return *at; }
 
+template <class T> void __stcg(T *at, T value) { *at = value; }
+
 inline int __ffs(unsigned v) { return v ? std::countr_zero(v) + 1 : 0; }
 inline int __clz(int v) { return std::countl_zero(unsigned(v)); }
 inline float __uint_as_float(unsigned v) { return std::bit_cast<float>(v); }

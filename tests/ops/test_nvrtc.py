@@ -1,0 +1,139 @@
+"""Every CUDA kernel compiles with NVRTC, without a GPU and without CuPy, for the architectures we name: the options are
+those that `asda_fast.ops.cuda` gives to CuPy, and what ptxas says of registers and spills is asserted."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from asda_fast.ops.cuda import Variant
+
+F64, F32, BF16, F16, U8 = torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.uint8
+
+# Variant, registers at most. 64 and 80 are what four and three blocks of 256 threads on an SM leave to a thread.
+KERNELS = {
+    "forward float32": (Variant("forward", F32, False, F32, False, True), 64),
+    "forward float32, odd width": (Variant("forward", F32, False, F32, False, False), 64),
+    "forward uint8 -> float32": (Variant("forward", U8, True, F32, False, True), 64),
+    "forward uint8 -> bfloat16 channels_last": (Variant("forward", U8, True, BF16, True, True), 64),
+    "forward float16": (Variant("forward", F16, False, F16, False, True), 64),
+    "forward float64": (Variant("forward", F64, False, F64, False, True), 128),
+    "backward float32": (Variant("backward", F32, False, F32, False, True), 80),
+    "backward uint8 -> bfloat16 channels_last": (Variant("backward", U8, True, BF16, True, True), 80),
+    "backward float32 with image": (Variant("backward", F32, False, F32, False, True, True), 128),
+    "backward bfloat16 channels_last with image, odd width": (
+        Variant("backward", BF16, True, BF16, True, False, True),
+        128,
+    ),
+    "backward float64 with image": (Variant("backward", F64, False, F64, False, True, True), 255),
+}
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+
+
+class Nvrtc:
+    """As much of the compiler's C interface as this needs (pip: nvidia-cuda-nvrtc)."""
+
+    def __init__(self) -> None:
+        spec = importlib.util.find_spec("nvidia")
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        found = sorted(p for folder in folders for p in Path(folder).glob("**/libnvrtc.so.*") if "alt" not in p.name)
+        assert found, "no libnvrtc: pip install nvidia-cuda-nvrtc (it is in the dev extra)"
+        self.library = ctypes.CDLL(str(found[-1]))
+
+    def compile(self, source: str, options: tuple[str, ...]) -> tuple[int, str, str, bytes]:
+        """result, log, PTX, cubin"""
+        program = ctypes.c_void_p()
+        call = self.library
+        assert call.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"paste.cu", 0, None, None) == 0
+        arguments = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
+        result = call.nvrtcCompileProgram(program, len(options), arguments)
+
+        def text(name: str) -> bytes:
+            size = ctypes.c_size_t()
+            if getattr(call, f"nvrtcGet{name}Size")(program, ctypes.byref(size)):
+                return b""
+            buffer = ctypes.create_string_buffer(size.value)
+            getattr(call, f"nvrtcGet{name}")(program, buffer)
+            return buffer.raw
+
+        log, ptx, cubin = text("ProgramLog"), text("PTX"), text("CUBIN")
+        call.nvrtcDestroyProgram(ctypes.byref(program))
+        return result, log.decode().rstrip("\0"), ptx.decode().rstrip("\0"), cubin
+
+
+@pytest.fixture(scope="module")
+def nvrtc() -> Nvrtc:
+    return Nvrtc()
+
+
+def _options(variant: Variant, architecture: str) -> tuple[str, ...]:
+    # CuPy adds -ftz=true to everything it compiles; -v makes ptxas tell what it used.
+    return (*variant.options(), f"-arch={architecture}", "-ftz=true", "--ptxas-options=-v")
+
+
+def _usage(log: str) -> dict[str, int]:
+    names = {"stack": r"(\d+) bytes stack frame", "stores": r"(\d+) bytes spill stores",
+             "loads": r"(\d+) bytes spill loads", "registers": r"Used (\d+) registers"}  # fmt: skip
+    found = {name: re.findall(pattern, log) for name, pattern in names.items()}
+    assert all(len(values) == 1 for values in found.values()), log
+    return {name: int(values[0]) for name, values in found.items()}
+
+
+@pytest.fixture(scope="module")
+def compiled(nvrtc):
+    """(kernel, architecture) -> result, log, PTX, cubin; all at once, on all cores."""
+    jobs = [(kernel, architecture) for kernel in KERNELS for architecture in ARCHITECTURES]
+
+    def one(job: tuple[str, str]) -> tuple[int, str, str, bytes]:
+        variant = KERNELS[job[0]][0]
+        return nvrtc.compile(variant.source(), _options(variant, job[1]))
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(jobs, pool.map(one, jobs)))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_compiles_without_spills(compiled, kernel, architecture, record_property):
+    result, log, ptx, cubin = compiled[kernel, architecture]
+    assert result == 0, log
+    assert cubin.startswith(b"\x7fELF")
+    usage = _usage(log)
+    print(f"{kernel}, {architecture}: {usage['registers']} registers")  # pytest -s, or -rP, shows the table
+    record_property("registers", usage["registers"])
+    assert usage["registers"] <= KERNELS[kernel][1]
+    assert usage["stack"] == usage["stores"] == usage["loads"] == 0
+    # Contracted multiply-adds would change the bits, and the tile masks are only exact without them.
+    assert re.search(r"\bmul(\.ftz)?\.f(32|64)|\bmul\.rn(\.ftz)?\.f(32|64)", ptx)
+    assert "fma." not in ptx
+
+
+@pytest.mark.parametrize("kernel", ["forward float32", "backward float32"])
+def test_wide_access(compiled, kernel):
+    """Pixels move in 16-byte words, and sums are made without float atomics."""
+    ptx = compiled[kernel, "sm_90"][2]
+    assert len(re.findall(r"ld\.global\.v4", ptx)) >= 3
+    if kernel.startswith("forward"):
+        assert len(re.findall(r"st\.global\.cg\.v4", ptx)) == 3
+        first_wait = ptx.index("bar.sync")
+        assert len(re.findall(r"ld\.global\.v4", ptx[:first_wait])) == 3, "pixels are asked for before the slots"
+        assert not re.search(r"st\.global\.(u8|u16|u32|u64|v2)", ptx)
+    assert not re.search(r"\b(atom|red)\.[a-z.]*f(16|32|64)", ptx)
+
+
+def test_spills_would_be_seen(nvrtc):
+    """The check can fail: with half of the registers the same kernel spills, and the log says so."""
+    variant, most = KERNELS["backward float32"]
+    source = variant.source().replace("asda::THREADS, BACKWARD_RESIDENT", "asda::THREADS, 8")
+    assert source != variant.source()
+    result, log, _, _ = nvrtc.compile(source, _options(variant, "sm_90"))
+    assert result == 0, log
+    usage = _usage(log)
+    assert usage["registers"] <= 32 < most
+    assert usage["stores"] > 0
