@@ -13,7 +13,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -93,41 +93,46 @@ def chroma_of(data: bytes) -> str:
     return found if found in ("444", "422", "420", "440", "411") else "444"
 
 
-def _photo_size(path: str) -> tuple[int, int]:
-    """Height and width from the header where it is a JPEG, else by decoding."""
+def photo_size(data: bytes) -> tuple[int, int]:
+    """Height and width, from the header where it is a JPEG, else by decoding."""
     try:
-        data = Path(path).read_bytes()
-        try:
-            height, width = simplejpeg.decode_jpeg_header(data)[:2]
-            return int(height), int(width)
-        except (ValueError, KeyError):
-            height, width = decode(data, 1).shape[:2]
-            return height, width
-    except BadPhoto as error:
-        raise BadPhoto(f"{path}: {error}") from None
-    except OSError as error:
-        raise BadPhoto(f"{path}: {error.strerror}") from None
+        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+    except (ValueError, KeyError):
+        height, width = decode(data, 1).shape[:2]
+    return int(height), int(width)
 
 
-def _cut(people: People, rows: np.ndarray, window: np.ndarray, shrink: np.ndarray, quality: int) -> list[bytes]:
-    """The stored bytes of the people `rows` of one photo: JPEG, or raw pixels with quality 0."""
+@dataclass(frozen=True)
+class Cut:
+    """One person cut out."""
+
+    blob: bytes  # JPEG, or raw pixels
+    window: np.ndarray  # [4] int32 x, y, width, height in the photo
+    shrink: int
+    photo: tuple[int, int]  # height, width
+
+
+def cut(
+    people: People, rows: np.ndarray, size: tuple[int, int], margin: float, shrinking: bool, quality: int
+) -> list[Cut]:
+    """The people `rows` of one photo; quality 0: raw pixels. Raises BadPhoto."""
     path = people.files[people.file[rows[0]]]
     try:
         data = Path(path).read_bytes()
-        photo = {int(k): decode(data, int(k)) for k in np.unique(shrink[rows])}
+        photo = photo_size(data)
+        window, shrink = windows(people.select(rows), size, margin, np.tile(photo, (len(rows), 1)), shrinking)
+        decoded = {int(k): decode(data, int(k)) for k in np.unique(shrink)}
         chroma = chroma_of(data)
     except BadPhoto as error:
         raise BadPhoto(f"{path}: {error}") from None
     except OSError as error:
         raise BadPhoto(f"{path}: {error.strerror}") from None
-    blobs = []
-    for row in rows:
-        k = int(shrink[row])
-        x, y, w, h = (int(v) for v in window[row])
-        part = photo[k][y // k : y // k + -(-h // k), x // k : x // k + -(-w // k)]
-        part = np.ascontiguousarray(part)
-        blobs.append(simplejpeg.encode_jpeg(part, quality, "RGB", chroma) if quality else part.tobytes())
-    return blobs
+    cuts = []
+    for (x, y, w, h), k in zip(window.tolist(), shrink.tolist()):
+        part = np.ascontiguousarray(decoded[k][y // k : y // k + -(-h // k), x // k : x // k + -(-w // k)])
+        blob = simplejpeg.encode_jpeg(part, quality, "RGB", chroma) if quality else part.tobytes()
+        cuts.append(Cut(blob, np.array((x, y, w, h), np.int32), k, photo))
+    return cuts
 
 
 def _in_order(pool: ThreadPoolExecutor, job: Any, items: Iterable[Any], ahead: int) -> Iterator[tuple[Any, Any]]:
@@ -165,6 +170,48 @@ class _Shard:
         self.file.close()
 
 
+class _Writer:
+    """The shards of a store, one after the other, and the index columns of what is in them."""
+
+    def __init__(self, people: People, out: Path, raw: bool, shards: int) -> None:
+        self.people, self.out, self.raw, self.shards = people, out, raw, shards
+        self.names: list[str] = []
+        self.seen = self.bytes = 0
+        self.kept = np.zeros(len(people), bool)
+        shapes = {"shard": (), "offset": (), "length": (), "window": (4,), "shrink": (), "photo": (2,)}
+        self.columns = {name: np.zeros((len(people), *shape), np.int64) for name, shape in shapes.items()}
+        self._shard: _Shard | None = None
+
+    def add(self, rows: np.ndarray, cuts: list[Cut]) -> None:
+        """The people of one photo; no cuts: they are left out. They begin a new shard where their place in the whole
+        says so: shards differ in size by the people of one photo at most."""
+        if cuts and (self._shard is None or self.seen * self.shards // len(self.people) >= len(self.names)):
+            self.close()
+            self.names.append(f"shard-{len(self.names):06d}.{'raw' if self.raw else 'tar'}")
+            self._shard = _Shard(self.out / self.names[-1], self.raw)
+        self.seen += len(rows)
+        for row, piece in zip(rows, cuts):
+            assert self._shard is not None
+            start = self._shard.add(f"{row:09d}", piece.blob, annotation(self.people, row, piece))
+            place: tuple[Any, ...] = (
+                len(self.names) - 1,
+                start,
+                len(piece.blob),
+                piece.window,
+                piece.shrink,
+                piece.photo,
+            )
+            for values, value in zip(self.columns.values(), place):
+                values[row] = value
+            self.kept[row] = True
+            self.bytes += len(piece.blob)
+
+    def close(self) -> None:
+        if self._shard is not None:
+            self._shard.close()
+            self._shard = None
+
+
 def pack(
     people: People,
     out: Path,
@@ -195,89 +242,53 @@ def pack(
         raise UserError(f"{out}: no people to pack")
     out.mkdir(parents=True, exist_ok=True)
     files, by_file = np.unique(people.file, return_inverse=True)
-    counts = {"people": 0, "skipped": 0, "bytes": 0, "shards": 0}
+    groups = np.split(np.argsort(by_file, kind="stable"), np.cumsum(np.bincount(by_file))[:-1])  # rows of each photo
+    visit = np.random.Generator(np.random.Philox(0)).permutation(len(files))
+    writer = _Writer(people, out, raw, min(shards or max(8, -(-len(people) // 1000)), len(files)))
     with ThreadPoolExecutor(threads) as pool:
-        sizes, bad = np.zeros((len(files), 2), np.int32), np.zeros(len(files), bool)
-        for at, future in _in_order(pool, lambda i: _photo_size(people.files[files[i]]), range(len(files)), 64):
+
+        def job(i: int) -> list[Cut]:
+            return cut(people, groups[i], size, margin, shrink, 0 if raw else quality)
+
+        for at, future in _in_order(pool, job, progress(visit), 4 * threads):
             try:
-                sizes[at] = future.result()
+                cuts = future.result()
             except BadPhoto as error:
                 if not skip_bad:
                     raise UserError(f"{error} (--on-bad-image skip leaves its people out)") from None
-                bad[at] = True
-        window, factor = windows(people, size, margin, sizes[by_file], shrink)
-        where = {name: np.zeros(len(people), np.int64) for name in ("shard", "offset", "length")}
-        kept = np.zeros(len(people), bool)
-        visit = np.random.Generator(np.random.Philox(0)).permutation(np.flatnonzero(~bad))
-        groups = np.split(np.argsort(by_file, kind="stable"), np.cumsum(np.bincount(by_file))[:-1])
-        total = sum(len(groups[i]) for i in visit)
-        counts["shards"] = min(shards or max(8, -(-total // 1000)), max(len(visit), 1))
-        names = [f"shard-{i:06d}.{'raw' if raw else 'tar'}" for i in range(counts["shards"])]
-
-        def cut(i: int) -> list[bytes]:
-            return _cut(people, groups[i], window, factor, 0 if raw else quality)
-
-        current, done, shard = -1, 0, None
-        for at, future in _in_order(pool, cut, progress(visit), 4 * threads):
-            try:
-                blobs = future.result()
-            except BadPhoto as error:
-                if not skip_bad:
-                    raise UserError(f"{error} (--on-bad-image skip leaves its people out)") from None
-                continue
-            # the shard that this place in the row of people belongs to; shards differ by one photo's people at most
-            if shard is None or done * counts["shards"] // total > current:
-                if shard is not None:
-                    shard.close()
-                current += 1
-                shard = _Shard(out / names[current], raw)
-            for row, blob in zip(groups[at], blobs):
-                where["offset"][row] = shard.add(f"{row:09d}", blob, _annotation(people, row, window, factor))
-                where["shard"][row], where["length"][row] = current, len(blob)
-                kept[row] = True
-                counts["bytes"] += len(blob)
-            done += len(blobs)
-        if shard is None:
-            raise UserError(f"{out}: no photo of the {len(files)} could be read")
-        shard.close()
-    counts["people"], counts["skipped"], counts["shards"] = int(kept.sum()), int((~kept).sum()), current + 1
-    columns = {
-        **{name: values[kept] for name, values in where.items()},
-        "window": window[kept], "shrink": factor[kept], "photo": sizes[by_file][kept],
-    }  # fmt: skip
-    _write_index(people, kept, columns, out, names[: current + 1], dict(raw=raw, margin=margin, size=list(size)))
-    return counts
+                cuts = []
+            writer.add(groups[at], cuts)
+    writer.close()
+    if not writer.names:
+        raise UserError(f"{out}: none of the {len(files)} photos could be read")
+    _write_index(people, writer, dict(raw=raw, margin=margin, size=list(size)))
+    kept = int(writer.kept.sum())
+    return {"people": kept, "skipped": len(people) - kept, "bytes": writer.bytes, "shards": len(writer.names)}
 
 
-def _annotation(people: People, row: int, window: np.ndarray, shrink: np.ndarray) -> dict[str, Any]:
+def annotation(people: People, row: int, piece: Cut) -> dict[str, Any]:
     """What stands beside a crop in its shard: enough to use the tar without the index."""
     numbers = {
         name: getattr(people, name)[row].tolist()
         for name in ("box", "centre", "scale", "joints", "visible", "id", "image_id", "area")
     }
     photo = Path(people.files[people.file[row]]).name
-    return {"row": int(row), "photo": photo, "window": window[row].tolist(), "shrink": int(shrink[row]), **numbers}
+    return {"row": int(row), "photo": photo, "window": piece.window.tolist(), "shrink": piece.shrink, **numbers}
 
 
-def _write_index(
-    people: People,
-    kept: np.ndarray,
-    columns: dict[str, np.ndarray],
-    out: Path,
-    shards: list[str],
-    about: dict[str, Any],
-) -> None:
-    table = people.select(kept)
+def _write_index(people: People, writer: _Writer, about: dict[str, Any]) -> None:
+    table, out = people.select(writer.kept), writer.out
     paths = [Path(p).resolve() for p in table.files]
     root = Path(*_common([p.parts[:-1] for p in paths]))
+    types = {"shard": np.int32, "window": np.int32, "shrink": np.uint8, "photo": np.int32}
+    columns = {name: v[writer.kept].astype(types.get(name, np.int64)) for name, v in writer.columns.items()}
     columns |= {name: getattr(table, name) for name in COLUMNS}
-    columns["shard"] = columns["shard"].astype(np.int32)
     columns["files"] = np.array([str(p.relative_to(root)) for p in paths])
     columns["file_index"] = columns.pop("file")  # `file` is np.savez's own argument
     np.savez(out / "index.npz", allow_pickle=False, **columns)
     about |= {
         "format": FORMAT, "version": VERSION, "dataset": table.name, "fit": table.fit, "people": len(table),
-        "root": str(root), "shards": shards, "skeleton": asdict(table.skeleton),
+        "root": str(root), "shards": writer.names, "skeleton": asdict(table.skeleton),
     }  # fmt: skip
     part = out / "store.json.part"
     part.write_text(json.dumps(about, indent=1) + "\n")
