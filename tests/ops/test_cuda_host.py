@@ -327,6 +327,30 @@ def test_plan_does_not_overflow():
         cuda.plan(forward, 4096, 8, 32768, 32768, 10, MEAN, STD, True)
 
 
+def test_kernels_are_found_in_both_kinds_of_install(tmp_path, monkeypatch):
+    """By path: beside the package in a checkout, inside it in a wheel (where it wins)."""
+    assert cuda.kernels() == ROOT / "kernels"
+    package = tmp_path / "site-packages" / "asda_fast"
+    monkeypatch.setattr(cuda, "__file__", str(package / "ops" / "cuda.py"))
+    with pytest.raises(FileNotFoundError, match="kernels"):
+        cuda.kernels()
+    for folder in (package.parent / "kernels", package / "kernels"):
+        shutil.copytree(ROOT / "kernels", folder)
+        assert cuda.kernels() == folder
+
+
+def test_an_edited_header_is_another_kernel(tmp_path):
+    """CuPy keys its cache by the source and the options, not by what is included: the options have a hash of it."""
+    folder = tmp_path / "kernels"
+    shutil.copytree(ROOT / "kernels", folder)
+    before = cuda._fingerprint(folder)
+    assert before == cuda._fingerprint(ROOT / "kernels")
+    cuda._fingerprint.cache_clear()
+    with (folder / "paste_math.h").open("a") as header:
+        header.write("// edited\n")
+    assert cuda._fingerprint(folder) != before
+
+
 # --- under the sanitizers ---------------------------------------------------------------------------------------------
 
 
