@@ -37,7 +37,7 @@ def load(name: str, root: str | Path | None = None, split: str = "train") -> Peo
         raise UserError(f"split: expected train or val, got {split!r}")
     if root is not None and is_store(Path(root), split):
         people = read_store(Path(root), split)
-        if name not in (people.name, "store"):
+        if name not in (people.name.split()[0], "store"):  # "coco train"
             raise UserError(f"{root}: a store of {people.name}, not of {name}")
         return people
     if name == "demo":

@@ -239,10 +239,10 @@ def test_a_store_can_be_pickled_with_maps_open(people: People, tmp_path: Path) -
 
 
 def test_load_sees_that_a_root_is_a_store(people: People, tmp_path: Path) -> None:
-    pack(replace(people, name="coco"), tmp_path / "s" / "train", size=SIZE)
+    pack(replace(people, name="coco train"), tmp_path / "s" / "train", size=SIZE)
     for name in ("coco", "store"):
         assert isinstance(load(name, tmp_path / "s", "train"), StorePeople)
-    with pytest.raises(UserError, match="a store of coco, not of lsp"):
+    with pytest.raises(UserError, match="a store of coco train, not of lsp"):
         load("lsp", tmp_path / "s", "train")
     with pytest.raises(UserError, match=r"no store here: expected val/store\.json"):
         load("store", tmp_path / "s", "val")
