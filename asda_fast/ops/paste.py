@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -56,7 +57,7 @@ def paste(
     not twice. The backward pass saves nothing but the inputs and has the same bits on every run and thread count.
 
     An index past the pool is a ValueError on the CPU. On CUDA a check would wait for the device, so such a slot stays
-    empty and is counted: `skipped(device)` reads the count when you ask.
+    empty, is counted (`skipped(device)` reads the count when you ask), and a later call raises the ValueError.
 
     Raises TypeError or ValueError that names the argument. Source: the paste of ASDA (ECCV 2020), section 3.2.
     """
@@ -97,7 +98,8 @@ class Paste(torch.autograd.Function):
     def forward(ctx, image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips):
         ctx.save_for_backward(image, texels, table, part, matrix)
         ctx.constants = (mean, std, mips)
-        return paste_forward(image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips)
+        call = _kernels(image.device).forward if _is_plain(image) else paste_forward
+        return call(image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips)
 
     @staticmethod
     @once_differentiable
@@ -163,11 +165,18 @@ def _gradients(ctx: Any, v_out: Tensor) -> tuple[Tensor | None, ...]:
     image, texels, table, part, matrix = ctx.saved_tensors
     mean, std, mips = ctx.constants
     need_image, need_matrix = ctx.needs_input_grad[0], ctx.needs_input_grad[4]
-    v_matrix, v_image = paste_backward(v_out, image, texels, table, part, matrix, mean, std, mips, need_image)
+    call = _kernels(image.device).backward if _is_plain(v_out) else paste_backward
+    v_matrix, v_image = call(v_out, image, texels, table, part, matrix, mean, std, mips, need_image)
     return (v_image if need_image else None, None, None, None, v_matrix if need_matrix else None, *[None] * 5)
 
 
 paste_forward.register_autograd(_gradients, setup_context=_setup_context)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Nobody watches this call (no compiler, no tracing mode, no subclass), so the kernel may be called without the
+    dispatcher: a registered op in Python costs 50 us, as much as the whole paste of a batch takes on a large GPU."""
+    return type(tensor) is Tensor and not torch.compiler.is_compiling() and not is_in_torch_dispatch_mode()
 
 
 def _kernels(device: torch.device) -> Any:
