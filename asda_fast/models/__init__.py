@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from asda_fast.errors import UserError
@@ -14,9 +15,10 @@ from asda_fast.models.checkpoints import Report, config_of, describe, load_into,
 from asda_fast.models.generator import Generator
 from asda_fast.models.hourglass import StackedHourglass
 from asda_fast.models.hrnet import HRNet
+from asda_fast.models.onnx import export_onnx
 from asda_fast.models.simple_baseline import SimpleBaseline
 
-__all__ = ["NETWORKS", "Generator", "Network", "Report", "build", "load", "load_into", "save"]
+__all__ = ["NETWORKS", "Generator", "Network", "Report", "build", "export_onnx", "load", "load_into", "save"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,12 @@ def load(path: str | Path) -> nn.Module:
         config = describe(state)
         if config is None:
             raise UserError(f"{path} ({kind}): has no heatmap head; it can start a training (--init), not be evaluated")
-    model = build(config["model"], joints=config["joints"], **config.get("options", {}))
+    with torch.device("meta"):  # nothing to initialise: every tensor comes from the file
+        model = build(config["model"], joints=config["joints"], **config.get("options", {}))
+    model.to_empty(device="cpu")
+    for name, tensor in model.named_buffers():
+        if name.endswith("num_batches_tracked"):  # old files lack these
+            tensor.zero_()
     load_into(model, path, complete=True)
     model.config = config  # type: ignore[assignment]
     return model.eval()

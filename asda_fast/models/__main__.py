@@ -46,8 +46,8 @@ def main() -> None:
     console = Console(highlight=False)
     Console(highlight=False, width=max(console.width, 110)).print(table())
     console.print(
-        "hourglass_8: 25.1 M is what the eight stacks come to without the stem (0.35 M), 14.3 is 3/4 of 19.2; the table "
-        "that prints them names no code. The network is Newell's, as ASDA's code has it.",
+        "hourglass_8: 25.1 M is what the eight stacks come to without the stem (0.35 M), 14.3 is 3/4 of 19.2; their "
+        "table names no code. The network is Newell's, as ASDA's code has it.",
         soft_wrap=True,
     )
 

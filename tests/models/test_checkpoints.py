@@ -1,0 +1,229 @@
+"""Published files are recognised, loaded and reported; what does not fit is refused in one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from asda_fast import models
+from asda_fast.errors import UserError
+from asda_fast.models import checkpoints
+
+
+def published(name: str, **variables: int) -> dict[str, Tensor]:
+    """A file's worth of tensors with a published layout. Each is one number, expanded, so that files stay small."""
+    spec = importlib.util.spec_from_file_location("layout", Path(__file__).parent / "layout.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    entries = module.entries(name, **variables)
+    return {
+        k: torch.tensor(i) if shape == () else torch.tensor(float(i % 97) / 97).expand(shape)
+        for i, (k, shape) in enumerate(entries.items())
+    }
+
+
+HRNET = {"W": 32, "J": 17, "S": 4}
+BASELINE = {"J": 17, "B": 4, "C": 6}
+
+
+def assert_holds(model: torch.nn.Module, state: dict[str, Tensor]) -> None:
+    own = model.state_dict()
+    for key, value in state.items():
+        assert torch.equal(own[key], value.to(own[key].dtype)), key
+
+
+def write(path: Path, content: Any) -> Path:
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("wrap", ["bare", "module", "state_dict", "best_state_dict", "old"])
+def test_hrnet_zoo_files(tmp_path: Path, wrap: str) -> None:
+    state = published("hrnet", **HRNET)
+    stored: Any = state
+    if wrap == "module":
+        stored = {f"module.{k}": v for k, v in state.items()}
+    elif wrap == "old":  # before torch 0.4.1
+        stored = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    elif wrap != "bare":
+        stored = {
+            "epoch": 3,
+            "perf": 0.9,
+            "optimizer": {"state": {}},
+            wrap: {f"module.{k}": v for k, v in state.items()},
+        }
+    model = models.load(write(tmp_path / "pose_hrnet_w32.pth", stored))
+    assert model.config == {"model": "hrnet_w32", "joints": 17}
+    assert not model.training
+    assert_holds(model, {k: v for k, v in state.items() if wrap != "old" or not k.endswith("num_batches_tracked")})
+
+
+def mmpose(state: dict[str, Tensor], head: str, nested: bool) -> dict[str, Tensor]:
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith("final_layer"):
+            key = f"{head}.{key.replace('final_layer.', 'final_layer.0.') if nested else key}"
+        else:
+            key = f"{head}.{key}" if key.startswith("deconv") else f"backbone.{key}"
+        renamed[key] = value
+    return renamed
+
+
+@pytest.mark.parametrize(("head", "nested"), [("head", False), ("keypoint_head", False), ("keypoint_head", True)])
+@pytest.mark.parametrize(("name", "variables"), [("hrnet", HRNET), ("simple_baseline", BASELINE)])
+def test_mmpose_files(tmp_path: Path, name: str, variables: dict[str, int], head: str, nested: bool) -> None:
+    state = published(name, **variables)
+    meta = {"epoch": 210, "dataset_meta": {"sigmas": np.array([0.026, 0.025]), "one": np.float32(2)}}
+    path = write(tmp_path / "td-hm.pth", {"meta": meta, "state_dict": mmpose(state, head, nested)})
+    model = models.load(path)
+    assert model.config["model"] == ("hrnet_w32" if name == "hrnet" else "simple_r50")
+    assert_holds(model, state)
+
+
+def test_imagenet_hrnet_starts_a_pose_network(tmp_path: Path) -> None:
+    state = {k: v for k, v in published("hrnet", **HRNET).items() if not k.startswith("final_layer")}
+    extra = {
+        "incre_modules.0.0.conv1.weight": torch.zeros(32, 32, 1, 1),
+        "downsamp_modules.0.0.weight": torch.zeros(256, 128, 3, 3),
+        "final_layer.0.weight": torch.zeros(2048, 1024, 1, 1),
+        "classifier.weight": torch.zeros(1000, 2048),
+    }
+    path = write(tmp_path / "hrnet_w32-36af842e.pth", state | extra)
+    model = models.build("hrnet_w32", joints=16)
+    report = models.load_into(model, path)
+    assert report.format == "HRNet for ImageNet"
+    assert report.missing == ["final_layer.weight", "final_layer.bias"]
+    assert report.unexpected == list(extra)
+    assert report.mismatched == []
+    assert len(report.loaded) == 1752
+    assert_holds(model, state)
+    assert "1752 tensors loaded, 2 missing (final_layer.weight, final_layer.bias), 4 unexpected" in str(report)
+    with pytest.raises(UserError, match="has no heatmap head; it can start a training"):
+        models.load(path)
+
+
+def test_another_number_of_joints_keeps_its_own_head(tmp_path: Path) -> None:
+    path = write(tmp_path / "pose.pth", published("hrnet", **HRNET))
+    model = models.build("hrnet_w32", joints=16, init=path)
+    report = models.load_into(model, path)
+    assert report.mismatched == ["final_layer.weight", "final_layer.bias"]
+    with pytest.raises(UserError, match="lacks 2 of the network's 1754 tensors: final_layer"):
+        models.load_into(model, path, complete=True)
+
+
+def test_torchvision_resnets_start_a_baseline_and_a_generator(tmp_path: Path) -> None:
+    bodies = {
+        50: {
+            k: v for k, v in published("simple_baseline", **BASELINE).items() if "deconv" not in k and "final" not in k
+        },
+        18: {k: v for k, v in published("generator", T=26).items() if not k.startswith("fc_locs")},
+    }
+    for depth, body in bodies.items():
+        classes = {"fc.weight": torch.zeros(1000, 8), "fc.bias": torch.zeros(1000)}
+        path = write(tmp_path / f"resnet{depth}.pth", body | classes)
+        if depth == 50:
+            model, part = models.build("simple_r50", joints=16), "pose"
+        else:
+            model, part = models.Generator(), "generator"
+        report = models.load_into(model, path, part=part)
+        assert report.format == "ResNet"
+        assert report.unexpected == ["fc.weight", "fc.bias"]
+        assert all(k.startswith(heads) for k in report.missing)
+        assert_holds(model, body)
+
+
+def test_released_asda_file_gives_its_pose_part_and_its_generator(tmp_path: Path) -> None:
+    pose, generator = published("hrnet", **HRNET | {"J": 16}), published("generator", T=25)
+    both = {"state_dict": pose, "stn_state_dict": generator}
+    content = {k: {f"module.{n}": v for n, v in part.items()} for k, part in both.items()}
+    path = write(tmp_path / "checkpoint.pth", {"epoch": 1, "best_state_dict": pose, **content})
+    assert_holds(models.load(path), pose)
+    adversary = models.Generator(types=25, init=path)
+    assert_holds(adversary, generator)
+    report = models.load_into(models.Generator(types=26), path, part="generator")  # another number of types
+    assert all(k.startswith("fc_locs") for k in report.mismatched)
+
+
+def test_asda_hourglass_file(tmp_path: Path) -> None:
+    state = published("hourglass", J=16, N=2, L=2)
+    path = write(tmp_path / "hg.pth", {"state_dict": {f"module.hourglass.{k}": v for k, v in state.items()}})
+    model = models.load(path)
+    assert model.config == {"model": "hourglass_2", "joints": 16}
+    report = models.load_into(model, path)
+    assert report.unexpected == [f"{n}.1.{p}" for n in ("lin2", "jointstochan") for p in ("weight", "bias")]
+
+
+def test_ours_round_trips_with_its_configuration(tmp_path: Path) -> None:
+    model = models.build("hrnet_tiny", joints=14, width=8)
+    config = {"model": "hrnet_tiny", "joints": 14, "options": {"width": 8}, "input": "128x96"}
+    path = models.save(tmp_path / "run" / "best.safetensors", model, config)
+    (tmp_path / "run" / "best.json").unlink()  # for people to read; the file knows it too
+    again = models.load(path)
+    assert again.config == config
+    assert_holds(again, model.state_dict())
+    with pytest.raises(ValueError, match="config: expected a key 'joints'"):
+        models.save(tmp_path / "x.safetensors", model, {"model": "hrnet_tiny"})
+
+
+def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (Path(tmp_path / "sprung").touch, ())
+
+    path = tmp_path / "trap.pth"
+    for content in ({"state_dict": Trap()}, Trap()):
+        torch.save(content, path)
+        with pytest.raises(UserError, match=r"trap\.pth: not a checkpoint that can be read safely"):
+            models.load(path)
+        path.write_bytes(pickle.dumps(content))
+        with pytest.raises(UserError, match=r"trap\.pth: not a checkpoint that can be read safely"):
+            models.load(path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such checkpoint"):
+        models.load(tmp_path / "none.pth")
+    for name in ("text.pth", "text.safetensors"):
+        (tmp_path / name).write_text("hello")
+        with pytest.raises(UserError, match=f"{name}: not a "):
+            models.load(tmp_path / name)
+    path = write(tmp_path / "cut.pth", published("generator", T=25))
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(UserError, match=r"cut\.pth: not a checkpoint"):
+        models.load(path)
+    for content in ([1, 2], {"epoch": 3}, {"state_dict": {}}):
+        with pytest.raises(UserError, match="expected weights of a pose network, found"):
+            models.load(write(tmp_path / "other.pth", content))
+    with pytest.raises(UserError, match="no network known here has keys such as a, b"):
+        models.load(write(tmp_path / "other.pth", {"a": torch.zeros(1), "b": torch.zeros(1)}))
+
+
+def test_a_wrong_network_is_refused_not_silently_ignored(tmp_path: Path) -> None:
+    path = write(tmp_path / "w32.pth", published("hrnet", **HRNET))
+    with pytest.raises(UserError, match=r"another network: stage2|another network: .* is \(32"):
+        models.load_into(models.build("hrnet_w48"), path)
+    with pytest.raises(UserError, match=r"conv1.weight is \(64, 3, 3, 3\), expected \(64, 3, 7, 7\)"):
+        models.load_into(models.build("simple_r50"), path)
+    few = {k: v for k, v in published("hrnet", **HRNET).items() if k.startswith(("conv1", "stage4.0.branches.0"))}
+    many = {f"elsewhere.{i}": torch.zeros(1) for i in range(100)}
+    path = write(tmp_path / "few.pth", few | many)
+    with pytest.raises(UserError, match=r"only \d+ of the network's 1754 tensors match; expected e.g. bn1.weight"):
+        models.load_into(models.build("hrnet_w32"), path)
+
+
+def test_formats_are_told_apart() -> None:
+    assert (
+        checkpoints.recognise({"backbone.stage4.0.branches.0.0.conv1.weight": torch.zeros(1)}) == "mmpose, HRNet body"
+    )
+    assert checkpoints.recognise({"layer4.0.conv1.weight": torch.zeros(1)}) == "ResNet"
+    assert checkpoints.recognise({"x": torch.zeros(1)}) is None
