@@ -58,4 +58,6 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """points [n, K, 2] through matrices [n, 2, 3]."""
-    return points @ np.swapaxes(matrix[:, :, :2], 1, 2) + matrix[:, None, :, 2]
+    x, y, m = points[..., 0], points[..., 1], matrix[:, None]
+    # Written out: numpy has no fast path for a stack of 2x2 products.
+    return np.stack([m[..., i, 0] * x + m[..., i, 1] * y + m[..., i, 2] for i in range(2)], axis=-1)

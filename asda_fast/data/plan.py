@@ -123,9 +123,10 @@ def place(
     flip = half = np.zeros(len(rows), dtype=bool)
     rotation = np.zeros(len(rows))
     if aug is not None:
-        half, half_centre, half_width = _half_body(people, rows, size, u[:, 6] < aug.half_body, u[:, 7] < 0.5)
-        centre = np.where(half[:, None], half_centre, centre)
-        width = np.where(half, half_width, width) * _resize(aug, u)
+        if aug.half_body > 0:
+            half, half_centre, half_width = _half_body(people, rows, size, u[:, 6] < aug.half_body, u[:, 7] < 0.5)
+            centre, width = np.where(half[:, None], half_centre, centre), np.where(half, half_width, width)
+        width = width * _resize(aug, u)
         rotation = np.deg2rad(_rotate(aug, u))
         flip = u[:, 0] < aug.flip
     matrix = crop.crop_matrices(centre, width, rotation, flip, size)
@@ -182,9 +183,11 @@ def _joints(people: People, rows: np.ndarray, matrix: np.ndarray, flip: np.ndarr
     joints = crop.apply(crop.invert(matrix), people.joints[rows].astype(np.float64))
     visible = people.visible[rows]
     swap = list(people.skeleton.swap)
-    joints = np.where(flip[:, None, None], joints[:, swap], joints)
-    visible = np.where(flip[:, None], visible[:, swap], visible)
-    return np.where(visible[..., None] > 0, joints, 0.0).astype(np.float32), visible
+    joints = joints.astype(np.float32)
+    joints[flip] = joints[flip][:, swap]
+    visible[flip] = visible[flip][:, swap]
+    joints[visible == 0] = 0
+    return joints, visible
 
 
 def _box(people: People, rows: np.ndarray, matrix: np.ndarray, ratio: np.ndarray) -> np.ndarray:
