@@ -121,12 +121,9 @@ def test_another_number_of_joints_keeps_its_own_head(tmp_path: Path) -> None:
 
 
 def test_torchvision_resnets_start_a_baseline_and_a_generator(tmp_path: Path) -> None:
-    bodies = {
-        50: {
-            k: v for k, v in published("simple_baseline", **BASELINE).items() if "deconv" not in k and "final" not in k
-        },
-        18: {k: v for k, v in published("generator", T=26).items() if not k.startswith("fc_locs")},
-    }
+    heads = ("deconv_layers", "final_layer", "fc_locs")
+    whole = {50: published("simple_baseline", **BASELINE), 18: published("generator", T=26)}
+    bodies = {depth: {k: v for k, v in file.items() if not k.startswith(heads)} for depth, file in whole.items()}
     for depth, body in bodies.items():
         classes = {"fc.weight": torch.zeros(1000, 8), "fc.bias": torch.zeros(1000)}
         path = write(tmp_path / f"resnet{depth}.pth", body | classes)
