@@ -5,19 +5,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # DALI and CuPy come as one build per CUDA major version; `make CUDA=12 train` for an older driver.
 CUDA ?= 13
 TEST ?= tests
+RESULTS := benchmarks/results
 
-.PHONY: env train test lint format bench test-gpu bench-gpu demo clean help
+.PHONY: help env train test lint format bench test-gpu bench-gpu clean
 
 help:
 	@echo "make train      set up, then train on the embedded demo set (runs/demo)"
 	@echo "make test       set up, then run the tests (TEST=tests/ops for a part)"
-	@echo "make lint       ruff, mypy, clang-format"
-	@echo "make bench      the benchmarks of this machine -> benchmarks/results"
-	@echo "make test-gpu   everything that needs a GPU, and compute-sanitizer; fails without one"
-	@echo "make bench-gpu  every benchmark on the GPU -> benchmarks/results"
+	@echo "make lint       ruff, mypy, clang-format;  make format mends what they can"
+	@echo "make bench      the benchmarks on this CPU -> $(RESULTS), tables and plots"
+	@echo "make test-gpu   all that needs a GPU, with compute-sanitizer; fails without one"
+	@echo "make bench-gpu  the benchmarks on the GPU -> $(RESULTS)"
 
-# One stamp per set of packages: installed anew when what they are made from changes.
-.env-train: setup.py pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+# One stamp per set of packages: made anew when what it was made from changes.
+.env-train: setup.py pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/* kernels/*.h)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -q -c constraints.txt torch
 	$(PIP) install -q -c constraints.txt -e '.[dali-cuda$(CUDA)]'
@@ -39,12 +40,12 @@ lint: .env-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror csrc/*.cpp csrc/*.h kernels/*.h kernels/*.cu
+	$(BIN)/clang-format --dry-run --Werror $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 
 format: .env-dev
 	$(BIN)/ruff check --fix -q .
 	$(BIN)/ruff format -q .
-	$(BIN)/clang-format -i csrc/*.cpp csrc/*.h kernels/*.h kernels/*.cu
+	$(BIN)/clang-format -i $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 
 clean:
-	rm -rf .venv .env-train .env-dev build asda_fast/_C*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .env-train .env-dev build *.egg-info asda_fast/_C*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis
