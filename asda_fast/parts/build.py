@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from asda_fast.errors import UserError
-from asda_fast.parts.cut import FATES, Filters, Patch, cut
+from asda_fast.parts.cut import FATES, Filters, Patch, cut, spans_of
 from asda_fast.parts.labels import Scheme, load_scheme
 from asda_fast.parts.people import Person, instance_map, read_people
 from asda_fast.parts.poolfile import excluded, merge_pools, open_pool, save_pool
@@ -281,7 +281,7 @@ def cut_pair(
 ) -> tuple[list[Patch], Counter[tuple[str, str]]]:
     """Read one photo and its maps, and cut it. Raises `Unusable` with one line when they do not fit."""
     label = read_map(pair.label)
-    present = np.flatnonzero(np.bincount(label.reshape(-1), minlength=256))
+    present = np.array(list(spans_of(label)), np.int64)
     if (unknown := present[~scheme.known()[present]]).size:
         raise Unusable(f"{pair.label}: has id {unknown[0]}, which the scheme {scheme.name} does not know")
     if not np.setdiff1d(present, scheme.background).size:

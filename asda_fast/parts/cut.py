@@ -82,7 +82,7 @@ def cut(
         box = (boxes or {}).get(number)
         person = (box[2], box[3]) if box is not None else (float(width), float(height))
         factor = min(1.0, filters.person_height / person[1]) if filters.person_height else 1.0
-        spans = _spans(region)
+        spans = spans_of(region)
         for rule in scheme.rules:
             ids = [i for i in rule.ids if i in spans]
             if not ids or any(not any(i in spans for i in group) for group in rule.need):
@@ -114,25 +114,33 @@ def _people(
     label: np.ndarray, scheme: Scheme, instances: np.ndarray | None, apart: bool
 ) -> Iterator[tuple[int, tuple[int, int], np.ndarray]]:
     """(number, corner, labels of this person only within their box, background = 0), one person at a time."""
-    table = np.ones(256, np.uint8)
+    spans = [span for i, span in spans_of(label).items() if i not in scheme.background]
+    if not spans:
+        return
+    x0, y0 = min(s[0] for s in spans), min(s[1] for s in spans)
+    x1, y1 = max(s[2] for s in spans), max(s[3] for s in spans)
+    table = np.arange(256, dtype=np.uint8)
     table[list(scheme.background)] = 0
-    body = cv2.LUT(label, table)
-    if instances is None and apart:
-        instances = cv2.connectedComponents(body, connectivity=8)[1]
-    numbers = [0] if instances is None else [int(n) for n in np.unique(instances) if n > 0]
-    for number in numbers:
-        mine = body if instances is None else body * (instances == number)
+    region = cv2.LUT(label[y0:y1, x0:x1], table)
+    if instances is None and not apart:
+        yield 0, (x0, y0), region
+        return
+    if instances is None:
+        numbers = cv2.connectedComponents(np.minimum(region, 1), connectivity=8)[1]
+    else:
+        numbers = instances[y0:y1, x0:x1]
+    for number in np.unique(numbers).tolist():
+        mine = region * (numbers == number)
         x, y, w, h = cv2.boundingRect(mine)
-        if w and h:
-            region = label[y : y + h, x : x + w] * mine[y : y + h, x : x + w]
-            yield number, (x, y), region
+        if number > 0 and w and h:
+            yield number, (x0 + x, y0 + y), np.ascontiguousarray(mine[y : y + h, x : x + w])
 
 
-def _spans(region: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
-    """id -> x0, y0, x1, y1 of its pixels, for the ids present."""
+def spans_of(label: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
+    """id -> x0, y0, x1, y1 of its pixels, for the ids present in [h, w] uint8."""
     table = np.empty((256, 4), np.int64)
-    _C.parts_spans(*_rows(region), *region.shape, table.ctypes.data)
-    return {i: (x0, y0, x1, y1) for i, (x0, y0, x1, y1) in enumerate(table.tolist()) if i and x1}
+    _C.parts_spans(*_rows(label), *label.shape, table.ctypes.data)
+    return {i: (x0, y0, x1, y1) for i, (x0, y0, x1, y1) in enumerate(table.tolist()) if x1}
 
 
 def _components(
