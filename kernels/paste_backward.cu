@@ -5,8 +5,9 @@
 //
 // Bytes, B = 256, N = 3, 256 x 256, float32, parts of 80 x 80: only tiles (32 x 4) under a part are read, image and
 // v_out, ~3 x 9400 x 24 bytes an image, 173 MB in all against the forward's 402 MB. Blocks walk over several tiles
-// each, about 2048 blocks a launch, so that a block's fixed cost (slots in, partial sums out: ~3 us) is paid four times
-// per SM slot, not once a tile; neighbouring tiles go to different warps, which spreads a part evenly.
+// each, about 1024 blocks a launch, so that a block's fixed cost (slots in, partial sums out: ~3 us) is paid three
+// times per place on an SM, not once a tile; neighbouring tiles go to different warps, which spreads a part evenly. At
+// <= 80 registers three blocks (24 warps) share an SM, each with 3 KB of pixels in flight: about 36 KB per us and SM.
 //
 // The same bits every run: a thread adds its pixels, a warp adds its threads in a fixed tree, into its own row of
 // `sums`; the block adds its warps in order and writes one partial sum per slot; the block that finishes last (an

@@ -13,9 +13,9 @@
 
 namespace asda {
 
-// Two-byte pixels go by eight, so that a channel of a thread is 16 bytes as well.
-template <class Image, class Out> struct ForwardPixels {
-    static constexpr int PX = sizeof(Image) <= 2 && sizeof(Out) == 2 ? 8 : 4;
+// Two-byte results go by eight, so that a channel of a thread is 16 bytes as well.
+template <class Out> struct ForwardPixels {
+    static constexpr int PX = sizeof(Out) == 2 ? 8 : 4;
 };
 
 template <class S, class Out, int PX, bool STAGED> struct ForwardShared {
@@ -29,7 +29,7 @@ template <class S, class Out, int PX> struct ForwardShared<S, Out, PX, true> {
 template <class Image, bool IMAGE_NHWC, class Out, bool OUT_NHWC, bool WIDE>
 __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p) {
     typedef typename Compute<Out>::type S;
-    constexpr int PX = ForwardPixels<Image, Out>::PX;
+    constexpr int PX = ForwardPixels<Out>::PX;
     typedef Tile<S, PX, WIDE> Tile;
     typedef ForwardShared<S, Out, PX, OUT_NHWC && WIDE> Shared;
     ASDA_SHARED(Shared, shared);
@@ -107,6 +107,7 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
                 make_uint4(word[4 * i], word[4 * i + 1], word[4 * i + 2], word[4 * i + 3]);
         __syncwarp();
         constexpr int ROW = TILE * 3 * sizeof(Out) / 16; // 16-byte chunks per row of the tile
+        static_assert(PX * ROW % 32 == 0, "every chunk of the tile has its lane");
         const int inside = (p.width - left) * 3 * int(sizeof(Out)) / 16;
 #pragma unroll
         for (int i = 0; i < PX * ROW / 32; ++i) {

@@ -6,10 +6,11 @@ the kernels refuse they write into host memory (`_report`): the next call raises
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ WARPS = 8  # per block
 TILE = 32  # pixels across a warp's tile
 MAX_SLOTS = 32  # per launch
 MAX_STRIPS = 64  # backward: blocks per image at most
-BLOCKS = 2048  # backward: blocks per launch to aim at; a constant, so that the bits do not depend on the GPU
+BLOCKS = 1024  # backward: blocks per launch to aim at; a constant, so that the bits do not depend on the GPU
 
 _NAMES = {
     torch.float64: "double",
@@ -52,8 +53,7 @@ class Variant(NamedTuple):
     @property
     def pixels(self) -> int:
         """Pixels of a row per thread."""
-        small = self.image.itemsize <= 2 and self.out.itemsize == 2
-        return 8 if self.direction == "forward" and small else 4
+        return 8 if self.direction == "forward" and self.out.itemsize == 2 else 4
 
     def options(self) -> tuple[str, ...]:
         """What NVRTC is told. No FMA contraction: the same bits as the CPU's kernels, and the tile masks rely on it."""
@@ -239,15 +239,12 @@ def _run(variant: Variant, launch: Launch, **tensors: Tensor) -> None:
     _raise_reported(index)
     if launch.blocks == 0:
         return
-    import cupy
-
     params = launch.params
     for name, tensor in tensors.items():
         params[name] = tensor.data_ptr()
     params["report"] = _report(index).data_ptr()
     stream = torch.cuda.current_stream(device).cuda_stream
-    # Both libraries keep their own idea of the current device.
-    with torch.cuda.device(index), cupy.cuda.Device(index), cupy.cuda.ExternalStream(stream):
+    with _current(index, stream):
         _kernel(variant)((launch.blocks,), (WARPS * 32,), (params,))
 
 
@@ -321,13 +318,26 @@ _done: dict[tuple[int, int], Tensor] = {}  # (device, stream) -> zeros
 def _counters(device: torch.device, batch: int) -> Tensor:
     """[>= batch] int32 zeros for the blocks of one launch to count themselves; the launch leaves zeros again.
 
-    Kept per stream, because launches of one stream do not overlap. A CUDA graph may be replayed on any stream, so it
-    gets its own (and with it the launch of one fill)."""
+    Kept per stream, because launches of one stream do not overlap, and in CuPy's memory, because torch's may belong to
+    a CUDA graph that is being warmed up. A graph may be replayed on any stream: it gets its own (and one fill)."""
     if torch.cuda.is_current_stream_capturing():
         return torch.zeros(batch, dtype=torch.int32, device=device)
-    key = (_index(device), torch.cuda.current_stream(device).cuda_stream)
+    index, stream = _index(device), torch.cuda.current_stream(device).cuda_stream
     with _lock:
-        held = _done.get(key)
+        held = _done.get((index, stream))
         if held is None or held.numel() < batch:
-            _done[key] = held = torch.zeros(max(batch, 1024), dtype=torch.int32, device=device)
+            import cupy
+
+            with _current(index, stream):
+                held = torch.from_dlpack(cupy.zeros(max(batch, 1024), dtype=cupy.int32))
+            _done[index, stream] = held
         return held
+
+
+@contextlib.contextmanager
+def _current(index: int, stream: int) -> Iterator[None]:
+    """Device `index` and `stream`, for torch and for CuPy: each has its own idea of what is current."""
+    import cupy
+
+    with torch.cuda.device(index), cupy.cuda.Device(index), cupy.cuda.ExternalStream(stream):
+        yield

@@ -35,7 +35,7 @@ using namespace asda;
     X(3030, half_t, false, half_t, false)                                                                              \
     X(2121, bfloat_t, true, bfloat_t, true)                                                                            \
     X(3010, half_t, false, float, false)                                                                               \
-    X(1030, float, false, half_t, false)                                                                               \
+    X(1031, float, false, half_t, true)                                                                                \
     X(4110, byte_t, true, float, false)                                                                                \
     X(4111, byte_t, true, float, true)                                                                                 \
     X(4120, byte_t, true, bfloat_t, false)                                                                             \

@@ -212,15 +212,15 @@ def test_gradcheck(host, pool):
     torch.autograd.gradcheck(Op.apply, (matrix.to(F64).requires_grad_(),), eps=1e-7, atol=1e-4, fast_mode=True)
 
 
-@pytest.mark.parametrize("slots", [0, 40])
-def test_any_number_of_slots(host, pool, slots):
+@pytest.mark.parametrize(("slots", "dtype"), [(0, F32), (40, F32), (40, F16)], ids=str)
+def test_any_number_of_slots(host, pool, slots, dtype):
     """More than one launch takes are laid in several, and the gradient finds its way back through all of them."""
-    image = picture(2, 6, 20, F32, False)
-    part, matrix = placements(2, slots, 6, 20)
+    image = picture(2, 6, 24, dtype, False)
+    part, matrix = placements(2, slots, 6, 24)
     common = (pool.texels, pool.table, part, matrix, MEAN, STD)
-    out = cuda.forward(image, *common, F32, False, True)
-    torch.testing.assert_close(out, cpu.forward(image, *common, F32, False, True), rtol=0, atol=0)
-    v_out = picture(2, 6, 20, F32, False, seed=2)
+    out = cuda.forward(image, *common, dtype, dtype == F16, True)
+    assert torch.equal(out, cpu.forward(image, *common, dtype, dtype == F16, True))
+    v_out = picture(2, 6, 24, dtype, dtype == F16, seed=2)
     for found, expected in zip(
         cuda.backward(v_out, image, *common, True, True), cpu.backward(v_out, image, *common, True, True)
     ):
