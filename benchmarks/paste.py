@@ -146,7 +146,7 @@ def main() -> None:
     cli.add_argument("--parts", default="1,2,3,8", help="parts per image, comma-separated")
     cli.add_argument("--dtypes", default="fp32,bf16,uint8", help="comma-separated")
     cli.add_argument("--no-compile", action="store_true", help="leave the compiled twin out")
-    cli.add_argument("--seconds", type=float, default=4.0, help="time per row of contestants")
+    cli.add_argument("--seconds", type=float, default=3.0, help="time per row of contestants")
     options = cli.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -163,10 +163,16 @@ def main() -> None:
         for size in ([int(v) for v in s.split("x")] for s in options.sizes.split(",")):
             for dtype in options.dtypes.split(","):
                 limits(report, batch, size, dtype, device)
+                # Compiling one graph takes up to a minute, and the peers take seconds per call on a CPU: everything is
+                # measured only where the targets are stated.
+                full = dtype == "fp32" and batch == 32 and size == [256, 256]
                 for parts in map(int, options.parts.split(",")):
-                    # One compiled graph takes up to a minute, so only where the targets are stated.
-                    compiled = not options.no_compile and dtype == "fp32" and batch == 32 and size == [256, 256]
-                    one_case(report, batch, size, parts, dtype, device, compiled, kornia, options.seconds)
+                    if full or device != "cpu" or parts != 2:
+                        case = Case(batch, (size[0], size[1]), parts, dtype, device)
+                        params = {"batch": batch, "size": f"{size[0]}x{size[1]}", "dtype": dtype, "parts": parts}
+                        few = full and parts in (1, 3)
+                        peers = contestants(case, few and not options.no_compile, few and kornia)
+                        one_case(report, params, case, peers, full or device != "cpu", device, options.seconds)
     if options.json:
         report.save(options.json)
         print(f"wrote {options.json.name}")
@@ -192,30 +198,29 @@ def limits(report: Report, batch: int, size: list[int], dtype: str, device: str)
 
 def one_case(
     report: Report,
-    batch: int,
-    size: list[int],
-    parts: int,
-    dtype: str,
+    params: dict[str, Any],
+    case: Case,
+    peers: dict[str, Callable[[Tensor], Tensor]],
+    full: bool,
     device: str,
-    compiled: bool,
-    kornia: bool,
     seconds: float,
 ) -> None:
-    case = Case(batch, (size[0], size[1]), parts, dtype, device)
-    params = {"batch": batch, "size": f"{size[0]}x{size[1]}", "dtype": dtype, "parts": parts}
-    modes = {name: case.modes(call) for name, call in contestants(case, compiled, kornia).items()}
-    for mode in modes["asda_fast"]:
-        ours = modes["asda_fast"][mode]
-        # The same call in front of the clone, so that both meet the same state of caches and allocator.
-        limit = {} if dtype == "uint8" or mode != "forward" else {"image.clone()": case.image.clone}
-        timings = interleave({**{n: m[mode] for n, m in modes.items()}, **limit}, seconds=seconds, device=device)
+    modes = {name: case.modes(call) for name, call in peers.items()}
+    for mode in modes["asda_fast"] if full else ("forward", "both"):
+        calls = {name: calls[mode] for name, calls in modes.items()}
+        if mode == "forward":  # in the same rounds, so that both meet the same state of machine and allocator
+            if params["dtype"] == "uint8":
+                calls["torch uint8 to float"] = lambda: normalise(case.bytes, MEAN, STD)
+            else:
+                calls["image.clone()"] = case.image.clone
+        timings = interleave(calls, seconds=seconds, rounds=60, device=device)
         for name, timing in timings.items():
             report.add(name, {**params, "mode": mode}, "ms", timing)
             _print(params, mode, name, timing, timings["asda_fast"])
         if mode == "both":
             for name in ("asda_fast", "twin"):
-                peak = peak_memory(ours if name == "asda_fast" else modes["twin"][mode], device)
-                report.add(name, {**params, "mode": mode, "what": "peak memory"}, "MiB", peak)
+                peak = peak_memory(calls[name], device)
+                report.add(name, {**params, "mode": "peak memory of both"}, "MiB", peak)
                 print(f"{_label(params)}  {mode:10}  {name:30} {peak:9.1f} MiB peak")
 
 
