@@ -32,7 +32,7 @@ from asda_fast.batch import Batch
 from asda_fast.data import GlobalAug, People, load
 from asda_fast.data.store import read
 from asda_fast.data.store_pack import pack
-from asda_fast.errors import UserError, run_cli
+from asda_fast.errors import run_cli
 from asda_fast.targets import heatmaps
 from benchmarks import loader_peers
 from benchmarks.common import Report, Timing, interleave, parser
@@ -108,6 +108,20 @@ def peer(kind: type[loader_peers.Peer], people: People, workers: int, device: st
     return Contest(epoch, lambda: loader.pids)
 
 
+def torchvision_cuda(people: People, threads: int) -> Contest:
+    loader = loader_peers.TorchvisionCuda(people, SIZE, AUG, BATCH, threads)
+
+    def epoch() -> int:
+        count = 0
+        for image, joints, visible in loader:
+            heatmaps(joints, visible, SIZE)
+            count += len(image)
+        torch.cuda.synchronize()
+        return count
+
+    return Contest(epoch)
+
+
 def decoding(people: People, threads: int) -> Contest:
     """The limit: every photo decoded whole by libjpeg-turbo, thrown away."""
     import simplejpeg
@@ -168,26 +182,28 @@ def stores(people: People, folder: Path, images: int) -> dict[str, People]:
 
 
 def contests(people: People, folder: Path, images: int, threads: int, device: str) -> dict[str, Contest]:
+    """Every contestant that runs here; the others are named with the reason."""
     whole = repeat(people, images)
-    found = {"HRNet's way (OpenCV DataLoader)": peer(loader_peers.OpenCV, whole, threads, device)}
-    for name, kind in (("Albumentations DataLoader", loader_peers.Albumentations), ("torchvision v2 DataLoader",
-                       loader_peers.Torchvision)):  # fmt: skip
+    sources = {"photos": whole, **stores(people, folder, images)}
+    makers: dict[str, Callable[[], Contest]] = {
+        "HRNet's way (OpenCV DataLoader)": lambda: peer(loader_peers.OpenCV, whole, threads, device),
+        "Albumentations DataLoader": lambda: peer(loader_peers.Albumentations, whole, threads, device),
+        "torchvision v2 DataLoader": lambda: peer(loader_peers.Torchvision, whole, threads, device),
+        "native, photos, normalised": lambda: ours(whole, "native", threads, device, normalise=True),
+        "decoding alone (libjpeg-turbo)": lambda: decoding(whole, threads),
+    }
+    if device != "cpu":
+        makers["torchvision CUDA decoder"] = lambda: torchvision_cuda(whole, threads)
+    for pipeline in ("native", "dali"):
+        for name, source in sources.items():
+            makers[f"{pipeline}, {name}"] = lambda p=pipeline, s=source: ours(s, p, threads, device)
+    found = {}
+    for name, make in makers.items():
         try:
-            found[name] = peer(kind, whole, threads, device)
+            found[name] = make()
+            found[name].epoch()
         except Exception as error:  # not installed, or built for another torch
             print(f"left out: {name} ({type(error).__name__}: {str(error).splitlines()[0]})")
-    found["native, photos"] = ours(whole, "native", threads, device)
-    found["native, photos, normalised"] = ours(whole, "native", threads, device, normalise=True)
-    sources = stores(people, folder, images)
-    for name, stored in sources.items():
-        found[f"native, {name}"] = ours(stored, "native", threads, device)
-    try:
-        found["dali, photos"] = ours(whole, "dali", threads, device)
-        for name, stored in sources.items():
-            found[f"dali, {name}"] = ours(stored, "dali", threads, device)
-    except UserError as error:
-        print(f"left out: {error}")
-    found["decoding alone (libjpeg-turbo)"] = decoding(whole, threads)
     return found
 
 

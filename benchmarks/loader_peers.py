@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from asda_fast.data import GlobalAug, People
+from asda_fast.data import GlobalAug, People, Plan, draw
 from asda_fast.data.crop import fit_aspect, region
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -171,6 +172,51 @@ class Loader:
     def pids(self) -> list[int]:
         iterator = self.loader._iterator
         return [w.pid for w in iterator._workers] if iterator is not None else []  # type: ignore[union-attr]
+
+
+class TorchvisionCuda:
+    """torchvision's JPEG decoder on the GPU, a batch at a time, then a grid_sample per photo with our plan's matrices.
+    Iterating gives one epoch."""
+
+    def __init__(self, people: People, size: tuple[int, int], aug: GlobalAug, batch: int, threads: int) -> None:
+        from torchvision.io import ImageReadMode, decode_jpeg
+
+        self.decode, self.mode = decode_jpeg, ImageReadMode.RGB
+        self.people, self.size, self.aug, self.batch, self.epoch = people, size, aug, batch, 0
+        self.pool = ThreadPoolExecutor(threads)
+
+    def __iter__(self) -> Iterator[Any]:
+        plan = draw(
+            self.people, self.size, epoch=self.epoch, seed=0, train=True, aug=self.aug, batch_size=self.batch,
+            drop_last=True,
+        )  # fmt: skip
+        self.epoch += 1
+        reading = self._read(plan, 0)
+        for step in range(len(plan)):
+            data = [future.result() for future in reading]
+            reading = self._read(plan, step + 1)
+            photos = self.decode(data, self.mode, device="cuda")
+            part = plan.step(step)
+            crops = [self._crop(p, m) for p, m in zip(photos, plan.matrix[part])]
+            joints = torch.from_numpy(plan.joints[part]).cuda(non_blocking=True)
+            yield torch.cat(crops), joints, torch.from_numpy(plan.visible[part]).cuda(non_blocking=True)
+
+    def _read(self, plan: Plan, step: int) -> list[Future[torch.Tensor]]:
+        rows = plan.row[plan.step(step)] if step < len(plan) else []
+        files = [self.people.files[self.people.file[row]] for row in rows]
+        return [self.pool.submit(lambda f: torch.from_numpy(np.fromfile(f, np.uint8)), f) for f in files]
+
+    def _crop(self, photo: torch.Tensor, matrix: np.ndarray) -> torch.Tensor:
+        height, width = photo.shape[1:]
+        scale = np.array([[self.size[1] / width], [self.size[0] / height]])
+        theta = np.concatenate([matrix[:, :2] * scale, np.zeros((2, 1))], axis=1)
+        theta[0, 1] *= self.size[0] / self.size[1]
+        theta[1, 0] *= self.size[1] / self.size[0]
+        middle = matrix[:, :2] @ (self.size[1] / 2, self.size[0] / 2) + matrix[:, 2]
+        theta[:, 2] = middle / (width / 2, height / 2) - 1
+        where = torch.from_numpy(theta[None].astype(np.float32)).to(photo.device, non_blocking=True)
+        grid = torch.nn.functional.affine_grid(where, [1, 3, *self.size], align_corners=False)
+        return torch.nn.functional.grid_sample(photo[None].float(), grid, align_corners=False)
 
 
 def photo_bytes(people: People) -> list[bytes]:

@@ -49,6 +49,9 @@ class DaliPipeline:
     ) -> None:
         self.dali = import_dali()
         self.size, self.batch_size, self.device = size, batch_size, device
+        self.device_id: int | None = None
+        if device.type == "cuda":
+            self.device_id = torch.cuda.current_device() if device.index is None else device.index
         self.threads = threads or len(os.sched_getaffinity(0))
         self.prefetch = max(prefetch, 1)
         self.hw_decoder_load = hw_decoder_load
@@ -95,7 +98,7 @@ class DaliPipeline:
         pipe = self.dali.Pipeline(
             batch_size=self.batch_size,
             num_threads=self.threads,
-            device_id=(self.device.index or 0) if gpu else None,
+            device_id=self.device_id,
             prefetch_queue_depth=self.prefetch,
         )
         with pipe:
@@ -180,6 +183,8 @@ class DaliPipeline:
         except StopIteration:
             self._pipe.reset()
         except RuntimeError:
+            self._drop()
+        else:
             self._drop()
 
     def _drop(self) -> None:
