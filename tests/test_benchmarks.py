@@ -1,0 +1,96 @@
+"""The benchmarks' one JSON form, what they measure with, and the tables made of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import common, report
+
+    return common, report
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_committed_results_have_the_form(benchmarks, path):
+    common, report = benchmarks
+    data = json.loads(path.read_text())
+    common.validate(data)
+    assert "/" not in data["commit"]
+    assert not [word for word in ("/home", "/root", "/tmp", "C:\\\\") if word in path.read_text()]
+    assert report.table(data, []).count("|") > 10
+
+
+def test_readme_tables_are_current(benchmarks):
+    _, report = benchmarks
+    text = (ROOT / "README.md").read_text()
+    assert report.rewrite(text) == text, "run python -m benchmarks.report --into README.md"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda d: d.pop("commit"), lambda d: d["results"].clear(), lambda d: d["results"][0].pop("iqr"),
+     lambda d: d["results"][0].update(median="1")],
+)  # fmt: skip
+def test_other_forms_are_refused(benchmarks, damage):
+    common, _ = benchmarks
+    report = common.Report(threads=1)
+    report.add("asda_fast", {"batch": 1}, "ms", [1.0, 2.0, 3.0])
+    data = report.as_dict()
+    common.validate(data)
+    damage(data)
+    with pytest.raises(ValueError, match=r"expected|wrong"):
+        common.validate(data)
+
+
+def test_rounds_are_interleaved(benchmarks):
+    common, _ = benchmarks
+    calls: list[str] = []
+    contestants = {"quick": lambda: calls.append("quick"), "slow": lambda: (calls.append("slow"), time.sleep(0.05))}
+    timings = common.interleave(contestants, seconds=0.02, rounds=8, least=3, warmup=1)
+    assert len(timings["slow"].samples) == 3
+    assert len(timings["quick"].samples) == 8
+    assert calls[2:8] in (["quick", "slow", "slow", "quick", "quick", "slow"],)
+
+
+def test_timing_is_median_and_quartile_distance(benchmarks):
+    common, _ = benchmarks
+    timing = common.Timing((1.0, 2.0, 3.0, 4.0, 100.0))
+    assert (timing.median, timing.iqr) == (3.0, 2.0)
+    assert common.Timing((1.0,)).iqr == 0
+
+
+def test_peak_memory_sees_an_allocation(benchmarks):
+    common, _ = benchmarks
+    import numpy as np
+
+    assert 60 < common.peak_memory(lambda: np.ones(8 << 20)) < 80
+
+
+def test_table_and_blocks(benchmarks, tmp_path, monkeypatch):
+    common, report = benchmarks
+    made = common.Report(threads=2)
+    for parts, ours, peer in ((1, 2.0, 40.0), (3, 4.0, 3.0)):
+        made.add("asda_fast", {"batch": 32, "parts": parts, "mode": "both"}, "ms", [ours])
+        made.add("peer", {"batch": 32, "parts": parts, "mode": "both"}, "ms", [peer])
+    made.add("asda_fast", {"batch": 32, "parts": 1, "mode": "other"}, "ms", [9.0])
+    made.save(tmp_path / "some.json")
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    before = "a\n<!-- results: some.json mode=both -->\nold\n<!-- end -->\nb\n"
+    after = report.rewrite(before)
+    assert "| 1 | 2 | 40 (20x) |" in after
+    assert "| 3 | 4 | 3 (0.75x) |" in after
+    assert "batch 32" in after
+    assert "old" not in after
+    assert report.rewrite(after) == after
+    report.plot(report.read(tmp_path / "some.json"), ["mode=both"], tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
