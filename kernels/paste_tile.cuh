@@ -28,8 +28,8 @@ template <class S> struct Paste {
     void *v_image;          // as image
     S *partial;             // [B, strips, N, 6] scratch
     unsigned *done;         // [B] strips that have written their partial sums; 0 before and after
-    unsigned long long
-        *report;       // [3] host memory: slots with a bad matrix, with a bad part, 1 + b * N + n of the last such
+    // [3] host memory: slots with a bad matrix, slots with a bad part, 1 + (b << 32 | n) of the last of those
+    unsigned long long *report;
     long long parts;   // P
     int batch, slots;  // B, N
     int height, width; // H, W
@@ -64,7 +64,7 @@ template <class S> __device__ void prepare(Slots<S> &slots, const Paste<S> &p, l
             else if (tells && state != SLOT_EMPTY) {
                 atomicAdd(p.report + (state == SLOT_BAD_INDEX), 1ull);
                 if (state == SLOT_BAD_INDEX)
-                    atomicMax(p.report + 2, (unsigned long long)at + 1);
+                    atomicMax(p.report + 2, ((unsigned long long)image << 32 | unsigned(n)) + 1);
             }
         }
         const unsigned ready = __ballot_sync(~0u, state == SLOT_READY);

@@ -295,7 +295,7 @@ def _index(device: torch.device) -> int:
 @functools.cache
 def _report(index: int) -> Tensor:
     """[3] int64 in page-locked host memory, which device `index` writes into when it refuses a slot: counts of bad
-    matrices and bad indices, and 1 + the largest b * N + n of a bad index not raised so far."""
+    matrices and of bad indices, and 1 + (b << 32 | n) of the last bad index that nobody was told of."""
     return torch.zeros(3, dtype=torch.int64, pin_memory=True)
 
 
@@ -307,8 +307,8 @@ def _raise_reported(index: int) -> None:
         return
     report[2] = 0
     raise ValueError(
-        f"part: expected -1 (empty) or an index into the pool, but an earlier call on cuda:{index} met one past it, "
-        f"in the slot with the flat index {at} of part [B, N] (that slot was left empty)"
+        "part: expected -1 (empty) or an index into the pool, but an earlier call on this GPU met one past the pool "
+        f"at [{at >> 32}, {at & 0xFFFFFFFF}] (it left that slot empty; the error comes late because nothing waits)"
     )
 
 
