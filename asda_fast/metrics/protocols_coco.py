@@ -81,7 +81,9 @@ def coco(annotations: str | Path, predictions: str | Path | list[Any], options: 
     best, value = oks.best_of_image(truth, found, sigmas)
     files = {int(image["id"]): str(image.get("file_name", "")) for image in given["images"]}
     shown = np.flatnonzero(~truth.ignore)
-    nobody = np.full((number, 2), np.nan)
+    predicted = np.full((len(shown), number, 2), np.nan)
+    matched = best[shown] >= 0
+    predicted[matched] = found.keypoints[best[shown][matched], :, :2] + 0.5
     return Result(
         title=f"{'CrowdPose' if crowd_pose else 'COCO'} keypoints, {len(ids)} images, {len(shown)} people",
         rows=table,
@@ -89,7 +91,7 @@ def coco(annotations: str | Path, predictions: str | Path | list[Any], options: 
         notes=notes,
         truth=truth.keypoints[shown, :, :2] + 0.5,
         labelled=truth.keypoints[shown, :, 2].astype(np.int64),
-        predicted=np.stack([found.keypoints[b, :, :2] if b >= 0 else nobody for b in best[shown]]) + 0.5,
+        predicted=predicted,
         quality=value[shown],
         photos=[files[ids[truth.image[row]]] for row in shown],
     )

@@ -1,0 +1,138 @@
+"""PCK and PCKh by hand, against the recorded scores of published predictions, and their confidence intervals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asda_fast.errors import UserError
+from asda_fast.metrics import pck, protocols
+from asda_fast.metrics.protocols import Options
+
+
+def test_by_hand() -> None:
+    truth = np.zeros((3, 2, 2))
+    predicted = np.array([[[3.0, 4.0], [0, 0]], [[0, 1.0], [6.0, 8.0]], [[0, 0], [0, 0]]])
+    distance = pck.distances(predicted, truth, np.array([10.0, 10.0, 0.0]))
+    np.testing.assert_array_equal(distance[:2], [[0.5, 0], [0.1, 1.0]])
+    assert np.isnan(distance[2]).all()  # no size: not counted
+    counted = np.array([[1, 1], [1, 0], [1, 1]])
+    assert pck.rates(distance, counted, 0.5).tolist() == [100.0, 100.0]
+    assert pck.rates(distance, counted, 0.5, strict=True).tolist() == [50.0, 100.0]
+    score = pck.score(distance, counted, 0.2, {"A": (0,), "B": (0, 1)})
+    assert score.groups == {"A": 50.0, "B": 75.0}
+    assert score.total == pytest.approx(200 / 3)
+    assert score.counted == 3
+    assert pck.score(distance, counted, 0.2, {}, leave_out=(0,)).total == 100.0
+
+
+def test_a_prediction_that_is_not_a_number_is_wrong_not_left_out() -> None:
+    predicted = np.array([[[np.nan, 0.0], [0.0, 0.0]]])
+    distance = pck.distances(predicted, np.zeros((1, 2, 2)), np.ones(1))
+    assert pck.score(distance, np.ones((1, 2)), 0.5, {}).total == 50.0
+
+
+def test_area_under_the_curve_by_hand() -> None:
+    distance = np.array([[0.0, 0.05], [0.1, 0.5]])
+    # thresholds 0, 0.1, 0.2: rates 25, 75, 75 %; trapezoids of width 1/2
+    assert pck.auc(distance, np.ones((2, 2)), 0.2, 0.1) == pytest.approx((25 / 2 + 75 + 75 / 2) / 2)
+    assert pck.auc(distance, np.zeros((2, 2)), 0.2) == 0.0
+
+
+def test_nothing_counted_is_nan() -> None:
+    score = pck.score(np.zeros((2, 1)), np.zeros((2, 1)), 0.5, {"A": (0,)})
+    assert np.isnan(score.total)
+    assert np.isnan(score.groups["A"])
+
+
+def test_interval_holds_the_truth_and_narrows() -> None:
+    rng = np.random.default_rng(0)
+    small, large = (rng.uniform(0, 1, (n, 4)) for n in (50, 5000))
+    a, b = pck.interval(small, np.ones((50, 4)), 0.3), pck.interval(large, np.ones((5000, 4)), 0.3)
+    assert b[0] < 100 * (large <= 0.3).mean() < b[1]
+    assert a[0] < 100 * (small <= 0.3).mean() < a[1]
+    assert b[1] - b[0] < 0.25 * (a[1] - a[0])
+    assert b[1] - b[0] == pytest.approx(2 * 1.96 * 100 * np.sqrt(0.3 * 0.7 / 20000), rel=0.15)
+    assert a == pck.interval(small, np.ones((50, 4)), 0.3)  # the same every time
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "reference.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "short"),
+    [
+        ("preds/hg_valid-ours.h5", "hourglass valid-ours.h5", "hg_valid-ours"),
+        ("preds/tompson2015_pred.mat", "tompson2015 (pos_pred_src of detections_our_format.mat)", "tompson2015"),
+        ("detections_our_format.mat", "tompson2015 (pos_pred_src of detections_our_format.mat)", "tompson2015"),
+        ("tompson_detections.mat", "tompson2015 (pos_pred_src of detections_our_format.mat)", "tompson2015"),
+    ],
+)
+def test_published_mpii_predictions(shared_data: Path, file: str, name: str, short: str) -> None:
+    folder = shared_data / "mpii_eval"
+    found = protocols.mpii(folder / "annot" / "gt_valid.mat", folder / file).numbers
+    expected = recorded(folder)
+    hrnet = expected["all_keypoints__HRNet_lib_dataset_mpii_evaluate"][name]
+    for joint, value in found["per_joint"].items():
+        assert value == pytest.approx(hrnet[joint], abs=1e-9)
+    assert found["mean"] == pytest.approx(hrnet["Mean"], abs=1e-9)
+    assert found["mean@0.1_legacy"] == pytest.approx(hrnet["Mean@0.1"], abs=1e-9)
+    hidden = expected["invisible_only (labelled & visible==0 in valid.h5, own reimplementation)"][short]
+    for joint, value in hidden.items():
+        own = found["invisible"]["mean"] if joint == "Mean_weighted_14" else found["invisible"]["per_joint"][joint]
+        assert own == pytest.approx(value, abs=1e-9)
+    if short == "hg_valid-ours":
+        assert round(found["mean@0.1"], 2) == 28.65
+        assert round(found["plain_mean"], 2) == 87.56
+
+
+@pytest.mark.parametrize(
+    ("truth", "file", "name"),
+    [
+        ("PC", "LSP_prediction_model_LSP_6s.mat", "CPM LSP_prediction_model_LSP_6s.mat"),
+        ("PC", "pred_keypoints_lsp_pc.mat", "yang2016 pred_keypoints_lsp_pc.mat"),
+        ("OC", "pred_keypoints_lsp_oc.mat", "yang2016 pred_keypoints_lsp_oc.mat vs OC GT"),
+    ],
+)
+def test_published_lsp_predictions(shared_data: Path, truth: str, file: str, name: str) -> None:
+    folder = shared_data / "lsp_eval"
+    found = protocols.lsp(folder / f"lsp-joints-{truth}.mat", folder / file).numbers
+    for joint, value in recorded(folder)[name].items():
+        own = {"Total": found["total"], "AUC": found["auc"]}.get(joint, found["per_joint"].get(joint))
+        assert own == pytest.approx(value, abs=0.0051), joint  # recorded with two decimals
+    assert found["people"] == 1000
+    assert found["invisible"]["counted"] < 0.1 * found["counted"]
+
+
+def test_hourglass_annotations_and_bases(shared_data: Path, tmp_path: Path) -> None:
+    """valid.h5 as annotations; the same predictions 0-based give the same score once that is said or understood."""
+    folder = shared_data / "mpii_eval"
+    truth, predictions = folder / "annot" / "gt_valid.mat", folder / "preds" / "hg_valid-ours.h5"
+    one = protocols.mpii(truth, predictions)
+    assert round(protocols.mpii(folder / "valid.h5", predictions).numbers["mean"], 1) == 88.0  # 13 joints differ
+    import h5py
+
+    with h5py.File(predictions) as file:
+        xy = file["preds"][()]
+    np.save(tmp_path / "zero.npy", xy - 1)
+    np.save(tmp_path / "one.npy", xy.astype(np.float32).transpose(2, 1, 0))
+    (tmp_path / "flat.json").write_text(json.dumps((xy - 1).reshape(len(xy), -1).tolist()))
+    mean = one.numbers["mean"]
+    assert protocols.mpii(truth, tmp_path / "zero.npy").numbers["mean"] == mean
+    assert protocols.mpii(truth, tmp_path / "one.npy", Options(one_based=True)).numbers["mean"] == mean
+    assert protocols.mpii(truth, tmp_path / "flat.json").numbers["mean"] == mean
+    assert protocols.mpii(truth, predictions, Options(one_based=False)).numbers["mean"] != mean
+
+
+def test_annotations_of_another_kind_are_one_line(shared_data: Path) -> None:
+    lsp = shared_data / "lsp_eval" / "lsp-joints-PC.mat"
+    with pytest.raises(UserError, match=r"lsp-joints-PC\.mat: expected pos_gt_src"):
+        protocols.mpii(lsp, lsp)
+    mpii = shared_data / "mpii_eval" / "annot" / "gt_valid.mat"
+    with pytest.raises(UserError, match=r"expected \(3, 14, N\) of LSP"):
+        protocols.lsp(mpii, mpii)
