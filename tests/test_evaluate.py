@@ -88,10 +88,8 @@ def test_mistakes_are_one_line_and_exit_code_2(command: Command, shared_data: Pa
         (["mpii", truth, good, "--json", tmp_path / "folder"], "--json"),
         (["mpii", truth, good, "--visibility", truth], "expected an array visible (2958, 16)"),
     ]
-    for (dataset, annotations, predictions, *more), line in cases:
-        code, _, errors = command(
-            "--dataset", dataset, "--annotations", annotations, "--predictions", predictions, *more
-        )
+    for (dataset, table, predictions, *more), line in cases:
+        code, _, errors = command("--dataset", dataset, "--annotations", table, "--predictions", predictions, *more)
         assert code == 2, line
         assert errors.startswith("error: ")
         assert line in errors
