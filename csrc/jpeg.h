@@ -12,6 +12,7 @@
 //   jpeg_parse.cpp         markers -> Photo; entropy-coded bytes without their stuffing
 //   jpeg_entropy_avx2.cpp  Huffman tables; symbols -> coefficients of a block
 //   jpeg_pixels_avx2.cpp   coefficients -> samples -> RGB
+//   jpeg_progressive_avx2.cpp  the scans of a progressive photo -> coefficients, down to the crop's last row
 //   jpeg_crop.cpp          the walk over the blocks, then the warp
 #pragma once
 #include <cstddef>
@@ -26,18 +27,18 @@ constexpr int64_t MAX_PIXELS = int64_t(1) << 27;
 // as fit, when their values do not matter.
 constexpr int FAST_BITS = 10, MANY_BITS = 12;
 struct Huffman {
-    bool set = false, built = false, dc = false;
+    bool set = false, built = false, skips = false, dc = false; // skips: `many` is filled in
     uint8_t counts[17] = {};
     uint8_t symbols[256] = {};
     int32_t limit[18];  // first code, left-aligned to 16 bits, that is longer than this many bits
     int32_t offset[17]; // symbol index of a code = (code >> (16 - length)) + offset[length]
-    // size of the value << 24 | bits of the code << 16 | places to step << 8 | bits of code and value.
-    // Steps: END = end of block, 0 = the code is longer than FAST_BITS.
+    // size of the value (at the end of a block: the run) << 24 | bits of the code << 16 | places to step << 8 | bits of
+    // code and value. Steps: END = end of block, 0 = the code is longer than FAST_BITS.
     uint32_t one[1 << FAST_BITS];
     // places to step << 8 | ends the block << 7 | bits; 0 = not one symbol fits.
     uint16_t many[1 << MANY_BITS];
 
-    bool build(bool for_dc);
+    bool build(bool for_dc, bool skipping);
 };
 constexpr int END = 128;
 
@@ -53,11 +54,13 @@ struct Photo {
     Component component[3];
     bool quant_set[4] = {};
     alignas(32) int16_t quant[4][64]; // natural order
-    Huffman dc[2], ac[2];
+    Huffman dc[4], ac[4];
+    bool progressive = false;
     int restart = 0; // MCUs between restart markers, 0 = none
     int mcu_width = 8, mcu_height = 8, mcus_across = 0, mcus_down = 0;
-    const uint8_t *scan = nullptr; // first entropy-coded byte
+    const uint8_t *scan = nullptr; // first entropy-coded byte; of a progressive photo the first scan's marker
     size_t scan_size = 0;          // bytes from there to the end of the file
+    uint8_t ids[3] = {};           // what scans call the components
 };
 
 // Zigzag place -> natural place.
@@ -66,16 +69,17 @@ inline constexpr uint8_t ZIGZAG[64] = {0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 3
                                        35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
                                        58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
-bool parse(const uint8_t *data, size_t size, Photo &photo, bool tables);
+bool parse(const uint8_t *data, size_t size, Photo &photo);
+bool huffman_tables(const uint8_t *p, const uint8_t *end, Photo &photo); // the body of a DHT segment
 
 // Entropy-coded data without stuffed zeros, cut at restart markers. `begin` has segments + 1 offsets into `bytes`,
-// which ends in PADDING zeros. False unless an end-of-image marker ends it.
+// which ends in PADDING zeros. Returns the marker that ends it (at its 0xff), nullptr if none does.
 constexpr size_t PADDING = 8192;
 struct Scan {
     std::vector<uint8_t> bytes;
     std::vector<size_t> begin;
 };
-bool unstuff(const Photo &photo, Scan &scan);
+const uint8_t *unstuff(const uint8_t *data, size_t size, bool restarts, Scan &scan);
 
 struct Bits {
     uint64_t buffer = 0; // the next bit is the highest
@@ -87,6 +91,10 @@ struct Bits {
 // (1 = flat block), 0 on nonsense. The caller has made sure that a block's worth of bytes may be read.
 int read_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor, int16_t *coefficients);
 bool skip_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor);
+
+// The coefficients of a progressive photo, all blocks of the MCU rows [0, rows): component c has photo.mcus_across * h
+// blocks to a row. False unless every scan is there and every coefficient complete.
+bool read_progressive(Photo &photo, int rows, Scan &scan, std::vector<int16_t> *coefficients);
 
 // Two blocks -> 8x8 samples each.
 struct Block {

@@ -17,6 +17,8 @@ struct Region { // pixels [left, right) x [top, bottom)
 constexpr int SLACK = 64;                 // bytes beyond a row that vector code may touch
 constexpr size_t KEEP = size_t(48) << 20; // a thread's buffers above this are given back
 
+constexpr int64_t MAX_PROGRESSIVE = int64_t(1) << 25; // pixels: their coefficients are held all at once
+
 struct Plane {
     std::vector<uint8_t> data;
     ptrdiff_t stride = 0;
@@ -27,15 +29,47 @@ struct Scratch { // a thread's buffers, kept from photo to photo
     Scan scan;
     Plane plane[3];
     std::vector<uint8_t> rgb, colour[2];
-    std::vector<int16_t> sums;
+    std::vector<int16_t> sums, coefficients[3];
 
     void trim() {
-        if (rgb.capacity() + scan.bytes.capacity() + plane[0].data.capacity() > KEEP)
+        if (rgb.capacity() + scan.bytes.capacity() + plane[0].data.capacity() + 2 * coefficients[0].capacity() > KEEP)
             *this = Scratch();
     }
 };
 
-// Samples of the MCUs [first, last) in both directions -> the planes.
+// Room for the samples of these MCUs.
+void make_planes(const Photo &photo, const Region &mcus, Plane *plane) {
+    for (int c = 0; c < photo.components; ++c) {
+        const Component &component = photo.component[c];
+        plane[c].stride = (mcus.right - mcus.left) * component.h * 8 + SLACK;
+        plane[c].data.resize(size_t(plane[c].stride) * (mcus.bottom - mcus.top) * component.v * 8 + SLACK);
+    }
+}
+
+// All coefficients of a progressive photo, then the samples of `mcus`.
+bool read_progressive_samples(const Region &mcus, Scratch &scratch) {
+    Photo &photo = scratch.photo;
+    if (!read_progressive(photo, mcus.bottom, scratch.scan, scratch.coefficients))
+        return false;
+    for (int c = 0; c < photo.components; ++c) {
+        const Component &component = photo.component[c];
+        const Plane &plane = scratch.plane[c];
+        const int64_t across = int64_t(photo.mcus_across) * component.h;
+        const int left = mcus.left * component.h, right = mcus.right * component.h;
+        const auto block = [&](int row, int column) {
+            return Block{scratch.coefficients[c].data() + (row * across + column) * 64, photo.quant[component.quant],
+                         const_cast<uint8_t *>(plane.data.data()) + (row - mcus.top * component.v) * 8 * plane.stride +
+                             (column - left) * 8,
+                         plane.stride, false};
+        };
+        for (int row = mcus.top * component.v; row < mcus.bottom * component.v; ++row)
+            for (int column = left; column < right; column += 2)
+                inverse_dct(block(row, column), block(row, column + 1 < right ? column + 1 : column));
+    }
+    return true;
+}
+
+// Samples of the MCUs `mcus` of a sequential photo -> the planes.
 bool read_samples(const Photo &photo, const Scan &scan, const Region &mcus, Plane *plane) {
     struct Work {
         int component, x, y; // block of the MCU
@@ -44,8 +78,6 @@ bool read_samples(const Photo &photo, const Scan &scan, const Region &mcus, Plan
     int blocks = 0;
     for (int c = 0; c < photo.components; ++c) {
         const Component &component = photo.component[c];
-        plane[c].stride = (mcus.right - mcus.left) * component.h * 8 + SLACK;
-        plane[c].data.resize(size_t(plane[c].stride) * (mcus.bottom - mcus.top) * component.v * 8 + SLACK);
         for (int y = 0; y < component.v; ++y)
             for (int x = 0; x < component.h; ++x)
                 work[blocks++] = {c, x, y};
@@ -107,14 +139,23 @@ bool read_samples(const Photo &photo, const Scan &scan, const Region &mcus, Plan
 // The pixels of `region`, R G B 0, in scratch.rgb.
 bool read_region(const Region &region, Scratch &scratch) {
     const Photo &photo = scratch.photo;
-    if (!unstuff(photo, scratch.scan))
-        return false;
     // Two pixels more on every side: the upsampled colours look at their neighbours.
     const Region mcus{std::max(0, region.left - 2) / photo.mcu_width, std::max(0, region.top - 2) / photo.mcu_height,
                       std::min(photo.mcus_across, (region.right + 1) / photo.mcu_width + 1),
                       std::min(photo.mcus_down, (region.bottom + 1) / photo.mcu_height + 1)};
-    if (!read_samples(photo, scratch.scan, mcus, scratch.plane))
-        return false;
+    make_planes(photo, mcus, scratch.plane);
+    if (photo.progressive) {
+        if (int64_t(photo.width) * photo.height > MAX_PROGRESSIVE || !read_progressive_samples(mcus, scratch))
+            return false;
+    } else {
+        const uint8_t *next = unstuff(photo.scan, photo.scan_size, photo.restart > 0, scratch.scan);
+        const int64_t all = int64_t(photo.mcus_across) * photo.mcus_down;
+        const size_t segments = photo.restart ? size_t((all + photo.restart - 1) / photo.restart) : 1;
+        if (!next || next[1] != 0xd9 || scratch.scan.begin.size() - 1 != segments)
+            return false; // cut short, or more than one scan
+        if (!read_samples(photo, scratch.scan, mcus, scratch.plane))
+            return false;
+    }
 
     const int width = region.right - region.left, height = region.bottom - region.top;
     const ptrdiff_t stride = 4 * ptrdiff_t(width) + 2 * SLACK;
@@ -186,7 +227,7 @@ bool jpeg_crop(const uint8_t *data, size_t size, const double *matrix, uint8_t *
     if (!supported())
         return false;
     static thread_local Scratch scratch;
-    if (!parse(data, size, scratch.photo, true))
+    if (!parse(data, size, scratch.photo))
         return false;
     Region region;
     if (!touched(scratch.photo, matrix, height, width, region)) {

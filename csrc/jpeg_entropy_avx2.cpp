@@ -3,45 +3,12 @@
 // The buffer holds at least 56 bits after a refill; a code with its value has at most 31. Refilling has no branch, and
 // the word that it loads was addressed a symbol earlier, so only a shift and an OR lie on the path from symbol to
 // symbol.
-#include "jpeg.h"
+#include <algorithm> // before jpeg_bits.h, which sets the target
 
-#include <algorithm>
-#include <cstring>
-
-#pragma GCC target("bmi,bmi2")
+#include "jpeg_bits.h"
 
 namespace asda {
 namespace {
-
-inline void refill(Bits &bits) {
-    uint64_t word;
-    std::memcpy(&word, bits.next, 8);
-    bits.buffer |= __builtin_bswap64(word) >> bits.count;
-    bits.next += (63 - bits.count) >> 3;
-    bits.count |= 56;
-}
-
-inline void drop(Bits &bits, int n) {
-    bits.buffer <<= n;
-    bits.count -= n;
-}
-
-// The value of the first `size` (0..15) of these bits, without a branch: a leading 0 means negative.
-inline int extend(uint64_t buffer, int size) {
-    const int raw = int(buffer >> 1 >> (63 - size));
-    return raw + (~int(int64_t(buffer) >> 63) & (int(~0u << size) + 1));
-}
-
-// The symbol of the next code, and the code's length; 0 if there is none.
-inline int long_code(const Huffman &table, uint64_t buffer, int &symbol) {
-    const int32_t code = int32_t(buffer >> 48);
-    for (int length = 1; length <= 16; ++length)
-        if (code < table.limit[length]) {
-            symbol = table.symbols[((code >> (16 - length)) + table.offset[length]) & 255];
-            return length;
-        }
-    return 0;
-}
 
 // Places of a zigzag position, with room for what runs over the end: it lands on a 65th coefficient.
 struct Order {
@@ -52,27 +19,6 @@ struct Order {
     }
 };
 constexpr Order ORDER;
-
-// Nonsense may overflow: that is no undefined behaviour here.
-inline int add(int a, int b) { return int(unsigned(a) + unsigned(b)); }
-
-inline bool read_dc(Bits &bits, const Huffman &table, int &predictor) {
-    refill(bits);
-    const uint32_t entry = table.one[bits.buffer >> (64 - FAST_BITS)];
-    if (__builtin_expect(entry & 0xff00, 1)) {
-        predictor = add(predictor, extend(bits.buffer << (entry >> 16 & 255), int(entry >> 24)));
-        drop(bits, int(entry & 255));
-        return true;
-    }
-    int symbol = 0;
-    const int length = long_code(table, bits.buffer, symbol);
-    if (!length)
-        return false;
-    drop(bits, length);
-    predictor = add(predictor, extend(bits.buffer, symbol));
-    drop(bits, symbol);
-    return true;
-}
 
 // One AC symbol with a long code: the new place (END or more at the end of the block), -1 on nonsense.
 inline int long_ac(Bits &bits, const Huffman &table, int place, int &value) {
@@ -89,8 +35,8 @@ inline int long_ac(Bits &bits, const Huffman &table, int place, int &value) {
 
 } // namespace
 
-bool Huffman::build(bool for_dc) {
-    if (built)
+bool Huffman::build(bool for_dc, bool skipping) {
+    if (built && (skips || !skipping))
         return dc == for_dc;
     dc = for_dc;
     std::memset(one, 0, sizeof one);
@@ -104,8 +50,9 @@ bool Huffman::build(bool for_dc) {
             const int symbol = symbols[total], run = dc ? 0 : symbol >> 4, size = dc ? symbol : symbol & 15;
             if (size > 15)
                 return false;
-            const int steps = dc || size || run == 15 ? run + 1 : END;
-            const uint32_t entry = uint32_t(size << 24 | length << 16 | steps << 8 | (length + size));
+            const bool ends = !dc && !size && run != 15;
+            const uint32_t entry =
+                uint32_t((ends ? run : size) << 24 | length << 16 | (ends ? END : run + 1) << 8 | (length + size));
             if (length <= FAST_BITS)
                 std::fill_n(one + (code << (FAST_BITS - length)), 1 << (FAST_BITS - length), entry);
         }
@@ -113,7 +60,7 @@ bool Huffman::build(bool for_dc) {
         code <<= 1;
     }
     constexpr int MASK = (1 << MANY_BITS) - 1;
-    for (int window = 0; !dc && window <= MASK; ++window) {
+    for (int window = 0; skipping && window <= MASK; ++window) {
         int used = 0, steps = 0;
         bool ends = false;
         while (!ends && used < MANY_BITS) {
@@ -128,6 +75,7 @@ bool Huffman::build(bool for_dc) {
         many[window] = uint16_t(used ? steps << 8 | (ends ? 128 : 0) | used : 0);
     }
     built = total > 0;
+    skips = skipping;
     return built;
 }
 

@@ -22,30 +22,7 @@ bool quant_tables(const uint8_t *p, const uint8_t *end, Photo &photo) {
     return true;
 }
 
-bool huffman_tables(const uint8_t *p, const uint8_t *end, Photo &photo) {
-    while (p < end) {
-        const int cls = *p >> 4, id = *p & 15;
-        if (cls > 1 || id > 1 || end - p < 17)
-            return false;
-        Huffman &table = (cls ? photo.ac : photo.dc)[id];
-        int total = 0;
-        for (int i = 1; i <= 16; ++i)
-            total += p[i];
-        if (total > 256 || end - p < 17 + total)
-            return false;
-        // Most photos have the tables of the photo before (the standard's own).
-        if (std::memcmp(table.counts + 1, p + 1, 16) || std::memcmp(table.symbols, p + 17, size_t(total))) {
-            std::memcpy(table.counts + 1, p + 1, 16);
-            std::memcpy(table.symbols, p + 17, size_t(total));
-            table.built = false;
-        }
-        table.set = true;
-        p += 17 + total;
-    }
-    return true;
-}
-
-bool frame(const uint8_t *p, const uint8_t *end, Photo &photo, uint8_t *ids) {
+bool frame(const uint8_t *p, const uint8_t *end, Photo &photo) {
     if (photo.components || end - p < 6 || p[0] != 8)
         return false;
     photo.height = word(p + 1);
@@ -58,7 +35,7 @@ bool frame(const uint8_t *p, const uint8_t *end, Photo &photo, uint8_t *ids) {
     for (int c = 0; c < photo.components; ++c) {
         const uint8_t *q = p + 6 + 3 * c;
         Component &component = photo.component[c];
-        ids[c] = q[0];
+        photo.ids[c] = q[0];
         component.h = q[1] >> 4;
         component.v = q[1] & 15;
         component.quant = q[2];
@@ -87,7 +64,7 @@ bool frame(const uint8_t *p, const uint8_t *end, Photo &photo, uint8_t *ids) {
     return true;
 }
 
-bool scan_header(const uint8_t *p, const uint8_t *end, Photo &photo, const uint8_t *ids) {
+bool scan_header(const uint8_t *p, const uint8_t *end, Photo &photo) {
     const int count = photo.components;
     if (!count || end - p != 4 + 2 * count || p[0] != count)
         return false;
@@ -95,23 +72,51 @@ bool scan_header(const uint8_t *p, const uint8_t *end, Photo &photo, const uint8
         Component &component = photo.component[c];
         component.dc = p[2 + 2 * c] >> 4;
         component.ac = p[2 + 2 * c] & 15;
-        if (p[1 + 2 * c] != ids[c] || component.dc > 1 || component.ac > 1)
+        if (p[1 + 2 * c] != photo.ids[c] || component.dc > 3 || component.ac > 3)
             return false;
         if (!photo.dc[component.dc].set || !photo.ac[component.ac].set || !photo.quant_set[component.quant])
             return false;
     }
     const uint8_t *rest = p + 1 + 2 * count;
-    return rest[0] == 0 && rest[1] == 63 && rest[2] == 0;
+    if (rest[0] != 0 || rest[1] != 63 || rest[2] != 0)
+        return false;
+    for (int c = 0; c < count; ++c)
+        if (!photo.dc[photo.component[c].dc].build(true, false) || !photo.ac[photo.component[c].ac].build(false, true))
+            return false;
+    return true;
 }
 
 } // namespace
 
-bool parse(const uint8_t *data, size_t size, Photo &photo, bool tables) {
+bool huffman_tables(const uint8_t *p, const uint8_t *end, Photo &photo) {
+    while (p < end) {
+        const int cls = *p >> 4, id = *p & 15;
+        if (cls > 1 || id > 3 || end - p < 17)
+            return false;
+        Huffman &table = (cls ? photo.ac : photo.dc)[id];
+        int total = 0;
+        for (int i = 1; i <= 16; ++i)
+            total += p[i];
+        if (total > 256 || end - p < 17 + total)
+            return false;
+        // Most photos have the tables of the photo before (the standard's own).
+        if (std::memcmp(table.counts + 1, p + 1, 16) || std::memcmp(table.symbols, p + 17, size_t(total))) {
+            std::memcpy(table.counts + 1, p + 1, 16);
+            std::memcpy(table.symbols, p + 17, size_t(total));
+            table.built = false;
+        }
+        table.set = true;
+        p += 17 + total;
+    }
+    return true;
+}
+
+bool parse(const uint8_t *data, size_t size, Photo &photo) {
     const uint8_t *p = data, *const end = data + size;
     photo.width = photo.height = photo.components = photo.restart = 0;
+    photo.progressive = false;
     for (int i = 0; i < 4; ++i)
-        photo.quant_set[i] = photo.dc[i & 1].set = photo.ac[i & 1].set = false;
-    uint8_t ids[3] = {};
+        photo.quant_set[i] = photo.dc[i].set = photo.ac[i].set = false;
     bool jfif = false;
     if (size < 4 || p[0] != 0xff || p[1] != 0xd8)
         return false;
@@ -137,7 +142,9 @@ bool parse(const uint8_t *data, size_t size, Photo &photo, bool tables) {
             break;
         case 0xc0: // baseline
         case 0xc1: // extended sequential
-            good = frame(body, next, photo, ids);
+        case 0xc2: // progressive
+            good = frame(body, next, photo);
+            photo.progressive = marker == 0xc2;
             break;
         case 0xdd:
             good = next - body == 2;
@@ -151,20 +158,12 @@ bool parse(const uint8_t *data, size_t size, Photo &photo, bool tables) {
                 good = body[11] == 1;
             break;
         case 0xda: {
-            if (!scan_header(body, next, photo, ids))
-                return false;
-            const bool usual = ids[0] == 1 && ids[1] == 2 && ids[2] == 3;
-            if (photo.components == 3 && !jfif && !usual)
-                return false; // perhaps RGB
-            photo.scan = next;
-            photo.scan_size = size_t(end - next);
-            if (tables)
-                for (int c = 0; c < photo.components; ++c) {
-                    Component &component = photo.component[c];
-                    if (!photo.dc[component.dc].build(true) || !photo.ac[component.ac].build(false))
-                        return false;
-                }
-            return true;
+            const bool usual = photo.ids[0] == 1 && photo.ids[1] == 2 && photo.ids[2] == 3;
+            if (!photo.components || (photo.components == 3 && !jfif && !usual))
+                return false; // no frame yet, or perhaps RGB
+            photo.scan = photo.progressive ? p : next;
+            photo.scan_size = size_t(end - photo.scan);
+            return photo.progressive || scan_header(body, next, photo);
         }
         default: // other application data and comments are skipped; other frames and standalone markers are not ours
             good = (marker >= 0xe1 && marker <= 0xef) || marker == 0xfe;
@@ -175,15 +174,16 @@ bool parse(const uint8_t *data, size_t size, Photo &photo, bool tables) {
     }
 }
 
-bool unstuff(const Photo &photo, Scan &scan) {
-    scan.bytes.resize(photo.scan_size + PADDING);
+const uint8_t *unstuff(const uint8_t *data, size_t size, bool restarts, Scan &scan) {
+    scan.bytes.resize(size + PADDING);
     scan.begin.assign(1, 0);
-    const uint8_t *p = photo.scan, *const end = p + photo.scan_size;
+    const uint8_t *p = data, *const end = data + size;
     uint8_t *out = scan.bytes.data();
+    const uint8_t *mark;
     for (;;) {
-        const auto *mark = static_cast<const uint8_t *>(std::memchr(p, 0xff, size_t(end - p)));
+        mark = static_cast<const uint8_t *>(std::memchr(p, 0xff, size_t(end - p)));
         if (!mark || mark + 1 >= end)
-            return false; // no end marker: cut short
+            return nullptr; // cut short
         std::memcpy(out, p, size_t(mark - p));
         out += mark - p;
         const int code = mark[1];
@@ -191,22 +191,18 @@ bool unstuff(const Photo &photo, Scan &scan) {
         if (code == 0) {
             *out++ = 0xff;
         } else if (code >= 0xd0 && code <= 0xd7) {
-            if (!photo.restart || code != 0xd0 + int((scan.begin.size() - 1) & 7))
-                return false;
+            if (!restarts || code != 0xd0 + int((scan.begin.size() - 1) & 7))
+                return nullptr;
             scan.begin.push_back(size_t(out - scan.bytes.data()));
         } else if (code == 0xff) {
             p = mark + 1; // fill byte before a marker
         } else {
-            if (code != 0xd9)
-                return false;
             break;
         }
     }
     scan.begin.push_back(size_t(out - scan.bytes.data()));
-    std::memset(out, 0, size_t(scan.bytes.data() + scan.bytes.size() - out));
-    const int64_t mcus = int64_t(photo.mcus_across) * photo.mcus_down;
-    const size_t expected = photo.restart ? size_t((mcus + photo.restart - 1) / photo.restart) : 1;
-    return scan.begin.size() - 1 == expected;
+    std::memset(out, 0, PADDING);
+    return mark;
 }
 
 } // namespace asda

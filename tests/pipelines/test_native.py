@@ -136,14 +136,8 @@ def encoded(image: np.ndarray, **options: object) -> bytes:
 @pytest.mark.parametrize("quality", [30, 92, 100])
 @pytest.mark.parametrize("shape", [(160, 240), (97, 131), (16, 33)])
 def test_region_is_libjpegs_bit_for_bit(shape: tuple[int, int], quality: int, subsampling: str) -> None:
-    for restart in (0, 3):
-        data = encoded(
-            scene(*shape),
-            quality=quality,
-            subsampling=subsampling,
-            optimize=quality == 92,
-            restart_marker_blocks=restart,
-        )
+    for kind in ({}, {"restart_marker_blocks": 3}, {"progressive": True}):
+        data = encoded(scene(*shape), quality=quality, subsampling=subsampling, **{"optimize": quality == 92, **kind})
         for matrix in matrices(12, *shape, seed=quality):
             out = region(data, matrix, SIZE)
             assert out is not None
@@ -151,9 +145,10 @@ def test_region_is_libjpegs_bit_for_bit(shape: tuple[int, int], quality: int, su
 
 
 def test_grey_region() -> None:
-    data = encoded(scene(90, 120)[:, :, :1])
-    for matrix in matrices(12, 90, 120):
-        assert (region(data, matrix, SIZE) == full(data, matrix, SIZE)).all()
+    for progressive in (False, True):
+        data = encoded(scene(90, 120)[:, :, :1], progressive=progressive)
+        for matrix in matrices(12, 90, 120):
+            assert (region(data, matrix, SIZE) == full(data, matrix, SIZE)).all()
 
 
 def test_extreme_contrast() -> None:
@@ -161,13 +156,13 @@ def test_extreme_contrast() -> None:
     rng = np.random.default_rng(0)
     image = np.where(rng.random((80, 80, 3)) < 0.5, 0, 255).astype(np.uint8)
     for quality in (1, 50, 100):
-        data = encoded(image, quality=quality, subsampling="4:4:4")
+        data = encoded(image, quality=quality, subsampling="4:4:4", progressive=quality == 50)
         matrix = np.array([[1.0, 0, 3], [0, 1, 5]])
         assert (region(data, matrix, SIZE) == full(data, matrix, SIZE)).all()
 
 
 def test_real_regions(shared_data: Path) -> None:
-    for name, folder in (("coco", "coco_mini"), ("lsp", "lspet")):
+    for name, folder in (("coco", "coco_mini"), ("lsp", "lspet"), ("mpii", "mmpose_mpii")):
         people = load(name, shared_data / folder, "val")
         plan = draw(people, (128, 96), epoch=0, seed=0, train=True, aug=GlobalAug(), batch_size=1, drop_last=False)
         for row, matrix in list(zip(plan.row, plan.matrix.astype(np.float64)))[:150]:
