@@ -25,7 +25,7 @@ help:
 	touch $@
 
 .env-dev: .env-train
-	$(PIP) install -q -c constraints.txt -e '.[dali-cuda$(CUDA),cuda$(CUDA),dev]'
+	$(PIP) install -q -c constraints.txt -e '.[dali-cuda$(CUDA),cuda$(CUDA),synth,dev]'
 	touch $@
 
 env: .env-dev
