@@ -49,6 +49,9 @@ class Options:
     visibility: str | None = None
 
 
+PLAIN = Options()
+
+
 def torso_pck(
     distance: np.ndarray, visible: np.ndarray, groups: pck.Groups, names: tuple[str, ...], bootstrap: int = 0
 ) -> tuple[dict[str, Any], list[tuple[str, dict[str, float]]]]:
@@ -118,7 +121,7 @@ def base_of(path: Path, options: Options) -> tuple[float, str]:
     return (0.0, f"first pixel is 1, {why}") if one else (1.0, f"first pixel is 0, {why}")
 
 
-def lsp(annotations: str | Path, predictions: str | Path, options: Options = Options()) -> Result:
+def lsp(annotations: str | Path, predictions: str | Path, options: Options = PLAIN) -> Result:
     """PCK@0.2 of the torso and its area under the curve. Annotations: joints.mat of LSP, (3, 14, 2000) whose third row
     marks occluded joints, or of LSP-extended, (14, 3, N) whose third row marks labelled ones.
 
@@ -174,7 +177,7 @@ def _lsp_truth(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return xy, visible
 
 
-def mpii(annotations: str | Path, predictions: str | Path, options: Options = Options()) -> Result:
+def mpii(annotations: str | Path, predictions: str | Path, options: Options = PLAIN) -> Result:
     """PCKh@0.5 and @0.1: head size 0.6 of the head box's diagonal, pelvis and thorax left out of the means.
 
     Annotations: gt_valid.mat (pos_gt_src, jnt_missing, headboxes_src) or Hourglass's valid.h5 (part, visible,

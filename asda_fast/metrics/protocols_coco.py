@@ -10,7 +10,7 @@ import numpy as np
 
 from asda_fast.errors import UserError
 from asda_fast.metrics import oks, pck
-from asda_fast.metrics.protocols import Options, Result
+from asda_fast.metrics.protocols import PLAIN, Options, Result
 
 GROUPS: dict[int, pck.Groups] = {
     17: pck.COCO_GROUPS,
@@ -21,14 +21,17 @@ GROUPS: dict[int, pck.Groups] = {
 }  # fmt: skip
 
 
-def coco(annotations: str | Path, predictions: str | Path | list[Any], options: Options = Options()) -> Result:  # noqa: B008
+def coco(
+    annotations: str | Path | dict[str, Any], predictions: str | Path | list[Any], options: Options = PLAIN
+) -> Result:
     """The ten numbers of pycocotools, or for 14 joints the nine of CrowdPose, and both on invisible joints only.
 
+    annotations: a COCO annotation file, or its content.
     predictions: a results JSON, or its content: records of image_id, category_id, keypoints (17 or 14 times x, y,
     score), score and perhaps bbox. Coordinates are 0-based pixel indices unless `one_based`.
     """
-    annotations = Path(annotations)
-    given = _load(annotations)
+    given = annotations if isinstance(annotations, dict) else _load(Path(annotations))
+    annotations = "annotations" if isinstance(annotations, dict) else Path(annotations)
     for name in ("images", "annotations"):
         if not isinstance(given, dict) or not isinstance(given.get(name), list):
             raise UserError(f"{annotations}: expected a COCO annotation file with a list '{name}'")
@@ -123,7 +126,7 @@ def _records(where: str, content: Any) -> list[dict[str, Any]]:
 
 
 def _truth(
-    path: Path, persons: list[dict[str, Any]], index: dict[int, int], number: int, crowd_pose: bool
+    path: str | Path, persons: list[dict[str, Any]], index: dict[int, int], number: int, crowd_pose: bool
 ) -> oks.Truth:
     wrong = next((a for a in persons if len(a["keypoints"]) != 3 * number), None)
     if wrong is not None:
