@@ -166,8 +166,8 @@ def sample(
         raise ValueError(f"parts: expected N >= 0, or (low, high) with 0 <= low <= high, got {parts!r}")
     row, device = batch.row, batch.row.device
     where = index(pool, rules.types).to(device) if where is None else where
-    head = random_bits(row, 4, seed, epoch, stream=0)  # [B, 4] paste at all, how many
-    bits = random_bits(row, 8 * high, seed, epoch, stream=1).view(len(row), high, 8)  # slot i never depends on N
+    draws = random_bits(row, 4 + 8 * high, seed, epoch)
+    head, bits = draws[:, :4], draws[:, 4:].view(len(row), high, 8)  # slot i never depends on N
 
     type_ = where.usable[below(bits[..., 0], len(where.usable))]  # [B, N]
     flip = (uniform(bits[..., 6]) < rules.patch_flip) & (where.count[where.other[type_]] > 0)

@@ -30,6 +30,7 @@ class Filters:
     thickness: float = 0.25  # sliver: side of the largest square inside / sqrt(area) below this
     share: float = 0.4  # fragment: diagonal below this part of what is usual for the type on this person
     contrast: float = 8.0  # flat: standard deviation of the grey level below this
+    erode: int = 0  # pixels taken off every part's edge, where the maps include a rim of background
     person_height: int = 384  # larger people are reduced to this height by area averaging; 0 = never
 
 
@@ -98,6 +99,11 @@ def cut(
             ):
                 px, py = corner[0] + cx, corner[1] + cy
                 wanted = fate == "kept" or (dropped and fate in FATES[3:])
+                if wanted and filters.erode:
+                    (dx, dy, w, h), piece = _erode(piece, filters.erode)
+                    px, py = px + dx, py + dy
+                    if not w:
+                        fate, wanted = "sliver", False  # nothing is left of it
                 if wanted:
                     colours = photo[py : py + h, px : px + w]
                     if fate == "kept" and _C.parts_contrast(*_rows(colours), *_rows(piece), h, w) < filters.contrast:
@@ -177,6 +183,14 @@ def _components(
         elif math.hypot(w, h) < filters.share * _SHARES.get(type_, 0.0) * math.hypot(*person):
             fate = "fragment"
         yield fate, (x, y, w, h), piece, area
+
+
+def _erode(piece: np.ndarray, pixels: int) -> tuple[tuple[int, int, int, int], np.ndarray]:
+    """The piece without its outermost pixels, and where what is left lies in it: x, y, w, h."""
+    options = {"iterations": pixels, "borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
+    inner = np.asarray(cv2.erode(piece, np.ones((3, 3), np.uint8), **options))  # type: ignore[call-overload]
+    x, y, w, h = (int(v) for v in cv2.boundingRect(inner))
+    return (x, y, w, h), np.ascontiguousarray(inner[y : y + h, x : x + w])
 
 
 def _border(piece: np.ndarray, corner: tuple[int, int], photo_size: tuple[int, ...]) -> int:

@@ -7,10 +7,9 @@ int64, person [P, 2] float32; format, version, types and source in the metadata.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -21,6 +20,7 @@ _DTYPES = {"U8": np.uint8, "I64": np.int64, "F32": np.float32}
 _CODES = {"rgba": "U8", "offset": "I64", "size": "I64", "type": "I64", "person": "F32"}
 _TAIL = {"rgba": (4,), "offset": (), "size": (2,), "type": (), "person": (2,)}
 _HEADER_LIMIT = 100_000_000  # bytes; safetensors' own
+_BLOCK = 1 << 22  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class PoolFile:
 
     path: Path
     rgba: np.ndarray  # [T, 4] uint8, mapped
+    start: int  # byte of the file at which rgba begins
     offset: np.ndarray  # [P] int64, first pixel of each patch in rgba
     size: np.ndarray  # [P, 2] int64 height, width
     type: np.ndarray  # [P] int64
@@ -92,7 +93,8 @@ def open_pool(path: str | Path) -> PoolFile:
     ):
         raise refuse("a patch lies outside the file, or has no type")
     extra = {k: v for k, v in meta.items() if k not in ("format", "version", "types", "source")}
-    return PoolFile(path, columns["rgba"], types=types, source=source, extra=extra, **small)
+    start = 8 + length + header["rgba"]["data_offsets"][0]
+    return PoolFile(path, columns["rgba"], start, types=types, source=source, extra=extra, **small)
 
 
 def save_pool(
@@ -111,7 +113,7 @@ def save_pool(
         "type": np.asarray(type, np.int64),
         "person": np.asarray(person, np.float32).reshape(-1, 2),
     }
-    _write(Path(path), (np.ascontiguousarray(p).reshape(-1, 4) for p in patches), columns, types, source, extra or {})
+    _write(Path(path), (np.ascontiguousarray(p).data for p in patches), columns, types, source, extra or {})
 
 
 def merge_pools(
@@ -136,9 +138,23 @@ def merge_pools(
         "person": np.concatenate([p.person[r] for p, r in zip(pools, rows)] or [np.zeros((0, 2), np.float32)]),
     }
     source = [pool.source[i] for pool, keep in zip(pools, rows) for i in keep.tolist()]
-    pixels = (pool.patch(i).reshape(-1, 4) for pool, keep in zip(pools, rows) for i in keep.tolist())
+    pixels = (block for pool, keep in zip(pools, rows) for block in _read_patches(pool, keep))
     _write(Path(out), pixels, columns, types, source, extra or {})
     return sum(len(pool) for pool in pools) - len(source)
+
+
+def _read_patches(pool: PoolFile, rows: np.ndarray) -> Iterator[bytes]:
+    """The pixels of `rows`, in order, a few MiB at a time; read, not mapped, so that they do not count as memory."""
+    with pool.path.open("rb") as file:
+        for first, count in zip(pool.offset[rows].tolist(), pool.size[rows].prod(1).tolist()):
+            file.seek(pool.start + 4 * first)
+            left = 4 * count
+            while left:
+                block = file.read(min(left, _BLOCK))
+                if not block:
+                    raise UserError(f"{pool.path}: not a usable part pool: it ends too early")
+                left -= len(block)
+                yield block
 
 
 def excluded(source: str, names: Collection[str]) -> bool:
@@ -148,7 +164,7 @@ def excluded(source: str, names: Collection[str]) -> bool:
 
 def _write(
     path: Path,
-    pixels: Iterable[np.ndarray],
+    pixels: Iterable[bytes | memoryview],
     columns: dict[str, np.ndarray],
     types: Sequence[str],
     source: Sequence[str],
@@ -176,12 +192,8 @@ def _write(
             file.write(len(text).to_bytes(8, "little") + text)
             for name in ("offset", "size", "type", "person"):
                 file.write(np.ascontiguousarray(columns[name]).tobytes())
-            _pour(pixels, file)
+            for block in pixels:
+                file.write(block)
         partial.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot write the part pool: {error.strerror or error}") from None
-
-
-def _pour(pixels: Iterable[np.ndarray], file: BinaryIO) -> None:
-    for block in pixels:
-        file.write(np.ascontiguousarray(block).data)

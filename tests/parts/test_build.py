@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from asda_fast.parts.build import build_pool
 from asda_fast.parts.cut import FATES, Filters
 from asda_fast.parts.labels import TYPES
 from asda_fast.parts.pool import PartPool
-from asda_fast.parts.poolfile import merge_pools, open_pool
+from asda_fast.parts.poolfile import merge_pools, open_pool, save_pool
 
 PHOTO = (120, 90)
 
@@ -381,3 +382,18 @@ def test_command_line_mistakes_exit_with_2(tmp_path):
     with pytest.raises(SystemExit) as caught:
         run_cli(lambda: main(["info", str(tmp_path / "absent")]))
     assert caught.value.code == 2
+
+
+def test_merging_holds_a_few_megabytes(tmp_path):
+    """A pool may be larger than memory: only its small columns are held."""
+    patches = [np.full((512, 512, 4), i, np.uint8) for i in range(64)]  # 64 MiB
+    save_pool(tmp_path / "a", patches, [0] * 64, [[1, 1]] * 64, [str(i) for i in range(64)], ["x"])
+    del patches
+    tracemalloc.start()
+    merge_pools([tmp_path / "a", tmp_path / "a"], tmp_path / "b", exclude={"3"})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * 2**20
+    assert (tmp_path / "b").stat().st_size > 126 * 2**20
+    pool = open_pool(tmp_path / "b")
+    assert [int(pool.patch(i)[0, 0, 0]) for i in (0, 3, 62, 63, 125)] == [0, 4, 63, 0, 63]

@@ -298,6 +298,17 @@ def test_fates():
     assert {p.fate for p in patches} == {"flat"}
 
 
+def test_erode_takes_the_rim_off():
+    photo, label = drawing()
+    label[50:100, 60:110] = 13
+    (patch,), _ = cut(photo, label, load_scheme("lip"), Filters(erode=3, person_height=0))
+    assert patch.corner == (63, 53)
+    assert patch.rgba.shape == (44, 44, 4)
+    assert (patch.rgba[1:-1, 1:-1, 3] == 255).all()
+    label[200:380, 50:62] = 14
+    assert fate_of(label, photo, "Left-arm", Filters(erode=7)) == {"sliver": 1}
+
+
 def test_socks_come_in_several_pieces():
     photo, label = drawing()
     label[300:340, 50:90] = 8
