@@ -84,7 +84,8 @@ template <class S> struct Placed {
             inverse[i] = 1.0 / double(m[3 * i]);
         }
         // The corners of the support, back in the target: only their y is needed.
-        const double det = double(m[0]) * m[4] - double(m[1]) * m[3];
+        const double down = double(m[0]) * m[4], across = double(m[1]) * m[3], det = down - across;
+        const bool flat = !(std::abs(det) > 1e-9 * (std::abs(down) + std::abs(across)));
         double low = HUGE_VAL, high = -HUGE_VAL;
         for (int corner = 0; corner < 4; ++corner) {
             const double u = (corner & 1 ? double(slot.right) + error[0] : -error[0]) - m[2];
@@ -92,7 +93,7 @@ template <class S> struct Placed {
             const double y = (double(m[0]) * v - double(m[3]) * u) / det;
             low = y < low ? y : low;
             high = y > high ? y : high;
-            if (!std::isfinite(y)) { // degenerate: look at every row
+            if (flat || !std::isfinite(y)) { // nearly a line: look at every row
                 low = -HUGE_VAL;
                 high = HUGE_VAL;
                 break;

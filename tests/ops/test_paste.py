@@ -359,3 +359,45 @@ def test_mips_keep_the_place_and_chain_the_gradient():
     assert torch.allclose(ours, by_hand)
     a, b = (torch.autograd.grad(out.square().sum(), matrix)[0] for out in (ours, by_hand))
     assert torch.allclose(a, b)
+
+
+def wild_matrix(rng: np.random.Generator, kind: int, height: int, width: int, size: tuple[int, int]) -> np.ndarray:
+    """Matrices that stretch, shear, flatten or shrink far beyond what an augmentation does, aimed at the image."""
+    linear = rng.standard_normal((2, 2)) * np.exp(rng.uniform(-6, 4, (2, 2)))
+    if kind == 1:  # nearly singular: all pixels of a line fall on one texel
+        linear[1] = linear[0] * rng.uniform(-2, 2) + rng.standard_normal(2) * 1e-6
+    elif kind == 2:  # axis-aligned, zeros included
+        linear[rng.integers(2), rng.integers(2)] = 0
+    elif kind == 3:
+        linear *= 1e4
+    target = np.floor(rng.uniform(0, 1, 2) * (width, height)) + 0.5  # a pixel's centre: one at least is painted
+    source = rng.uniform(0, 1, 2) * (size[1], size[0])
+    return np.concatenate([linear, (source - linear @ target)[:, None]], 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["avx2", "portable"])
+@pytest.mark.parametrize("kind", range(4))
+def test_no_pixel_of_a_parallelogram_is_missed(portable, plain, kind):
+    """The rows' intervals are only an optimisation: what is painted is what the definition says, for any matrix."""
+    portable(plain)
+    rng = np.random.default_rng(kind)
+    height, width, size = 37, 53, (9, 14)
+    pool = PartPool.from_patches([solid(*size, (255, 255, 255, 255))])
+    matrices = np.stack([wild_matrix(rng, kind, height, width, size) for _ in range(300)])
+    out = paste(
+        torch.zeros(300, 3, height, width), pool, torch.zeros(300, 1, dtype=torch.int64),
+        torch.from_numpy(matrices)[:, None], mips=False,
+    )  # fmt: skip
+    x, y = np.arange(width, dtype=np.float32) + np.float32(0.5), np.arange(height, dtype=np.float32) + np.float32(0.5)
+    half = np.float32(0.5)
+
+    def block_coordinate(row):  # [300, H, W], the operations of paste_math.h in their order
+        m = matrices[:, row, :, None, None]
+        return m[:, 0] * x + (m[:, 1] * y[:, None] + (m[:, 2] + half))
+
+    u, v = block_coordinate(0), block_coordinate(1)
+    weight_u, weight_v = np.clip(np.minimum(u, size[1] + 1 - u), 0, 1), np.clip(np.minimum(v, size[0] + 1 - v), 0, 1)
+    inside = (u >= 0) & (u < size[1] + 1) & (v >= 0) & (v < size[0] + 1)
+    expected = np.where(inside, weight_u * weight_v, 0)
+    assert np.abs(out[:, 0].numpy() - expected).max() < 1e-5
+    assert inside.any(axis=(1, 2)).mean() > 0.9
