@@ -140,13 +140,15 @@ template <class S> ASDA_FN S over(S below, S value, S a, const Colour<S> &colour
     return below * (S(1) - a) + (value * colour.scale[c] - a * colour.offset[c]);
 }
 
-// Forward: lays the part's sample at (u, v) over pixel[3].
-template <class S>
-ASDA_FN void paste_pixel(S pixel[3], const Slot<S> &slot, const unsigned *texels, const Colour<S> &colour, S u, S v) {
-    const Taps<S> taps = fetch(slot, texels, u, v);
+// Forward: lays the part's sample over pixel[3].
+template <class S> ASDA_FN void paste_taps(S pixel[3], const Taps<S> &taps, const Colour<S> &colour) {
     const S a = opacity(sample(taps, 3));
     for (int c = 0; c < 3; ++c)
         pixel[c] = over(pixel[c], sample(taps, c), a, colour, c);
+}
+template <class S>
+ASDA_FN void paste_pixel(S pixel[3], const Slot<S> &slot, const unsigned *texels, const Colour<S> &colour, S u, S v) {
+    paste_taps(pixel, fetch(slot, texels, u, v), colour);
 }
 
 // What one pixel of one slot adds to the gradient by (u, v). v_out: gradient by the colour above this slot (after it
