@@ -56,7 +56,7 @@ class DaliPipeline:
         self.prefetch = max(prefetch, 1)
         self.hw_decoder_load = hw_decoder_load
         self.raw = isinstance(people, StorePeople) and people.store.raw
-        self.source = Source(people, size, faults, self.threads)
+        self.source = Source(people, size, faults, self.threads, self.raw)
         self._pipe: Any = None
         self._steps = 0  # of the plan
         self._first = 0  # the step that DALI's iteration 0 is
@@ -71,20 +71,19 @@ class DaliPipeline:
         self._rewind()
         self.source.begin(plan, epoch)
         self._steps, step = len(plan), first
+        self._begin(step)
         while step < len(plan):
-            if self._pipe is None:
-                self._pipe = self._build()
-            self._first, self._stop, self._error = step, False, None
             try:
-                while step < len(plan):
-                    image = self._next()
-                    yield self._batch(image, take(plan, plan.step(step)), self._replaced.pop(step, {}))
-                    step += 1
+                image = self._next()
             except StopIteration:  # the callback gave up, at this step
                 assert self._error is not None
                 raise self._error from None
             except RuntimeError as error:
                 self._by_hand(plan, step, error)
+                self._begin(step)
+                continue
+            yield self._batch(image, take(plan, plan.step(step)), self._replaced.pop(step, {}))
+            step += 1
         self._rewind()
 
     def close(self) -> None:
@@ -127,6 +126,11 @@ class DaliPipeline:
             pipe.set_outputs(image)
         pipe.build()
         return pipe
+
+    def _begin(self, step: int) -> None:
+        if self._pipe is None:
+            self._pipe = self._build()
+        self._first, self._stop, self._error = step, False, None
 
     def _callback(self, info: Any) -> tuple[Any, ...]:
         step = self._first + info.iteration

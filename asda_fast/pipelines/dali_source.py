@@ -92,12 +92,14 @@ def ppm(pixels: np.ndarray) -> np.ndarray:
 class Source:
     """The callback's work. `feed(step)` depends on the plan and the step alone; only reading runs ahead.
 
-    on_host: rows of photos that DALI refused, to be decoded here.
+    raw: DALI expects pixels, not encoded images (a raw store). on_host: rows of photos that DALI refused, to be decoded
+    here.
     """
 
-    def __init__(self, people: People, size: tuple[int, int], faults: Faults, threads: int) -> None:
-        self.people, self.size, self.faults, self.threads = people, size, faults, threads
+    def __init__(self, people: People, size: tuple[int, int], faults: Faults, threads: int, raw: bool = False) -> None:
+        self.people, self.size, self.faults, self.threads, self.raw = people, size, faults, threads, raw
         self.on_host: set[int] = set()
+        self._instead: dict[int, Plan] = {}  # row -> its stand-in in this epoch: found, and counted, once
         self._pool: ThreadPoolExecutor | None = None
         self._plan: Plan | None = None
         self._epoch = 0
@@ -107,6 +109,7 @@ class Source:
         """Serve this plan from now on."""
         self.cancel()
         self._plan, self._epoch = plan, epoch
+        self._instead = {}
         self._pool = self._pool or ThreadPoolExecutor(self.threads, thread_name_prefix="asda_fast_read")
 
     def cancel(self) -> None:
@@ -145,14 +148,19 @@ class Source:
         assert self._plan is not None
         row = int(self._plan.row[i])
         try:
+            if (known := self._instead.get(row)) is not None:
+                return replace(self.sample(int(known.row[0]), known.matrix[0]), instead=known)
             return self.sample(row, self._plan.matrix[i])
         except BadImage as error:
             bad = error
         for other in self.faults.substitutes(row, self._epoch, bad):
             try:
-                return replace(self.sample(int(other.row[0]), other.matrix[0]), instead=other)
+                found = replace(self.sample(int(other.row[0]), other.matrix[0]), instead=other)
             except BadImage as error:
                 self.faults.note(error)
+            else:
+                self._instead[row] = other
+                return found
         raise AssertionError("substitutes ends with an error")
 
     def sample(self, row: int, matrix: np.ndarray) -> Sample:
@@ -161,18 +169,18 @@ class Source:
             found = fetch(self.people, row, matrix, self.size)
         except OSError as error:
             raise BadImage(self.people.files[self.people.file[row]], error.strerror or str(error)) from None
-        if found.data is None:
-            return self._ready(*pixels(found), encoded=False)
-        known = plain_jpeg(found.data) if shrink_of(found.matrix) == 1 and row not in self.on_host else None
-        if known is None:
-            return self._ready(*pixels(found), encoded=True)
+        data, known = found.data, None
+        if data is not None and not self.raw and row not in self.on_host and shrink_of(found.matrix) == 1:
+            known = plain_jpeg(data)
+        if data is None or known is None:
+            return self._ready(*pixels(found))
         y, x, height, width = rectangle(found.matrix, self.size, *known)
         found.matrix[:, 2] -= (x, y)
-        return Sample(np.frombuffer(found.data, np.uint8), found.matrix, (y, x, height, width))
+        return Sample(np.frombuffer(data, np.uint8), found.matrix, (y, x, height, width))
 
-    def _ready(self, image: np.ndarray, matrix: np.ndarray, encoded: bool) -> Sample:
+    def _ready(self, image: np.ndarray, matrix: np.ndarray) -> Sample:
         """A sample whose pixels are decoded: only its rectangle travels."""
         y, x, height, width = rectangle(matrix, self.size, *image.shape[:2])
         part = image[y : y + height, x : x + width]
         moved = matrix - np.array([[0, 0, x], [0, 0, y]])
-        return Sample(ppm(part) if encoded else np.ascontiguousarray(part), moved, (0, 0, height, width))
+        return Sample(np.ascontiguousarray(part) if self.raw else ppm(part), moved, (0, 0, height, width))

@@ -206,6 +206,10 @@ def test_what_only_dali_refuses_is_decoded_by_native(people: People, monkeypatch
     with make_loader(people, SIZE, 4, "dali", train=False) as loader:
         got = images(loader).int()
     assert (got - want).abs().float().mean() < 0.5
+    Path(people.files[0]).write_bytes(b"\xff\xd8\xff\xd9")  # what begins anew is not counted anew
+    with make_loader(people, SIZE, 4, "dali", train=False, on_bad_image="skip") as loader:
+        assert len(images(loader)) == len(people)
+        assert loader.skipped == 3
 
 
 def test_leaving_early_resuming_and_batches_that_are_kept(people: People) -> None:
