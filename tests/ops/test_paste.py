@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,6 +174,19 @@ def test_half_types_accumulate_in_float32(scene, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_types_differentiate_in_float32(scene, dtype):
+    s = scene(3, 5, 40, 50, torch.float32)
+    image, v_out = s.image.to(dtype), torch.randn(s.image.shape).to(dtype)
+    results = []
+    for leaf, gradient in ((image, v_out), (image.float(), v_out.float())):
+        leaf, matrix = leaf.requires_grad_(), s.matrix.clone().requires_grad_()
+        out = paste(leaf, s.pool, s.part, matrix, MEAN, STD)
+        results.append(torch.autograd.grad(out, (matrix, leaf), gradient))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1].to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_conversion_is_torchs(portable, dtype):
     """Every half value in, and float values of every kind out, rounded as torch rounds them."""
     pool = PartPool.from_patches([solid(1, 1)])
@@ -317,6 +333,26 @@ def test_backward_saves_only_inputs(scene):
     out = paste(s.image, s.pool, s.part, matrix)
     inputs = {t.data_ptr() for t in (s.image, s.pool.texels, s.pool.table, s.part, matrix)}
     assert {t.data_ptr() for t in out.grad_fn.saved_tensors} <= inputs
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the resident set's high-water mark")
+def test_peak_memory():
+    """Forward + backward at B=32, N=8, 256x256: the output (24 MiB), the matrix gradient and at most 1 MB."""
+    script = """
+import torch
+from benchmarks.common import peak_memory
+from benchmarks.paste import Case
+calls = Case(32, (256, 256), 8, "fp32", "cpu")
+both = calls.modes(calls.ours)["both"]
+both()
+print(peak_memory(both))
+"""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    peak = float(done.stdout)
+    if math.isnan(peak):
+        pytest.skip("this system does not let a process reset its high-water mark")
+    assert peak <= 24 + 32 * 8 * 6 * 4 / 2**20 + 1
 
 
 def test_gradient_to_image_is_optional(scene):
