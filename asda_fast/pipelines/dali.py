@@ -33,7 +33,8 @@ class DaliPipeline:
 
     device: "cpu" (DALI's CPU operators) or a CUDA device: its JPEG decoders, warp on the GPU, batch handed over there.
     threads: of DALI, and as many that read files. prefetch: batches under way.
-    hw_decoder_load: share of the JPEGs for the hardware decoder of a GPU that has one.
+    hw_decoder_load: share of the JPEGs for the hardware decoder of a GPU that has one. whole: decode whole photos, not
+    the rectangles that the crops touch: more pixels, but a hardware decoder may take no rectangles.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class DaliPipeline:
         threads: int | None = None,
         prefetch: int = 2,
         hw_decoder_load: float = 0.65,
+        whole: bool = False,
     ) -> None:
         self.dali = import_dali()
         self.size, self.batch_size, self.device = size, batch_size, device
@@ -56,7 +58,9 @@ class DaliPipeline:
         self.prefetch = max(prefetch, 1)
         self.hw_decoder_load = hw_decoder_load
         self.raw = isinstance(people, StorePeople) and people.store.raw
-        self.source = Source(people, size, faults, self.threads, self.raw)
+        self.whole = whole
+        self.columns = 2 if self.raw or whole else 4  # of a Feed; only image_slice needs the rectangles
+        self.source = Source(people, size, faults, self.threads, raw=self.raw, whole=whole)
         self._pipe: Any = None
         self._steps = 0  # of the plan
         self._first = 0  # the step that DALI's iteration 0 is
@@ -102,24 +106,26 @@ class DaliPipeline:
         )
         with pipe:
             image, matrix, *where = fn.external_source(
-                self._callback, num_outputs=2 if self.raw else 4, batch=True, batch_info=True, no_copy=True
+                self._callback,
+                num_outputs=2 if self.raw or self.whole else 4,
+                batch=True,
+                batch_info=True,
+                no_copy=True,
             )
-            if self.raw:  # pixels already, and only the rectangle
+            decoding = {
+                "device": "mixed" if gpu else "cpu",
+                "output_type": types.RGB,
+                "adjust_orientation": False,  # annotations are in the orientation of the file
+            }
+            if gpu:  # fancy upsampling: the GPU's decoder then agrees with the CPU's
+                decoding |= {"hw_decoder_load": self.hw_decoder_load, "jpeg_fancy_upsampling": True}
+            if self.raw:  # pixels already
                 image = fn.reinterpret(image, layout="HWC")
                 image = image.gpu() if gpu else image
+            elif self.whole:
+                image = fn.decoders.image(image, **decoding)
             else:
-                # fancy upsampling: the GPU's decoder then agrees with the CPU's
-                extra = {"hw_decoder_load": self.hw_decoder_load, "jpeg_fancy_upsampling": True} if gpu else {}
-                image = fn.decoders.image_slice(
-                    image,
-                    start=where[0],
-                    shape=where[1],
-                    axes=(0, 1),
-                    device="mixed" if gpu else "cpu",
-                    output_type=types.RGB,
-                    adjust_orientation=False,  # annotations are in the orientation of the file
-                    **extra,
-                )
+                image = fn.decoders.image_slice(image, start=where[0], shape=where[1], axes=(0, 1), **decoding)
             image = fn.warp_affine(
                 image, matrix=matrix, size=self.size, fill_value=0, inverse_map=True, interp_type=types.INTERP_LINEAR
             )
@@ -144,7 +150,9 @@ class DaliPipeline:
         self._fed.append(feed)
         if feed.replaced:
             self._replaced[step] = feed.replaced
-        return (feed.image, feed.matrix) if self.raw else (feed.image, feed.matrix, feed.start, feed.shape)
+        return (
+            (feed.image, feed.matrix) if self.raw or self.whole else (feed.image, feed.matrix, feed.start, feed.shape)
+        )
 
     def _next(self) -> Tensor:
         """The next images, uint8 [b, H, W, 3], in DALI's own memory, which lives as long as the tensor does."""

@@ -92,12 +92,21 @@ def ppm(pixels: np.ndarray) -> np.ndarray:
 class Source:
     """The callback's work. `feed(step)` depends on the plan and the step alone; only reading runs ahead.
 
-    raw: DALI expects pixels, not encoded images (a raw store). on_host: rows of photos that DALI refused, to be decoded
-    here.
+    raw: DALI expects pixels, not encoded images (a raw store). whole: it decodes whole photos. on_host: rows of photos
+    that DALI refused, to be decoded here.
     """
 
-    def __init__(self, people: People, size: tuple[int, int], faults: Faults, threads: int, raw: bool = False) -> None:
-        self.people, self.size, self.faults, self.threads, self.raw = people, size, faults, threads, raw
+    def __init__(
+        self,
+        people: People,
+        size: tuple[int, int],
+        faults: Faults,
+        threads: int,
+        raw: bool = False,
+        whole: bool = False,
+    ) -> None:
+        self.people, self.size, self.faults, self.threads = people, size, faults, threads
+        self.raw, self.whole = raw, whole
         self.on_host: set[int] = set()
         self._instead: dict[int, Plan] = {}  # row -> its stand-in in this epoch: found, and counted, once
         self._pool: ThreadPoolExecutor | None = None
@@ -174,6 +183,8 @@ class Source:
             known = plain_jpeg(data)
         if data is None or known is None:
             return self._ready(*pixels(found))
+        if self.whole:
+            return Sample(np.frombuffer(data, np.uint8), found.matrix, (0, 0, *known))
         y, x, height, width = rectangle(found.matrix, self.size, *known)
         found.matrix[:, 2] -= (x, y)
         return Sample(np.frombuffer(data, np.uint8), found.matrix, (y, x, height, width))

@@ -78,8 +78,9 @@ def expected(people: People, row: int, matrix: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(np.ascontiguousarray(photo), m, SIZE[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
-def test_crops_are_those_of_opencv(people: People) -> None:
-    with make_loader(people, SIZE, 4, "dali", aug=GlobalAug(), drop_last=False) as loader:
+@pytest.mark.parametrize("whole", [False, True])
+def test_crops_are_those_of_opencv(people: People, whole: bool) -> None:
+    with make_loader(people, SIZE, 4, "dali", aug=GlobalAug(), drop_last=False, whole=whole) as loader:
         rows = []
         for batch in loader:
             for image, row, matrix in zip(batch.image, batch.row, batch.matrix):

@@ -55,9 +55,9 @@ def crops(people: People, pipeline: str, device: object, **options: object) -> t
         return torch.cat([batch.image.cpu() for batch in loader]).int()
 
 
-@pytest.mark.parametrize("load", [0.0, 0.65, 1.0])
-def test_crops_are_those_of_the_cpu(people: People, cuda: torch.device, load: float) -> None:
-    difference = (crops(people, "dali", cuda, hw_decoder_load=load) - crops(people, "native", "cpu")).abs()
+@pytest.mark.parametrize("options", [{}, {"whole": True}, {"whole": True, "hw_decoder_load": 1.0}])
+def test_crops_are_those_of_the_cpu(people: People, cuda: torch.device, options: dict) -> None:
+    difference = (crops(people, "dali", cuda, **options) - crops(people, "native", "cpu")).abs()
     assert difference.float().mean((1, 2, 3)).max() < 1
 
 
