@@ -104,6 +104,23 @@ def test_twin_float32(scene, seed):
     check_twin(scene(2, 5, 70, 83, torch.float32, seed=seed), 5e-4, 2e-3)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_any_shape(scene, portable, seed):
+    """Sizes around the eight pixels of a vector and the 32 rows of a block, any number of slots: the twin's numbers
+    in float64, and the same bits from both paths in float32."""
+    rng = np.random.default_rng(seed)
+    batch, slots, height, width = rng.integers((1, 1, 1, 1), (4, 6, 70, 40)).tolist()
+    check_twin(scene(batch, slots, height, width, torch.float64, seed=seed), 1e-9, 1e-9)
+    s = scene(batch, slots, height, width, torch.float32, seed=seed)
+    seen = []
+    for plain in (False, True):
+        portable(plain)
+        image, matrix = s.image.clone().requires_grad_(), s.matrix.clone().requires_grad_()
+        out = paste(image, s.pool, s.part, matrix, MEAN, STD)
+        seen.append((out, *torch.autograd.grad(out.square().sum(), (image, matrix))))
+    assert all(torch.equal(a, b) for a, b in zip(*seen))
+
+
 def check_twin(s, tolerance: float, gradient_tolerance: float) -> None:
     image, matrix = s.image.requires_grad_(), s.matrix.requires_grad_()
     patches, _ = reference.stack(s.pool, image.dtype)
@@ -141,7 +158,7 @@ def test_gradcheck(scene, mips):
 @pytest.mark.parametrize("width", [64, 45])
 def test_same_bits_everywhere(scene, threads, portable, dtype, width):
     """AVX2 or portable, one thread or several, run after run."""
-    s = scene(5, 6, 70, width, torch.float32)
+    s = scene(17, 6, 40, width, torch.float32)  # two threads take whole images here, three take blocks of rows
     image = (s.image * 40 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     image = image if dtype == torch.uint8 else s.image.to(dtype)
     v_out = torch.randn(s.image.shape, generator=torch.Generator().manual_seed(1)).to(paste_dtype(dtype))
