@@ -48,6 +48,13 @@ class Build:
     filters: Annotated[Filters, tyro.conf.arg(name="")] = field(default_factory=Filters)
 
     def run(self) -> None:
+        try:
+            self._build()
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on from here", file=sys.stderr)
+            raise
+
+    def _build(self) -> None:
         report = build_pool(
             self.images,
             self.labels,
