@@ -14,7 +14,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <string>
 
 using namespace asda;
 
@@ -75,9 +74,9 @@ extern "C" int64_t asda_params_size(int wide) { return wide ? sizeof(Paste<doubl
 
 #ifdef SANITIZED
 // stdin: launches. Each: Launch, size of the parameter, the parameter, then for each of its 12 pointers the size of the
-// buffer and its bytes. stdout: the buffers again. argv[1] = "overrun": every buffer is one row of 16 bytes short.
+// buffer and its bytes. stdout: the buffers again. argv[1]: the number of a buffer that is made 16 bytes short.
 int main(int argc, char **argv) {
-    const size_t short_by = argc > 1 && std::string(argv[1]) == "overrun" ? 16 : 0;
+    const int planted = argc > 1 ? std::atoi(argv[1]) : -1;
     Launch l;
     while (std::fread(&l, sizeof l, 1, stdin) == 1) {
         int64_t size;
@@ -93,7 +92,7 @@ int main(int argc, char **argv) {
             std::vector<char> bytes(size);
             if (std::fread(bytes.data(), 1, size, stdin) != size_t(size))
                 return 2;
-            const size_t held = size_t(size) > short_by ? size - short_by : size;
+            const size_t held = i == planted && size > 16 ? size - 16 : size;
             char *buffer = static_cast<char *>(std::malloc(held)); // aligned to 16
             if (held)
                 std::memcpy(buffer, bytes.data(), held);

@@ -384,8 +384,7 @@ def _replay(program: Path, launches: bytes, *arguments: str) -> subprocess.Compl
     return subprocess.run(command, input=launches, capture_output=True, env=env, timeout=120)
 
 
-@pytest.mark.parametrize("size", [(12, 64), (7, 37)], ids=str)
-@pytest.mark.parametrize("pair", PAIRS[:3], ids=_name)
+@pytest.mark.parametrize(("pair", "size"), [*((pair, (12, 64)) for pair in PAIRS[:3]), (PAIRS[0], (7, 37))], ids=_name)
 @pytest.mark.parametrize("kind", ["address", "thread"])
 def test_sanitizer_is_silent(host, build, pool, kind, pair, size):
     launches, expected = _record(host, pool, pair, size)
@@ -394,12 +393,16 @@ def test_sanitizer_is_silent(host, build, pool, kind, pair, size):
     assert result.stdout == expected
 
 
-def test_planted_overrun_is_caught(host, build, pool):
-    """Buffers one access short of what the kernels were promised: the sanitizer must see it."""
+@pytest.mark.parametrize(
+    ("name", "access"), [("image", "READ"), ("out", "WRITE"), ("v_out", "READ"), ("v_matrix", "WRITE")]
+)
+def test_planted_overrun_is_caught(host, build, pool, name, access):
+    """A buffer one access short of what the kernels were promised: the sanitizer must see it."""
     launches, _ = _record(host, pool, PAIRS[0])
-    result = _replay(build("address"), launches, "overrun")
+    result = _replay(build("address"), launches, str(cuda._POINTERS.index(name)))
     assert result.returncode != 0
     assert b"heap-buffer-overflow" in result.stderr
+    assert f"{access} of size".encode() in result.stderr
 
 
 @pytest.mark.parametrize(("direction", "barrier"), [("forward", 0), *(("backward", k) for k in range(4))])

@@ -34,6 +34,7 @@ KERNELS = {
     "backward float64 with image": (Variant("backward", F64, False, F64, False, True, True), 255),
 }
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+JOBS = [(k, a) for k in KERNELS for a in ARCHITECTURES if a == "sm_90" or not ("odd" in k or "float64" in k)]
 
 
 class Nvrtc:
@@ -88,18 +89,16 @@ def _usage(log: str) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def compiled(nvrtc):
     """(kernel, architecture) -> result, log, PTX, cubin; all at once, on all cores."""
-    jobs = [(kernel, architecture) for kernel in KERNELS for architecture in ARCHITECTURES]
 
     def one(job: tuple[str, str]) -> tuple[int, str, str, bytes]:
         variant = KERNELS[job[0]][0]
         return nvrtc.compile(variant.source(), _options(variant, job[1]))
 
     with ThreadPoolExecutor() as pool:
-        return dict(zip(jobs, pool.map(one, jobs)))
+        return dict(zip(JOBS, pool.map(one, JOBS)))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("kernel", "architecture"), JOBS)
 def test_compiles_without_spills(compiled, kernel, architecture, record_property):
     result, log, ptx, cubin = compiled[kernel, architecture]
     assert result == 0, log
