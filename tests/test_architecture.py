@@ -86,3 +86,11 @@ def test_import_pulls_in_neither_dali_nor_cupy() -> None:
         subprocess.run([sys.executable, "-c", light], capture_output=True, text=True, check=True).stdout.strip()
         == "False"
     )
+
+
+def test_every_file_has_its_line() -> None:
+    root = PACKAGE.parent
+    text = (root / "ARCHITECTURE.md").read_text()
+    sources = [*files(), *root.glob("csrc/*.[ch]*"), *root.glob("kernels/*"), *root.glob("benchmarks/*.py")]
+    missing = [str(p.relative_to(root)) for p in sources if f"`{p.name}`" not in text]
+    assert not missing, f"ARCHITECTURE.md lacks a line for {missing}"
