@@ -100,7 +100,7 @@ def forward(
     out = torch.empty((batch, 3, height, width), dtype=out_dtype, device=image.device, memory_format=layout)
     variant = Variant("forward", image.dtype, image_nhwc, out_dtype, channels_last, False)
     variant = variant._replace(wide=_is_wide(variant, width, image, out))
-    launch = plan(variant, batch, part.shape[1], height, width, table.shape[0], mean, std, mips)
+    launch = plan(variant, batch, part.shape[1], height, width, table.shape[0], tuple(mean), tuple(std), mips)
     _run(variant, launch, image=image, out=out, **_inputs(texels, table, part, matrix))
     return out
 
@@ -140,7 +140,7 @@ def backward(
     variant = Variant("backward", image.dtype, image_nhwc, v_out.dtype, v_out_nhwc, False, need_image)
     variant = variant._replace(wide=_is_wide(variant, width, image, v_out, dense))
     slots = part.shape[1]
-    launch = plan(variant, batch, slots, height, width, table.shape[0], mean, std, mips)
+    launch = plan(variant, batch, slots, height, width, table.shape[0], tuple(mean), tuple(std), mips)
     partial = v_matrix.new_empty(batch * int(launch.params["strips"]) * slots * 6)
     _run(
         variant, launch, image=image, v_out=v_out, v_matrix=v_matrix, v_image=dense, partial=partial,
@@ -156,9 +156,10 @@ def counters(device: torch.device) -> Tensor:
 
     Waits for the device."""
     torch.cuda.synchronize(device)
-    return _report(_index(device))[:2]
+    return torch.from_numpy(_report(_index(device))[:2])
 
 
+@functools.lru_cache(maxsize=1024)
 def plan(
     variant: Variant,
     batch: int,
@@ -166,11 +167,11 @@ def plan(
     height: int,
     width: int,
     parts: int,
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
     mips: bool,
 ) -> Launch:
-    """The grid of a launch and its parameter without the pointers. Depends on shapes only."""
+    """The grid of a launch and its parameter without the pointers (kept: copy it). Depends on shapes only."""
     params = np.zeros((), _layout(torch.float64 if variant.out == torch.float64 else torch.float32))
     rows = variant.pixels  # of a warp's tile
     if variant.direction == "forward":  # a block is two warp tiles across and four down
@@ -239,10 +240,10 @@ def _run(variant: Variant, launch: Launch, **tensors: Tensor) -> None:
     _raise_reported(index)
     if launch.blocks == 0:
         return
-    params = launch.params
+    params = launch.params.copy()
     for name, tensor in tensors.items():
         params[name] = tensor.data_ptr()
-    params["report"] = _report(index).data_ptr()
+    params["report"] = _report(index).ctypes.data
     stream = torch.cuda.current_stream(device).cuda_stream
     with _current(index, stream):
         _kernel(variant)((launch.blocks,), (WARPS * 32,), (params,))
@@ -293,10 +294,10 @@ def _index(device: torch.device) -> int:
 
 
 @functools.cache
-def _report(index: int) -> Tensor:
+def _report(index: int) -> np.ndarray:
     """[3] int64 in page-locked host memory, which device `index` writes into when it refuses a slot: counts of bad
     matrices and of bad indices, and 1 + (b << 32 | n) of the last bad index that nobody was told of."""
-    return torch.zeros(3, dtype=torch.int64, pin_memory=True)
+    return torch.zeros(3, dtype=torch.int64, pin_memory=True).numpy()
 
 
 def _raise_reported(index: int) -> None:
