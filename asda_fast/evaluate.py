@@ -61,9 +61,13 @@ def run(
     decode: str = "quarter",
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Predict everybody and score: the numbers of `score_people`. The trainer calls this after an epoch."""
+    """Predict everybody and score: the numbers of `score_people`. The trainer calls this after an epoch.
+
+    Joints that nobody has are left out of "per_joint", so that all of it is plain JSON.
+    """
     found = predict(model, loader, len(people), skeleton.pairs, flip_test=flip_test, decode=decode, progress=progress)
-    return score_people(found, people).numbers
+    numbers = score_people(found, people).numbers
+    return {**numbers, "per_joint": {k: v for k, v in numbers["per_joint"].items() if math.isfinite(v)}}
 
 
 def score_file(config: EvaluateConfig) -> Result:

@@ -229,6 +229,17 @@ def test_unread_people_are_left_out_and_torsos_stand_in() -> None:
     assert numbers["invisible"]["total"] == 0
 
 
+def test_the_trainers_numbers_are_plain_json() -> None:
+    people, oracle = crowd(4), Oracle()
+    visible = people.visible.copy()
+    visible[:, 15:] = 0  # nobody has ankles
+    people = replace(people, visible=visible)
+    numbers = evaluate.run(oracle, batches(people, (128, 96), oracle), COCO, people, decode="udp")
+    assert numbers["pck"] == 100
+    assert "Ankle" not in numbers["per_joint"]
+    assert json.loads(json.dumps(numbers["per_joint"], allow_nan=False))["Knee"] == 100
+
+
 def test_coco_results_follow_hrnets_protocol() -> None:
     people = crowd(4)
     xy = people.joints.copy()

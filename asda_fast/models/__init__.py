@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from asda_fast.errors import UserError
-from asda_fast.models.checkpoints import Report, config_of, describe, load_into, read, save
+from asda_fast.models.checkpoints import Report, describe, load_into, read, save
 from asda_fast.models.generator import Generator
 from asda_fast.models.hourglass import StackedHourglass
 from asda_fast.models.hrnet import HRNet
@@ -68,18 +68,18 @@ def load(path: str | Path) -> nn.Module:
     Its `config` attribute says what it is: "model", "joints" and whatever was saved with it. UserError where the file
     is not a complete pose network.
     """
-    config = config_of(path)
+    checkpoint = read(path)
+    config = checkpoint.config or describe(checkpoint.state)
     if config is None:
-        state, kind = read(path)
-        config = describe(state)
-        if config is None:
-            raise UserError(f"{path} ({kind}): has no heatmap head; it can start a training (--init), not be evaluated")
+        raise UserError(
+            f"{path} ({checkpoint.format}): has no heatmap head; it can start a training (--init), not be evaluated"
+        )
     with torch.device("meta"):  # nothing to initialise: every tensor comes from the file
         model = build(config["model"], joints=config["joints"], **config.get("options", {}))
     model.to_empty(device="cpu")
     for name, tensor in model.named_buffers():
         if name.endswith("num_batches_tracked"):  # old files lack these
             tensor.zero_()
-    load_into(model, path, complete=True)
+    load_into(model, checkpoint, complete=True)
     model.config = config  # type: ignore[assignment]
     return model.eval()

@@ -56,8 +56,18 @@ def shorten(keys: list[str], most: int = 3) -> str:
     return ", ".join(keys[:most]) + (", .." if len(keys) > most else "")
 
 
-def read(path: str | Path, part: str = "pose") -> tuple[State, str]:
-    """The tensors of a checkpoint under this project's names, and the recognised format.
+@dataclass
+class Checkpoint:
+    """What a file holds."""
+
+    path: Path
+    state: State  # under this project's names
+    format: str  # as recognised
+    config: dict[str, Any] | None = None  # of our own files: "model", "joints", "dataset", "input", ..
+
+
+def read(path: str | Path, part: str = "pose") -> Checkpoint:
+    """The tensors of a checkpoint, the recognised format, and the configuration that `save` or a training run wrote.
 
     part: "pose" or "generator", for files that hold both. Raises UserError for a file that cannot be read without
     executing it, or that holds no network.
@@ -66,24 +76,34 @@ def read(path: str | Path, part: str = "pose") -> tuple[State, str]:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
 
         try:
-            return rename(load_file(path), path)
+            with safe_open(path, framework="pt") as file:
+                text = (file.metadata() or {}).get("config")
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise UserError(f"{path}: not a readable safetensors file ({error})") from None
+        return Checkpoint(path, *rename(state, path), json.loads(text) if text else None)
     with _plain_data():
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises half a dozen kinds for a damaged or unsafe file
             why = (str(error) or type(error).__name__).splitlines()[0][:160]
             raise UserError(f"{path}: not a checkpoint that can be read safely ({why})") from None
-    state = unwrap(content, part)
-    if state is None:
-        found = ", ".join(list(map(str, content))[:6]) if isinstance(content, dict) else type(content).__name__
-        raise UserError(f"{path}: expected weights of a {part} network, found {found or 'nothing'}")
-    return rename(state, path)
+    found = unwrap(content, part)
+    if found is None:
+        keys = ", ".join(list(map(str, content))[:6]) if isinstance(content, dict) else type(content).__name__
+        raise UserError(f"{path}: expected weights of a {part} network, found {keys or 'nothing'}")
+    return Checkpoint(path, *rename(found, path), _run_config(content))
+
+
+def _run_config(content: dict[str, Any]) -> dict[str, Any] | None:
+    """What a training run's last.pt says of its network."""
+    config = content.get("config")
+    if not isinstance(config, dict) or "model" not in config or "joints" not in content:
+        return None
+    return {"joints": content["joints"]} | {k: config[k] for k in ("model", "dataset", "input") if k in config}
 
 
 @contextmanager
@@ -163,14 +183,16 @@ def recognise(state: State) -> str | None:
     return None
 
 
-def load_into(model: nn.Module, path: str | Path, part: str = "pose", complete: bool = False) -> Report:
+def load_into(model: nn.Module, path: str | Path | Checkpoint, part: str = "pose", complete: bool = False) -> Report:
     """Copy the weights of a published or own checkpoint into `model`, and report.
 
     complete: every tensor of the network must come from the file (evaluation). Otherwise the file may have another head
     (ImageNet's, or other joints), which then keeps its random start; but a body of another shape, or a file that fills
     less than half of the network and is itself used to less than nine tenths, is refused with a UserError.
     """
-    state, kind = read(path, part)
+    checkpoint = path if isinstance(path, Checkpoint) else read(path, part)
+    path = checkpoint.path
+    state, kind = checkpoint.state, checkpoint.format
     own = model.state_dict()
     counters = {k for k in own if k.endswith("num_batches_tracked")}  # files from before torch 0.4.1 lack them
     report = Report(str(path), kind)
@@ -223,21 +245,6 @@ def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
         partial.unlink(missing_ok=True)
     path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
     return path
-
-
-def config_of(path: str | Path) -> dict[str, Any] | None:
-    """The configuration that `save` or a training run wrote into a file; None in a published checkpoint."""
-    path = Path(path)
-    if path.suffix == ".safetensors" and path.is_file():
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                text = (file.metadata() or {}).get("config")
-        except SafetensorError as error:
-            raise UserError(f"{path}: not a readable safetensors file ({error})") from None
-        return json.loads(text) if text else None
-    return None
 
 
 def describe(state: State) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from asda_fast.models.checkpoints import load_into
+from asda_fast.errors import UserError
+from asda_fast.models.checkpoints import load_into, read
 from asda_fast.models.resnet import ResNet
 
 SHIFT = 2.4  # tx and ty reach +-1.2 in units of half the crop: a part can leave it
@@ -40,6 +41,16 @@ class Generator(ResNet):
         nn.init.zeros_(self.fc_locs[2].bias)  # type: ignore[arg-type]
         if init is not None:
             load_into(self, init, part="generator")
+
+    @staticmethod
+    def of(path: str | Path) -> Generator:
+        """The generator in a checkpoint, its width and types read off its tensors. UserError where there is none."""
+        state = read(path, "generator").state
+        if "fc_locs.2.weight" not in state or "conv1.weight" not in state:
+            raise UserError(f"{path}: holds no generator (it was not trained with --augment asda)")
+        generator = Generator(len(state["fc_locs.2.weight"]) // 3, len(state["conv1.weight"]))
+        load_into(generator, path, part="generator", complete=True)
+        return generator.eval()
 
     def forward(self, image: Tensor) -> Tensor:
         pooled = self.forward_features(image).mean((2, 3), keepdim=True)

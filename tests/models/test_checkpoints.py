@@ -171,6 +171,24 @@ def test_ours_round_trips_with_its_configuration(tmp_path: Path) -> None:
         models.save(tmp_path / "x.safetensors", model, {"model": "hrnet_tiny"})
 
 
+def test_a_training_runs_own_file(tmp_path: Path) -> None:
+    model = models.build("hrnet_tiny", joints=14)
+    content = {
+        "format": 1,
+        "joints": 14,
+        "config": {"model": "hrnet_tiny", "dataset": "lsp", "input": "128x96", "lr": 1},
+    }
+    generator = models.Generator(width=8)
+    path = write(tmp_path / "last.pt", {**content, "pose": model.state_dict(), "generator": generator.state_dict()})
+    again = models.load(path)
+    assert again.config == {"model": "hrnet_tiny", "joints": 14, "dataset": "lsp", "input": "128x96"}
+    assert_holds(again, model.state_dict())
+    assert_holds(models.Generator(width=8, init=path), generator.state_dict())
+    without = write(tmp_path / "alone.pt", {**content, "pose": model.state_dict(), "generator": None})
+    with pytest.raises(UserError, match="expected weights of a generator network, found"):
+        models.Generator(width=8, init=without)
+
+
 def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> Any:
