@@ -1,4 +1,4 @@
-"""The demo set's pool of body parts: cut from its training photos on first use, then kept in the user's cache."""
+"""Which pool a command pastes from. The demo's is cut from its training photos on first use, then kept in the cache."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 
 from asda_fast.data import demo_root
+from asda_fast.errors import UserError
 from asda_fast.parts.build import build_pool
 from asda_fast.parts.cut import Filters
+from asda_fast.parts.pool import PartPool
 
 
 def path() -> Path:
@@ -29,3 +31,16 @@ def ready() -> Path:
         folders = (root / "train", root / "labels" / "train")
         build_pool(*folders, "lip", out, instances=root / "instances" / "train", filters=small)
     return out
+
+
+def choose(pool: str | None, dataset: str, augment: str) -> PartPool | None:
+    """The pool of --pool, or the demo set's own; None where `augment` pastes no body parts. Raises UserError."""
+    if augment not in ("sda", "asda"):
+        return None
+    if pool is None and dataset != "demo":
+        raise UserError(f"--pool: --augment {augment} needs one; make it with python -m asda_fast.parts build")
+    path = Path(pool) if pool else ready()
+    loaded = PartPool.load(path)
+    if not len(loaded):
+        raise UserError(f"--pool {path}: holds no parts")
+    return loaded

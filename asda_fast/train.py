@@ -115,21 +115,10 @@ class Training:
         return min(most, self.config.batch_size)
 
     def _pool(self) -> PartPool | None:
-        config = self.config
-        if config.augment not in ("sda", "asda"):
-            return None
-        if config.pool is None and config.dataset != "demo":
-            raise UserError(
-                f"--pool: --augment {config.augment} needs one; make it with python -m asda_fast.parts build"
-            )
-        if config.pool is None and self.ranks.first:
-            demo_pool.ready()
+        chosen = (self.config.pool, self.config.dataset, self.config.augment)
+        pool = demo_pool.choose(*chosen) if self.ranks.first else None  # the first may have to build it
         self.ranks.wait()
-        path = Path(config.pool) if config.pool else demo_pool.path()
-        pool = PartPool.load(path)
-        if not len(pool):
-            raise UserError(f"--pool {path}: holds no parts")
-        return pool
+        return pool if self.ranks.first else demo_pool.choose(*chosen)
 
     def _players(self) -> Players:
         config, device = self.config, self.ranks.device
@@ -147,8 +136,9 @@ class Training:
 
         pose = models.build(config.model or "", joints=len(self.skeleton.joints))
         players = Players(*prepare(pose, config.init, "--init"), amp=torch.bfloat16 if gpu and config.amp else None)
-        if self.augmentation.learned:
-            generator = models.Generator(width=16 if config.model == "hrnet_tiny" else 64)
+        if isinstance(self.augmentation, Adversarial) and self.augmentation.pool is not None:
+            width = 16 if config.model == "hrnet_tiny" else 64  # a CPU's generator for a CPU's network
+            generator = models.Generator(types=len(self.augmentation.pool.types), width=width)
             players.generator, players.generator_optimizer = prepare(
                 generator, config.generator_init, "--generator-init"
             )
