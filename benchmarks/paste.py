@@ -131,6 +131,18 @@ def contestants(case: Case, compiled: bool, kornia: bool) -> dict[str, Callable[
     return out
 
 
+def check(case: Case, peers: dict[str, Callable[[Tensor], Tensor]]) -> None:
+    """Like is compared with like: all contestants make the same picture, to rounding."""
+    tolerance = 0.1 if case.out_dtype == torch.bfloat16 else 1e-3
+    with torch.no_grad():
+        ours = case.ours(case.image).float()
+        for name, call in peers.items():
+            if "compiled" not in name:
+                difference = float((call(case.image).float() - ours).abs().mean())
+                if not difference < tolerance:
+                    raise SystemExit(f"{name} disagrees with asda_fast: {difference:.2g} on average")
+
+
 def has_kornia() -> bool:
     try:
         import kornia.geometry.transform  # noqa: F401
@@ -205,6 +217,7 @@ def one_case(
     device: str,
     seconds: float,
 ) -> None:
+    check(case, peers)
     modes = {name: case.modes(call) for name, call in peers.items()}
     for mode in modes["asda_fast"] if full else ("forward", "both"):
         calls = {name: calls[mode] for name, calls in modes.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -180,10 +181,15 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def _kernels(device: torch.device) -> Any:
-    """The module of this device's kernels; CuPy is imported with the first CUDA tensor, not before."""
+    """The module of this device's kernels."""
     if device.type not in ("cpu", "cuda"):
         raise ValueError(f"image: expected a CPU or CUDA tensor, got device {device}")
-    return importlib.import_module(f"asda_fast.ops.{device.type}")
+    return _module(device.type)
+
+
+@functools.cache
+def _module(kind: str) -> Any:
+    return importlib.import_module(f"asda_fast.ops.{kind}")
 
 
 def _sizes(image: Tensor) -> tuple[int, int, int]:
