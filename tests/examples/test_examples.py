@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,8 @@ def test_plain_pytorch(tmp_path, pool):
     (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": people}))
     command = [sys.executable, str(EXAMPLES / "plain_pytorch.py"), "--pool", str(pool), "--images", str(tmp_path)]
     command += ["--annotations", str(tmp_path / "coco.json"), "--steps", "10", "--batch-size", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # so small that threads only wait for each other
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     losses = [float(line.split()[-1]) for line in done.stdout.splitlines()]
     assert len(losses) == 2
