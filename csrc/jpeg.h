@@ -90,7 +90,9 @@ struct Bits {
 // Blocks of one component. coefficients: natural order, cleared by the caller. Returns the number of zigzag places used
 // (1 = flat block), 0 on nonsense. The caller has made sure that a block's worth of bytes may be read.
 int read_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor, int16_t *coefficients);
-bool skip_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor);
+// Pass over `count` MCUs of data that ends at `end`.
+bool skip_mcus(Bits &bits, const Photo &photo, int *predictor, int64_t count, const uint8_t *end);
+inline bool overrun(const Bits &bits, const uint8_t *end) { return bits.next - (bits.count >> 3) > end; }
 
 // The coefficients of a progressive photo, all blocks of the MCU rows [0, rows): component c has photo.mcus_across * h
 // blocks to a row. False unless every scan is there and every coefficient complete.

@@ -98,39 +98,36 @@ bool read_samples(const Photo &photo, const Scan &scan, const Region &mcus, Plan
         bits.next = scan.bytes.data() + scan.begin[segment];
         const uint8_t *const end = scan.bytes.data() + scan.begin[segment + 1];
         int predictor[3] = {};
-        int row = int(start / photo.mcus_across), column = int(start % photo.mcus_across);
-        const int64_t stop = std::min(start + per_segment, int64_t(mcus.bottom) * photo.mcus_across);
-        for (int64_t mcu = start; mcu < stop; ++mcu) {
-            if (row >= mcus.top && column >= mcus.left && column < mcus.right) {
-                for (int i = 0; i < blocks; ++i) {
-                    const int c = work[i].component;
-                    const Component &component = photo.component[c];
-                    std::memset(coefficients[i], 0, 64 * sizeof(int16_t));
-                    const int used =
-                        read_block(bits, photo.dc[component.dc], photo.ac[component.ac], predictor[c], coefficients[i]);
-                    if (!used)
-                        return false;
-                    const ptrdiff_t y = ptrdiff_t((row - mcus.top) * component.v + work[i].y) * 8;
-                    const ptrdiff_t x = ptrdiff_t((column - mcus.left) * component.h + work[i].x) * 8;
-                    todo[i] = {coefficients[i], photo.quant[component.quant],
-                               plane[c].data.data() + y * plane[c].stride + x, plane[c].stride, used == 1};
-                }
-                for (int i = 0; i < blocks; i += 2)
-                    inverse_dct(todo[i], i + 1 < blocks ? todo[i + 1] : Block{nothing, nothing, nowhere, 8, true});
-            } else {
-                for (int i = 0; i < blocks; ++i) {
-                    const int c = work[i].component;
-                    const Component &component = photo.component[c];
-                    if (!skip_block(bits, photo.dc[component.dc], photo.ac[component.ac], predictor[c]))
-                        return false;
-                }
+        const int64_t across = photo.mcus_across, stop = std::min(start + per_segment, mcus.bottom * across);
+        for (int64_t mcu = start; mcu < stop;) {
+            const int row = int(mcu / across), column = int(mcu % across);
+            const bool above = row < mcus.top, wanted = !above && column >= mcus.left && column < mcus.right;
+            if (!wanted) { // pass over everything up to the next MCU that is
+                const int next_row = above ? mcus.top : column < mcus.left ? row : row + 1;
+                const int64_t count = std::min(next_row * across + mcus.left, stop) - mcu;
+                if (!skip_mcus(bits, photo, predictor, count, end))
+                    return false;
+                mcu += count;
+                continue;
             }
-            if (bits.next - (bits.count >> 3) > end)
-                return false; // ran into the next segment, or out of data
-            if (++column == photo.mcus_across) {
-                column = 0;
-                ++row;
+            for (int i = 0; i < blocks; ++i) {
+                const int c = work[i].component;
+                const Component &component = photo.component[c];
+                std::memset(coefficients[i], 0, 64 * sizeof(int16_t));
+                const int used =
+                    read_block(bits, photo.dc[component.dc], photo.ac[component.ac], predictor[c], coefficients[i]);
+                if (!used)
+                    return false;
+                const ptrdiff_t y = ptrdiff_t((row - mcus.top) * component.v + work[i].y) * 8;
+                const ptrdiff_t x = ptrdiff_t((column - mcus.left) * component.h + work[i].x) * 8;
+                todo[i] = {coefficients[i], photo.quant[component.quant],
+                           plane[c].data.data() + y * plane[c].stride + x, plane[c].stride, used == 1};
             }
+            if (overrun(bits, end))
+                return false; // into the next segment, or out of data
+            for (int i = 0; i < blocks; i += 2)
+                inverse_dct(todo[i], i + 1 < blocks ? todo[i + 1] : Block{nothing, nothing, nowhere, 8, true});
+            ++mcu;
         }
     }
     return true;

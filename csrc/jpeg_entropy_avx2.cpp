@@ -33,6 +33,33 @@ inline int long_ac(Bits &bits, const Huffman &table, int place, int &value) {
     return place + (size || run == 15 ? run + 1 : END);
 }
 
+JPEG_INLINE bool skip_block(Bits &b, const Huffman &dc, const Huffman &ac, int &predictor) {
+    if (!read_dc(b, dc, predictor))
+        return false;
+    int place = 1;
+    while (place < 64) {
+        refill(b);
+        const int entry = ac.many[b.buffer >> (64 - MANY_BITS)], ends = entry >> 7 & 1;
+        // Symbols after the block's 64th place belong to the next block: then one at a time.
+        if (__builtin_expect(entry != 0 && place + (entry >> 8) + ends <= 64, 1)) {
+            drop(b, entry & 127);
+            place += (entry >> 8) + ends * END;
+            continue;
+        }
+        const uint32_t single = ac.one[b.buffer >> (64 - FAST_BITS)];
+        if (single & 0xff00) {
+            drop(b, int(single & 255));
+            place += int(single >> 8 & 255);
+        } else {
+            int value;
+            place = long_ac(b, ac, place, value);
+            if (place < 0)
+                return false;
+        }
+    }
+    return place == 64 || place >= END;
+}
+
 } // namespace
 
 bool Huffman::build(bool for_dc, bool skipping) {
@@ -106,33 +133,21 @@ int read_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor,
     return place == 64 ? 64 : 0; // a run over the end is nonsense
 }
 
-bool skip_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor) {
+bool skip_mcus(Bits &bits, const Photo &photo, int *predictor, int64_t count, const uint8_t *end) {
     Bits b = bits;
-    if (!read_dc(b, dc, predictor))
-        return false;
-    int place = 1;
-    while (place < 64) {
-        refill(b);
-        const int entry = ac.many[b.buffer >> (64 - MANY_BITS)], ends = entry >> 7 & 1;
-        // Symbols after the block's 64th place belong to the next block: then one at a time.
-        if (__builtin_expect(entry != 0 && place + (entry >> 8) + ends <= 64, 1)) {
-            drop(b, entry & 127);
-            place += (entry >> 8) + ends * END;
-            continue;
+    for (; count > 0; --count) {
+        for (int c = 0; c < photo.components; ++c) {
+            const Component &component = photo.component[c];
+            const Huffman &dc = photo.dc[component.dc], &ac = photo.ac[component.ac];
+            for (int block = component.h * component.v; block > 0; --block)
+                if (!skip_block(b, dc, ac, predictor[c]))
+                    return false;
         }
-        const uint32_t single = ac.one[b.buffer >> (64 - FAST_BITS)];
-        if (single & 0xff00) {
-            drop(b, int(single & 255));
-            place += int(single >> 8 & 255);
-        } else {
-            int value;
-            place = long_ac(b, ac, place, value);
-            if (place < 0)
-                return false;
-        }
+        if (overrun(b, end))
+            return false;
     }
     bits = b;
-    return place == 64 || place >= END;
+    return true;
 }
 
 } // namespace asda

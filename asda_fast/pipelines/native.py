@@ -75,7 +75,7 @@ class NativePipeline:
         prefetch: int = 2,
     ) -> None:
         self.people, self.size, self.faults, self.device = people, size, faults, device
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
         self.prefetch = max(1, prefetch)
         self._slots = Slots((batch_size, *size, 3), pinned=device.type == "cuda")
         self._upload = Upload(device) if device.type == "cuda" else None
@@ -107,6 +107,10 @@ class NativePipeline:
             for job in pending:
                 job.error = GeneratorExit()  # what is not begun is not begun any more
 
+    def __del__(self) -> None:  # a loader that nobody closed must not leave its threads waiting for ever
+        for _ in getattr(self, "_workers", []):
+            self._tasks.put(None)
+
     def close(self) -> None:
         """Stop the threads; the next `run` starts new ones."""
         for _ in self._workers:
@@ -130,6 +134,11 @@ class NativePipeline:
         for place in range(len(part.row)):
             self._tasks.put((job, place))
         return job
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _work(

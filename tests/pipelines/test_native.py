@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -225,3 +227,18 @@ def test_thread_counts_agree(photos: Path) -> None:
     for a, b in zip(*loaders):
         assert (a.image == b.image).all()
         assert (a.row == b.row).all()
+
+
+def test_a_forgotten_loader_leaves_no_threads(photos: Path) -> None:
+    def workers() -> int:
+        return sum(thread.name == "asda_fast" for thread in threading.enumerate())
+
+    before = workers()
+    loader = make_loader(load("coco", photos), SIZE, 4, threads=3)
+    next(iter(loader))
+    assert workers() == before + 3
+    del loader
+    deadline = time.monotonic() + 10
+    while workers() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert workers() == before
