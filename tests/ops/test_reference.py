@@ -59,3 +59,12 @@ def test_normalise():
     assert out.shape == (2, 3, 5, 4)
     expected = (image[1, 2, 3, 1].item() / 255 - MEAN[1]) / STD[1]
     assert out[1, 1, 2, 3].item() == pytest.approx(expected, abs=1e-7)
+
+
+def test_twin_compiles_in_one_graph(scene):
+    """The benchmark's compiled peer is the whole twin, not pieces between graph breaks."""
+    s = scene(2, 2, 9, 10, torch.float32)
+    patches, _ = reference.stack(s.pool)
+    compiled = torch.compile(reference.paste, fullgraph=True, backend="aot_eager")
+    arguments = (s.image, patches, s.part, s.matrix, MEAN, STD)
+    assert torch.allclose(compiled(*arguments), reference.paste(*arguments), atol=1e-6)
