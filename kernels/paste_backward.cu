@@ -72,7 +72,13 @@ __device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p
         shared.sums[j / (p.slots * 6)][j % (p.slots * 6)] = S(0);
     prepare(shared.slots, p, image, false);
 
-    for (int t = strip * WARPS + warp; t < p.tiles; t += p.strips * WARPS) {
+    // The image's warps take its tiles in turns, one place further each turn: without that shift a warp would stay in
+    // one column of tiles, and those under a part would do all the work.
+    const int warps = p.strips * WARPS;
+    for (int turn = 0; turn * warps < p.tiles; ++turn) {
+        const int t = turn * warps + (strip * WARPS + warp + turn) % warps;
+        if (t >= p.tiles)
+            continue;
         const int left = t % p.across * TILE, top = t / p.across * Tile::ROWS;
         Tile tile(p, left, top, lane);
         tile.find(shared.slots, left, top, lane);

@@ -103,6 +103,7 @@ def test_compiles_without_spills(compiled, kernel, architecture, record_property
     result, log, ptx, cubin = compiled[kernel, architecture]
     assert result == 0, log
     assert cubin.startswith(b"\x7fELF")
+    assert "warning" not in log
     usage = _usage(log)
     print(f"{kernel}, {architecture}: {usage['registers']} registers")  # pytest -s, or -rP, shows the table
     record_property("registers", usage["registers"])
