@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from asda_fast.errors import UserError
 from asda_fast.parts.cut import FATES, Filters, Patch, cut, spans_of
@@ -281,10 +280,10 @@ def cut_pair(
 ) -> tuple[list[Patch], Counter[tuple[str, str]]]:
     """Read one photo and its maps, and cut it. Raises `Unusable` with one line when they do not fit."""
     label = read_map(pair.label)
-    present = np.array(list(spans_of(label)), np.int64)
-    if (unknown := present[~scheme.known()[present]]).size:
-        raise Unusable(f"{pair.label}: has id {unknown[0]}, which the scheme {scheme.name} does not know")
-    if not np.setdiff1d(present, scheme.background).size:
+    present = set(spans_of(label))
+    if unknown := present - scheme.known:
+        raise Unusable(f"{pair.label}: has id {min(unknown)}, which the scheme {scheme.name} does not know")
+    if not present.difference(scheme.background):
         raise Unusable(f"{pair.label}: shows nobody")
     photo = read_photo(pair.photo)
     if photo.shape[:2] != label.shape:

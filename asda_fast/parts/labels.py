@@ -89,11 +89,10 @@ class Scheme:
         """TYPES, then the scheme's own types: what a pool cut by this scheme counts its types in."""
         return TYPES + tuple(rule.type for rule in self.rules if rule.type not in TYPES)
 
-    def known(self) -> np.ndarray:
-        """[256] bool: the ids that the scheme knows (background included)."""
-        table = np.zeros(256, bool)
-        table[[*self.labels, *self.background]] = True
-        return table
+    @property
+    def known(self) -> set[int]:
+        """The ids that the scheme knows, background included."""
+        return {*self.labels, *self.background}
 
     def flip_table(self) -> np.ndarray:
         """[256] uint8: the id that each id becomes when picture and map are mirrored."""
