@@ -129,7 +129,8 @@ def render(random: np.random.Generator, b: Bodies, size: tuple[int, int]) -> Pho
     shaded = light(random, surface, points, faces, camera.position, place.indoors)
     image = develop(random, shaded, hit, SUPER)
     labels, persons = (_vote(m) for m in (labels, persons))
-    labels = np.where(persons > 0, labels, 0).astype(np.uint8)
+    both = (labels > 0) & (persons > 0)  # the two votes may differ along an outline
+    labels, persons = (np.where(both, m, 0).astype(np.uint8) for m in (labels, persons))
     keypoints, visible = _keypoints(people, fine, depth, piece, meshes)
     return Photo(image, labels, persons, keypoints / SUPER, visible, place.name)
 
