@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,9 +213,11 @@ class Training:
             with make_loader(few, size=self.config.size, batch_size=len(few), pipeline="native", train=False) as loader:
                 self.shown = next(iter(loader)).to(self.ranks.device)
         path = self.out / "sheets" / f"epoch-{self.epoch + 1:03d}.png"
-        sheet.contact(
-            path, self.shown, self.augmentation, self.players, self.skeleton, self.epoch, f"epoch {self.epoch + 1}"
+        generator = self.players.generator
+        alone = replace(  # DistributedDataParallel would wait here for ranks that draw nothing
+            self.players, pose=bare(self.players.pose), generator=bare(generator) if generator is not None else None
         )
+        sheet.contact(path, self.shown, self.augmentation, alone, self.skeleton, self.epoch, f"epoch {self.epoch + 1}")
 
     def state_dict(self) -> dict[str, Any]:
         players = self.players
