@@ -30,19 +30,21 @@ F64, F32, BF16, F16, U8 = DTYPES
 
 
 @pytest.fixture(scope="session")
-def build(request):
+def build(request, tmp_path_factory):
     """build(kind) -> path of the compiled host. All are compiled side by side, once for a state of the sources."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or "c++"
     digest = hashlib.sha256(compiler.encode())
     for path in sorted([*HOST.glob("*"), *cuda.kernels().glob("*")]):
         digest.update(path.read_bytes())
-    folder = request.config.cache.mkdir("cuda_host")
+    cache = getattr(request.config, "cache", None)
+    folder = cache.mkdir("cuda_host") if cache else tmp_path_factory.mktemp("cuda_host")
+    partial = f".{os.getpid()}.partial"  # of this run: another one may compile the same
     running = {}
     for kind, flags in BUILDS.items():
         path = folder / f"{kind}-{hashlib.sha256(digest.digest() + ' '.join(flags).encode()).hexdigest()[:16]}"
         if not path.is_file():
             command = [compiler, "-std=c++20", *flags, "-Wno-unknown-pragmas", "-ffp-contract=off", "-pthread",
-                       f"-I{cuda.kernels()}", str(HOST / "host.cpp"), "-o", f"{path}.partial"]  # fmt: skip
+                       f"-I{cuda.kernels()}", str(HOST / "host.cpp"), "-o", f"{path}{partial}"]  # fmt: skip
             running[kind] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         running[kind] = (running.get(kind), path)
 
@@ -53,8 +55,8 @@ def build(request):
             assert process.returncode == 0, output
             for old in folder.glob(f"{kind}-*"):
                 if old.suffix != ".partial":
-                    old.unlink()
-            Path(f"{path}.partial").replace(path)
+                    old.unlink(missing_ok=True)
+            Path(f"{path}{partial}").replace(path)
         return path
 
     yield get
@@ -379,8 +381,12 @@ def _record(host: Host, pool, pair, size=(12, 64)) -> tuple[bytes, bytes]:
 def _replay(program: Path, launches: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     env = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=1"}
     command = [str(program), *arguments]
-    if shutil.which("setarch"):  # ThreadSanitizer of older compilers needs a fixed memory layout
-        command = ["setarch", "-R", *command]
+    fixed = [
+        "setarch",
+        "-R",
+    ]  # ThreadSanitizer of older compilers needs a fixed memory layout; a container may forbid it
+    if shutil.which(fixed[0]) and subprocess.run([*fixed, "true"], capture_output=True).returncode == 0:
+        command = [*fixed, *command]
     return subprocess.run(command, input=launches, capture_output=True, env=env, timeout=120)
 
 
