@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def _concatenate(parts: list[People]) -> People:
     if len(parts) == 1:
         return parts[0]
     firsts = np.cumsum([0, *(len(part.files) for part in parts)])
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("box", "centre", "scale", "joints", "visible", "head", "area", "image_size")
     }

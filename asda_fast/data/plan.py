@@ -123,9 +123,11 @@ def place(
     flip = half = np.zeros(len(rows), dtype=bool)
     rotation = np.zeros(len(rows))
     if aug is not None:
-        if aug.half_body > 0:
-            half, half_centre, half_width = _half_body(people, rows, size, u[:, 6] < aug.half_body, u[:, 7] < 0.5)
-            centre, width = np.where(half[:, None], half_centre, centre), np.where(half, half_width, width)
+        wanted = np.flatnonzero(u[:, 6] < aug.half_body)
+        possible, half_centre, half_width = _half_body(people, rows[wanted], size, u[wanted, 7] < 0.5)
+        wanted = wanted[possible]
+        half = half.copy()
+        half[wanted], centre[wanted], width[wanted] = True, half_centre[possible], half_width[possible]
         width = width * _resize(aug, u)
         rotation = np.deg2rad(_rotate(aug, u))
         flip = u[:, 0] < aug.flip
@@ -162,21 +164,21 @@ def _rotate(aug: GlobalAug, u: np.ndarray) -> np.ndarray:
 
 
 def _half_body(
-    people: People, rows: np.ndarray, size: tuple[int, int], wanted: np.ndarray, upper_first: np.ndarray
+    people: People, rows: np.ndarray, size: tuple[int, int], upper_first: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """HRNet's half body: (is half [S], centre [S, 2], crop width [S]) round the upper or the lower joints."""
+    """HRNet's half body of these rows: (is possible [n], centre [n, 2], crop width [n]) round the upper joints, or the
+    lower ones."""
     joints, known = people.joints[rows].astype(np.float64), people.visible[rows] > 0
     upper = np.zeros(known.shape[1], dtype=bool)
     upper[list(people.skeleton.upper)] = True
     above, below = known & upper, known & ~upper
     use_upper = np.where(upper_first, above.sum(1) > 2, below.sum(1) <= 2)
     chosen = np.where(use_upper[:, None], above, below)
-    half = wanted & (known.sum(1) > HALF_BODY_MIN_JOINTS) & (chosen.sum(1) >= 2)
-    pick = np.where(half[:, None], chosen, True)[..., None]  # others: any finite value will do
+    possible = (known.sum(1) > HALF_BODY_MIN_JOINTS) & (chosen.sum(1) >= 2)
+    pick = np.where(possible[:, None], chosen, True)[..., None]  # others: any finite value will do
     centre = (joints * pick).sum(1) / pick.sum(1)
     sides = np.where(pick, joints, -np.inf).max(1) - np.where(pick, joints, np.inf).min(1)
-    width = crop.fit_aspect(np.maximum(sides, 1.0), size) * HALF_BODY_PAD
-    return half, centre, width
+    return possible, centre, crop.fit_aspect(np.maximum(sides, 1.0), size) * HALF_BODY_PAD
 
 
 def _joints(people: People, rows: np.ndarray, matrix: np.ndarray, flip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
