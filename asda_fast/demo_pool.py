@@ -27,7 +27,7 @@ def ready() -> Path:
     out, root = path(), demo_root()
     if not out.is_file():
         out.parent.mkdir(parents=True, exist_ok=True)
-        small = Filters(min_area=12**2)  # the demo's photos are small: the paper's 35^2 would leave no arm and no face
+        small = Filters(min_area=8**2)  # the demo's photos are small: the paper's 35^2 would leave no arm and no face
         folders = (root / "train", root / "labels" / "train")
         build_pool(*folders, "lip", out, instances=root / "instances" / "train", filters=small)
     return out

@@ -98,6 +98,10 @@ def cut(
                 mask, corner, label.shape, person, rule.type, rule.each, filters
             ):
                 px, py = corner[0] + cx, corner[1] + cy
+                if rule.need and fate not in ("small", "scattered"):
+                    mine = spans_of(region[py - y : py - y + h, px - x : px - x + w] * piece)
+                    if any(not any(i in mine for i in group) for group in rule.need):
+                        fate = "scattered"  # a leg with shoe whose shoe is another component
                 wanted = fate == "kept" or (dropped and fate in FATES[3:])
                 if wanted and filters.erode:
                     (dx, dy, w, h), piece = _erode(piece, filters.erode)

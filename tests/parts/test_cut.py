@@ -323,6 +323,9 @@ def test_merged_types_need_their_parts():
     label[300:330, 100:150] = 18
     assert fate_of(label, photo, "Left-leg-with-shoe") == {"kept": 1}
     assert fate_of(label, photo, "Right-leg-with-shoe") == {}
+    label[300:340, 100:150] = 8  # a sock between them
+    label[340:360, 100:150] = 18
+    assert fate_of(label, photo, "Left-leg-with-shoe") == {"scattered": 1, "small": 1}
 
 
 def test_people_are_separate_sources_and_large_ones_are_reduced():
