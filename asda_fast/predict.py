@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,8 @@ def predict(
         decode: "quarter", "dark" (both HRNet's coordinates) or "udp".
         progress: called with the number of people of each finished batch.
     """
-    several = list(loaders) if isinstance(loaders, (list, tuple)) else [loaders]
+    one = not isinstance(loaders, (list, tuple)) or (bool(loaders) and isinstance(loaders[0], Batch))
+    several: list[Any] = [loaders] if one else list(loaders)
     was_training = model.training
     model.eval()
     xy: np.ndarray | None = None

@@ -205,6 +205,8 @@ def test_the_pyramid_needs_the_same_people_at_every_scale() -> None:
     oracle.truth = first[0].joints
     with pytest.raises(ValueError, match="expected the same people"):
         predict(oracle, [first[:1], second[1:2]], len(people), COCO.pairs, flip_test=False)
+    oracle.truth = first[0].joints
+    assert len(predict(oracle, first[:1], len(people), COCO.pairs, flip_test=False).xy) == len(people)  # one loader
     with pytest.raises(ValueError, match="no batch"):
         predict(oracle, [[]], len(people), COCO.pairs)
 

@@ -1,12 +1,18 @@
-"""python -m asda_fast.models: every network, its size and cost beside the published figures."""
+"""python -m asda_fast.models: every network, its size and cost beside the published figures; reports on and exports a
+checkpoint."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+import tyro
 from rich.console import Console
 from rich.table import Table
 
-from asda_fast.models import NETWORKS, Generator, build
+from asda_fast.config import parse_size
+from asda_fast.errors import UserError, run_cli
+from asda_fast.models import NETWORKS, Generator, build, export_onnx, load
 from asda_fast.models.count import PUBLISHED, multiply_adds, parameters
 
 GIGA_PRINTED = 2**30  # the "G" of those tables
@@ -42,8 +48,31 @@ def table() -> Table:
     return shown
 
 
+@dataclass(frozen=True)
+class Options:
+    """List the networks, or say what a checkpoint holds and export it."""
+
+    checkpoint: str | None = None
+    """a file of ours or a published one: print what it is"""
+    onnx: str | None = None
+    """export --checkpoint to this file: input "image" [B, 3, H, W], output "heatmaps" [B, J, H/4, W/4]"""
+    input: str | None = None
+    """crop as HxW for --onnx [the checkpoint's, else 256x192]"""
+
+
 def main() -> None:
+    options = tyro.cli(Options, prog="python -m asda_fast.models")
     console = Console(highlight=False)
+    if options.checkpoint is not None:
+        model = load(options.checkpoint)
+        card = model.config
+        console.print(f"{options.checkpoint}: {card}, {parameters(model) / 1e6:.3f} M parameters", soft_wrap=True)
+        if options.onnx is not None:
+            size = parse_size(options.input or card.get("input") or "256x192")  # type: ignore[union-attr, operator]
+            console.print(f"{export_onnx(options.onnx, model, size)}: written for {size[0]}x{size[1]}", soft_wrap=True)
+        return
+    if options.onnx is not None:
+        raise UserError("--onnx: needs --checkpoint, the network to export")
     Console(highlight=False, width=max(console.width, 110)).print(table())
     console.print(
         "hourglass_8: 25.1 M is what the eight stacks come to without the stem (0.35 M), 14.3 is 3/4 of 19.2; their "
@@ -53,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_cli(main)

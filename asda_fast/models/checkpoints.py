@@ -80,11 +80,12 @@ def read(path: str | Path, part: str = "pose") -> Checkpoint:
 
         try:
             with safe_open(path, framework="pt") as file:
-                text = (file.metadata() or {}).get("config")
+                card = file.metadata() or {}
                 state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise UserError(f"{path}: not a readable safetensors file ({error})") from None
-        return Checkpoint(path, *rename(state, path), json.loads(text) if text else None)
+        ours = card.get("format") == FORMAT
+        return Checkpoint(path, *rename(state, path), json.loads(card["config"]) if ours else None)
     with _plain_data():
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)

@@ -142,11 +142,17 @@ def test_an_unknown_network_is_one_line() -> None:
         models.build("vgg")
 
 
-def test_onnx_equals_torch(tmp_path: Path) -> None:
+def test_onnx_equals_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from asda_fast.models.__main__ import main
+
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model = shaken(models.build("hrnet_tiny", joints=5))
-    path = models.export_onnx(tmp_path / "pose.onnx", model, (64, 96))
+    card = {"model": "hrnet_tiny", "joints": 5, "input": "64x96"}
+    saved, path = models.save(tmp_path / "pose.safetensors", model, card), tmp_path / "pose.onnx"
+    monkeypatch.setattr("sys.argv", ["models", "--checkpoint", str(saved), "--onnx", str(path)])
+    main()
+    assert "written for 64x96" in capsys.readouterr().out
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for batch in (1, 3):
         x = image((64, 96), batch=batch)

@@ -104,9 +104,10 @@ def test_multiply_adds_by_hand() -> None:
     assert net.training
 
 
-def test_the_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_is_printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from asda_fast.models.__main__ import main
 
+    monkeypatch.setattr("sys.argv", ["models"])
     main()
     shown = capsys.readouterr().out
     for name in models.NETWORKS:
