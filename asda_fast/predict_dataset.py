@@ -156,7 +156,10 @@ def _score_coco(
     folder = Path(boxes.files[0]).parent
     result.photos = [str(folder / name) for name in result.photos or []]
     if pck_result is not None:
-        result.numbers["pck"] = pck_result.numbers["pck"]
+        result.numbers |= {"pck": pck_result.numbers["pck"], "pck_per_joint": pck_result.numbers["per_joint"]}
+        result.notes.append(f"{pck_result.title}: {pck_result.numbers['pck']:.2f}")
+    if config.limit is not None:
+        result.notes.append("--limit: OKS still counts everybody who is annotated")
     return result
 
 
