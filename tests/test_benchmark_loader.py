@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -53,3 +54,16 @@ def test_every_contestant_delivers_an_epoch(shared_data: Path, tmp_path: Path, k
         assert contest.images == 32, name
         report.add(name, {"data": origin}, "CPU ms/image", contest.cpu)
     report.save(tmp_path / "out.json")
+
+
+def test_photos_are_made_where_there_are_no_real_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = loader.load("demo", split="val").select(np.arange(6))
+    monkeypatch.setattr(loader, "load", lambda name, split: few)
+    people, origin = loader.made("coco", tmp_path)
+    assert "made" in origin
+    with loader.make_loader(people, loader.SIZE, 4, "native", train=False) as batches:
+        batch = next(iter(batches))
+    assert batch.image.float().std() > 20
+    box = batch.box.numpy()
+    assert np.abs(box[:, :2] - (96, 128)).max() < 60  # the person is where the table says: near the middle of the crop
+    assert cv2.imread(people.files[people.file[0]]).shape == (480, 640, 3)
