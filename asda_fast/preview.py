@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import tyro
@@ -21,6 +21,8 @@ from asda_fast.data.skeletons import Skeleton
 from asda_fast.errors import UserError, run_cli
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
+
+CELL = 256  # height of a picture on the sheet
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class PreviewConfig:
     people: int = 12
     """people shown, evenly spread over the split"""
     input: str | None = None
-    """crop as HxW [the dataset's preset]"""
+    """crop as HxW [the checkpoint's, else the dataset's preset, 256x256 for demo]"""
     seed: int = 0
     """of the random draws"""
     placement: str = "paper"
@@ -72,6 +74,7 @@ class View:
 
 @dataclass
 class Networks:
+    input: str  # HxW they were trained at
     pose: nn.Module
     generator: nn.Module | None
 
@@ -89,7 +92,7 @@ def load_networks(path: str, joints: int) -> Networks:
         generator = models.Generator(width=weights["conv1.weight"].shape[0])
         generator.load_state_dict(weights)
         generator.eval()
-    return Networks(pose.eval(), generator)
+    return Networks(saved["config"]["input"], pose.eval(), generator)
 
 
 def losses(pose: nn.Module, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,10 +106,8 @@ def losses(pose: nn.Module, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor
 
 def views(config: PreviewConfig, batch: Batch, pool: PartPool | None, networks: Networks | None) -> list[View]:
     """Clean first, then the augmentation; for asda the random placement of the same parts beside the chosen one."""
-    build: Callable[[str], Any] = lambda name: augment.build(  # noqa: E731
-        name, pool, parts=config.parts, seed=config.seed, mode=config.placement, objects=config.objects
-    )
-    shown = build(config.augment)
+    options = {"parts": config.parts, "seed": config.seed, "mode": config.placement, "objects": config.objects}
+    shown = augment.build(config.augment, pool, **options)
     results = [("clean", Augmented(shown.clean(batch)))]
     if isinstance(shown, Adversarial):
         slots = shown.draw(batch, 0)
@@ -160,17 +161,18 @@ def contact(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> 
     """The sheet: a row per person; joints as annotated on the clean crop, as predicted where a network tells them."""
     rows, captions = [], []
     truth, visible = batch.joints.numpy(), batch.visible.numpy()
+    zoom = max(1, round(CELL / batch.image.shape[1]))  # small crops are enlarged first: lines stay fine
     for i in range(len(batch)):
         row, words = [], []
         for view in shown:
-            picture = view.image[i]
+            picture = cv2.resize(view.image[i], None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
             if view.name == "clean":
-                picture = draw.skeleton(picture, truth[i], visible[i], skeleton)
+                picture = draw.skeleton(picture, truth[i] * zoom, visible[i], skeleton)
             else:
-                picture = draw.outline(picture, view.outlines[i])
+                picture = draw.outline(picture, [polygon * zoom for polygon in view.outlines[i]])
                 if view.joints is not None and view.score is not None:
                     known = view.score[i] > sheet.SHOWN_SCORE
-                    picture = draw.skeleton(picture, view.joints[i], known, skeleton)
+                    picture = draw.skeleton(picture, view.joints[i] * zoom, known, skeleton)
             row.append(picture)
             names = ", ".join(p["type"] for p in view.parts[i])
             loss = f"loss {1e3 * view.loss[i]:.2f}e-3" if view.loss else ""
@@ -181,7 +183,7 @@ def contact(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> 
         half = (len(rows) + 1) // 2
         rows = [a + b for a, b in zip(rows[:half], [*rows[half:], []])]
         captions = [a + b for a, b in zip(captions[:half], [*captions[half:], []])]
-    return draw.sheet(rows, captions, title=title, cell=256)
+    return draw.sheet(rows, captions, title=title, cell=CELL)
 
 
 @torch.no_grad()
@@ -192,12 +194,13 @@ def preview(config: PreviewConfig) -> list[View]:
             raise UserError(f"--{option}: expected one of {', '.join(allowed)}, got {getattr(config, option)!r}")
     if config.people < 1:
         raise UserError(f"--people: expected at least 1, got {config.people}")
-    size = parse_size(config.input or PRESETS[config.dataset]["input"])
     everybody = data.load(config.dataset, config.root, split=config.split)
     pool = _pool(config)
     networks = load_networks(config.checkpoint, len(everybody.skeleton.joints)) if config.checkpoint else None
     if networks is not None and config.augment == "asda" and networks.generator is None:
         raise UserError(f"--checkpoint {config.checkpoint}: this run had no generator (expected --augment asda)")
+    usual = "256x256" if config.dataset == "demo" else PRESETS[config.dataset]["input"]
+    size = parse_size(config.input or (networks.input if networks else usual))
     rows = np.unique(np.linspace(0, len(everybody) - 1, min(config.people, len(everybody))).astype(np.int64))
     few = everybody.select(rows)
     with make_loader(few, size=size, batch_size=len(few), pipeline="native", train=False) as loader:
