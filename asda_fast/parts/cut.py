@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from asda_fast import _C
-from asda_fast.parts.labels import SHARE, TYPES, Scheme
+from asda_fast.parts.labels import SHARE, TYPES, Rule, Scheme
 
 FATES = ("kept", "small", "scattered", "border", "sliver", "fragment", "flat")
 """What becomes of a component, in the order in which it is asked; the first that holds. The last three are the
@@ -85,38 +85,16 @@ def cut(
         factor = min(1.0, filters.person_height / person[1]) if filters.person_height else 1.0
         spans = spans_of(region)
         for rule in scheme.rules:
-            ids = [i for i in rule.ids if i in spans]
-            if not ids or any(not any(i in spans for i in group) for group in rule.need):
-                continue
-            x0, y0 = (min(spans[i][k] for i in ids) for k in (0, 1))
-            x1, y1 = (max(spans[i][k] for i in ids) for k in (2, 3))
-            table = np.zeros(256, np.uint8)
-            table[ids] = 1
-            mask = cv2.LUT(region[y0:y1, x0:x1], table)
-            corner = (x + x0, y + y0)
-            for fate, (cx, cy, w, h), piece, area in _components(
-                mask, corner, label.shape, person, rule.type, rule.each, filters
-            ):
-                px, py = corner[0] + cx, corner[1] + cy
-                if rule.need and fate not in ("small", "scattered"):
-                    mine = spans_of(region[py - y : py - y + h, px - x : px - x + w] * piece)
-                    if any(not any(i in mine for i in group) for group in rule.need):
-                        fate = "scattered"  # a leg with shoe whose shoe is another component
-                wanted = fate == "kept" or (dropped and fate in FATES[3:])
-                if wanted and filters.erode:
-                    (dx, dy, w, h), piece = _erode(piece, filters.erode)
-                    px, py = px + dx, py + dy
-                    if not w:
-                        fate, wanted = "sliver", False  # nothing is left of it
-                if wanted:
-                    colours = photo[py : py + h, px : px + w]
-                    if fate == "kept" and _C.parts_contrast(*_rows(colours), *_rows(piece), h, w) < filters.contrast:
-                        fate = "flat"
-                    if fate == "kept" or dropped:
-                        rgba = cut_patch(colours, piece, factor)
-                        size = (person[0] * rgba.shape[1] / w, person[1] * rgba.shape[0] / h)
-                        patches.append(Patch(index[rule.type], rgba, size, fate, (px, py), area))
-                fates[rule.type, fate] += 1
+            for piece in _pieces(region, spans, rule, (x, y), label.shape, person, filters):
+                (px, py), (h, w) = piece.corner, piece.mask.shape
+                colours, fate = photo[py : py + h, px : px + w], piece.fate
+                if fate == "kept" and _C.parts_contrast(*_rows(colours), *_rows(piece.mask), h, w) < filters.contrast:
+                    fate = "flat"
+                if fate == "kept" or (dropped and fate in FATES[3:] and h):
+                    rgba = cut_patch(colours, piece.mask, factor)
+                    size = (person[0] * rgba.shape[1] / w, person[1] * rgba.shape[0] / h)
+                    patches.append(Patch(index[rule.type], rgba, size, fate, piece.corner, piece.area))
+                fates[rule.type, fate] += piece.count
     return patches, fates
 
 
@@ -154,48 +132,91 @@ def spans_of(label: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
     return {i: (x0, y0, x1, y1) for i, (x0, y0, x1, y1) in zip(present.tolist(), table[present].tolist())}
 
 
-def _components(
+@dataclass
+class _Piece:
+    """One connected component of one type of one person."""
+
+    fate: str  # "kept" as far as its shape goes
+    corner: tuple[int, int]  # x, y in the photo
+    mask: np.ndarray  # [h, w] 0 / 1
+    area: int
+    count: int = 1  # components that this stands for
+
+
+def _pieces(
+    region: np.ndarray,
+    spans: dict[int, tuple[int, int, int, int]],
+    rule: Rule,
+    origin: tuple[int, int],
+    photo_size: tuple[int, ...],
+    person: tuple[float, float],
+    filters: Filters,
+) -> Iterator[_Piece]:
+    """Every 8-connected component of `rule`'s type in a person's labels, whose corner lies at `origin` in the photo."""
+    ids = [i for i in rule.ids if i in spans]
+    if not ids or not _has_all(spans, rule):
+        return
+    left, top = (min(spans[i][k] for i in ids) for k in (0, 1))
+    right, bottom = (max(spans[i][k] for i in ids) for k in (2, 3))
+    table = np.zeros(256, np.uint8)
+    table[ids] = 1
+    labels = region[top:bottom, left:right]
+    mask = cv2.LUT(labels, table)
+    wide = cv2.CV_16U if mask.size < 4 * 65535 else cv2.CV_32S  # at most one component in four pixels
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=wide)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    first, total = int(areas.argmax()), int(areas.sum())
+    small = areas < filters.min_area
+    if small.any():  # all at once: a noisy map has a hundred thousand of them
+        yield _Piece("small", (0, 0), mask[:0, :0], 0, int(np.count_nonzero(small)))
+    for i in np.flatnonzero(~small).tolist():
+        x, y, w, h, area = stats[i + 1].tolist()
+        window = (slice(y, y + h), slice(x, x + w))
+        corner = (origin[0] + left + x, origin[1] + top + y)
+        if not rule.each and (i != first or area < filters.whole * total):
+            yield _Piece("scattered", corner, mask[window], area)
+            continue
+        mine = (numbers[window] == i + 1).view(np.uint8) if count > 2 else mask[window]
+        if rule.need and not _has_all(spans_of(labels[window] * mine), rule):
+            fate = "scattered"  # a leg with shoe whose shoe is another component
+        else:
+            fate = _shape_fate(mine, corner, area, photo_size, person, rule.type, filters)
+        if filters.erode and fate != "scattered":
+            corner, mine = _erode(mine, corner, filters.erode)
+            fate = fate if mine.size else "sliver"  # nothing is left of it
+        yield _Piece(fate, corner, mine, area)
+
+
+def _has_all(present: Container[int], rule: Rule) -> bool:
+    """Whether every group that a merged type needs has an id among those present."""
+    return all(any(i in present for i in group) for group in rule.need)
+
+
+def _shape_fate(
     mask: np.ndarray,
     corner: tuple[int, int],
+    area: int,
     photo_size: tuple[int, ...],
     person: tuple[float, float],
     type_: str,
-    each: bool,
     filters: Filters,
-) -> Iterator[tuple[str, tuple[int, int, int, int], np.ndarray, int]]:
-    """Every 8-connected component: fate, box (x, y, w, h) within `mask`, its own mask in that box, area."""
-    count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
-    if count < 2:
-        return
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    largest, total = int(areas.argmax()), int(areas.sum())
-    for i in range(count - 1):
-        area = int(areas[i])
-        x, y, w, h = (int(v) for v in stats[i + 1, :4])
-        if area < filters.min_area:
-            yield "small", (x, y, w, h), mask, area
-            continue
-        if not each and (i != largest or area < filters.whole * total):
-            yield "scattered", (x, y, w, h), mask, area
-            continue
-        window = (slice(y, y + h), slice(x, x + w))
-        piece = (numbers[window] == i + 1).view(np.uint8) if count > 2 else mask[window]
-        fate = "kept"
-        if _border(piece, (corner[0] + x, corner[1] + y), photo_size) > filters.border * math.sqrt(area):
-            fate = "border"
-        elif not _C.parts_has_square(*_rows(piece), h, w, math.ceil(filters.thickness * math.sqrt(area))):
-            fate = "sliver"
-        elif math.hypot(w, h) < filters.share * _SHARES.get(type_, 0.0) * math.hypot(*person):
-            fate = "fragment"
-        yield fate, (x, y, w, h), piece, area
+) -> str:
+    h, w = mask.shape
+    if _border(mask, corner, photo_size) > filters.border * math.sqrt(area):
+        return "border"
+    if not _C.parts_has_square(*_rows(mask), h, w, math.ceil(filters.thickness * math.sqrt(area))):
+        return "sliver"
+    if math.hypot(w, h) < filters.share * _SHARES.get(type_, 0.0) * math.hypot(*person):
+        return "fragment"
+    return "kept"
 
 
-def _erode(piece: np.ndarray, pixels: int) -> tuple[tuple[int, int, int, int], np.ndarray]:
-    """The piece without its outermost pixels, and where what is left lies in it: x, y, w, h."""
-    options = {"iterations": pixels, "borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
-    inner = np.asarray(cv2.erode(piece, np.ones((3, 3), np.uint8), **options))  # type: ignore[call-overload]
-    x, y, w, h = (int(v) for v in cv2.boundingRect(inner))
-    return (x, y, w, h), np.ascontiguousarray(inner[y : y + h, x : x + w])
+def _erode(mask: np.ndarray, corner: tuple[int, int], pixels: int) -> tuple[tuple[int, int], np.ndarray]:
+    """The mask without its outermost pixels, tight, and the corner it then has."""
+    kernel = np.ones((3, 3), np.uint8)
+    inner = np.asarray(cv2.erode(mask, kernel, iterations=pixels, borderType=cv2.BORDER_CONSTANT, borderValue=(0,)))
+    x, y, w, h = cv2.boundingRect(inner)
+    return (corner[0] + x, corner[1] + y), np.ascontiguousarray(inner[y : y + h, x : x + w])
 
 
 def _border(piece: np.ndarray, corner: tuple[int, int], photo_size: tuple[int, ...]) -> int:

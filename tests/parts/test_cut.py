@@ -328,6 +328,13 @@ def test_merged_types_need_their_parts():
     assert fate_of(label, photo, "Left-leg-with-shoe") == {"scattered": 1, "small": 1}
 
 
+def test_a_map_of_a_hundred_thousand_specks():
+    photo, label = np.zeros((800, 800, 3), np.uint8), np.zeros((800, 800), np.uint8)
+    label[::2, ::2] = 8
+    label[:99, :99] = 8
+    assert fate_of(label, photo, "Socks") == {"small": 160_000 - 50 * 50, "border": 1}
+
+
 def test_people_are_separate_sources_and_large_ones_are_reduced():
     photo, label = drawing()
     instances = np.zeros_like(label)
