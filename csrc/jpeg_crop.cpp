@@ -8,6 +8,8 @@
 #include <pybind11/pybind11.h>
 
 namespace asda {
+
+#if defined(__x86_64__) // the files named _avx2 exist
 namespace {
 
 struct Region { // pixels [left, right) x [top, bottom)
@@ -194,12 +196,8 @@ bool read_region(const Region &region, Scratch &scratch) {
 }
 
 bool supported() {
-#if defined(__x86_64__)
     static const bool yes = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
     return yes;
-#else
-    return false;
-#endif
 }
 
 // What the crop touches, cut to the photo. False if nothing.
@@ -240,6 +238,9 @@ bool jpeg_crop(const uint8_t *data, size_t size, const double *matrix, uint8_t *
     scratch.trim();
     return good;
 }
+#else
+bool jpeg_crop(const uint8_t *, size_t, const double *, uint8_t *, int, int) { return false; }
+#endif
 
 } // namespace asda
 

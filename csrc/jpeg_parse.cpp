@@ -1,4 +1,5 @@
 // JPEG markers (ITU T.81 annex B), as far as a photo's one sequential scan.
+#if defined(__x86_64__) // as the files named _avx2, which it needs
 #include "jpeg.h"
 
 #include <cstring>
@@ -206,3 +207,4 @@ const uint8_t *unstuff(const uint8_t *data, size_t size, bool restarts, Scan &sc
 }
 
 } // namespace asda
+#endif
