@@ -47,5 +47,17 @@ format: .env-dev
 	$(BIN)/ruff format -q .
 	$(BIN)/clang-format -i $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 
+bench: .env-dev
+	for name in paste loader parts metrics step; do $(BIN)/python -m benchmarks.$$name --json $(RESULTS)/$$name-cpu.json || exit 1; done
+	$(BIN)/python -m benchmarks.report $(RESULTS)/*-cpu.json
+
+test-gpu: .env-dev
+	$(PIP) install -q nvidia-cuda-sanitizer-api
+	tests/gpu.sh $(BIN)/python
+
+bench-gpu: .env-dev
+	gpu=$$($(BIN)/python -c "import torch; print(torch.cuda.get_device_name().replace(' ', '-').lower())") && \
+	for name in paste loader step; do $(BIN)/python -m benchmarks.$$name --device cuda --json $(RESULTS)/$$name-$$gpu.json || exit 1; done
+
 clean:
 	rm -rf .venv .env-train .env-dev build *.egg-info asda_fast/_C*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis
