@@ -59,7 +59,7 @@ def test_poses_name_rows_that_exist_and_keep_joint_limits() -> None:
 
 def test_same_seed_same_photo() -> None:
     pytest.importorskip("anny", reason="anny makes the bodies: pip install 'asda_fast[synth]'")
-    from asda_fast.data.synth.writer import annotations, photo
+    from asda_fast.data.synth.writer import photo, records
 
     one, two = photo(3, "train", 5, (96, 80)), photo(3, "train", 5, (96, 80))
     assert one.image.shape == (96, 80, 3)
@@ -68,7 +68,7 @@ def test_same_seed_same_photo() -> None:
     assert np.array_equal(one.keypoints, two.keypoints)
     other = photo(4, "train", 5, (96, 80))
     assert not np.array_equal(one.image, other.image)
-    for record in annotations(one, 1, 10):
+    for record in records(one, 1, 10):
         json.dumps(record)
         assert len(record["keypoints"]) == 51
 

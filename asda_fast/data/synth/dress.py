@@ -264,10 +264,11 @@ def _skirt(b: Bodies, o: Outfit, worn, heads):
     levels = np.linspace(waist, end, rows)
     trunk = worn[(f["armL"] + f["armR"] < 0.5) & (f["head"] < 0.3)]
     rx, front, behind = (np.zeros(rows) for _ in range(3))
-    for i, z in enumerate(levels):
-        band = trunk[np.abs(trunk[:, 2] - z) < 0.025]
-        ease = 0.012 + (0.012 if o.loft == "coat" else 0.0) + o.flare * i / rows
-        rx[i], front[i], behind[i] = np.abs(band[:, 0]).max() + ease, band[:, 1].min() - ease, band[:, 1].max() + ease
+    for k, z in enumerate(levels):
+        away = np.abs(trunk[:, 2] - z)
+        band = trunk[away < max(0.025, np.partition(away, 24)[24])]
+        ease = 0.012 + (0.012 if o.loft == "coat" else 0.0) + o.flare * k / rows
+        rx[k], front[k], behind[k] = np.abs(band[:, 0]).max() + ease, band[:, 1].min() - ease, band[:, 1].max() + ease
     if o.loft_end > 0.7:  # free cloth hangs from the hips: it does not follow the shins back in
         front, behind = np.minimum.accumulate(front), np.maximum.accumulate(behind)
     rx = np.maximum.accumulate(rx)

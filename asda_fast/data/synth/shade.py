@@ -101,10 +101,10 @@ def light(random, s: Surface, points: np.ndarray, faces: np.ndarray, eye: np.nda
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
 
     need = s.mesh | (s.ground & (np.abs(px) < 9) & (np.abs(py) < 12))
-    reach = np.ones(s.depth.shape, np.float32)
+    reach: np.ndarray = np.ones(s.depth.shape, np.float32)
     soft = random.uniform(0.05, 0.12) if overcast or indoors else random.uniform(0.012, 0.035)
     reach[need] = _shadow(points, faces, sun, s.point[need], random, soft)
-    contact = np.ones_like(reach)
+    contact: np.ndarray = np.ones_like(reach)
     floorish = need & s.ground
     contact[floorish] = _shadow(points, faces, np.array([0.05, 0.02, 0.998]), s.point[floorish], random, 0.2)
     contact = 0.45 + 0.55 * contact
@@ -135,7 +135,7 @@ def develop(random, radiance: np.ndarray, mesh: np.ndarray, factor: int) -> np.n
     weight = cv2.GaussianBlur(hole, (0, 0), blur)[..., None]  # people must not bleed into the blurred background
     back = cv2.GaussianBlur(radiance * hole, (0, 0), blur) / np.maximum(weight, 1e-3)
     sharp = np.where(weight > 1e-3, back, radiance)
-    out = radiance * keep + sharp * (1 - keep)
+    out: np.ndarray = radiance * keep + sharp * (1 - keep)
     h, w = out.shape[0] // factor, out.shape[1] // factor
     out = cv2.resize(out, (w, h), interpolation=cv2.INTER_AREA)
     bright = np.percentile(out.mean(-1), 75)

@@ -81,7 +81,8 @@ def ball(
 
 def box(centre, size, turn: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """A box whose six faces have their own corners (sharp edges); `turn` radians about z."""
-    points, faces = [], []
+    points: list[np.ndarray] = []
+    faces: list[list[int]] = []
     for axis in range(3):
         for sign in (-1.0, 1.0):
             b, c = [(1, 2), (2, 0), (0, 1)][axis]

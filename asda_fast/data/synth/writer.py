@@ -46,15 +46,15 @@ def photo(seed: int, split: str, index: int, size: tuple[int, int] | None = None
     return out
 
 
-def annotations(out: Photo, image_id: int, first: int) -> list[dict[str, Any]]:
+def records(out: Photo, image_id: int, first: int) -> list[dict[str, Any]]:
     """COCO records of a photo's people; ids count from `first`."""
-    records = []
+    out_records: list[dict[str, Any]] = []
     for k, (joints, visible) in enumerate(zip(out.keypoints, out.visible)):
         rows, columns = np.nonzero(out.persons == k + 1)
         x0, y0, x1, y1 = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
         index = np.where(visible[:, None] > 0, joints - 0.5, 0.0)  # COCO counts from the first pixel's centre
         flat = np.concatenate([np.round(index, 2), visible[:, None]], 1).reshape(-1)
-        records.append(
+        out_records.append(
             {
                 "id": first + k,
                 "image_id": image_id,
@@ -68,7 +68,7 @@ def annotations(out: Photo, image_id: int, first: int) -> list[dict[str, Any]]:
                 "keypoints": [int(v) if i % 3 == 2 else float(v) for i, v in enumerate(flat)],
             }
         )
-    return records
+    return out_records
 
 
 def _make(
@@ -89,7 +89,7 @@ def _make(
     image_id = index + 1 + (1_000_000 if split == "val" else 0)
     height, width = out.labels.shape
     record = {"id": image_id, "file_name": f"{name}.jpg", "height": height, "width": width, "place": out.place}
-    return index, record, annotations(out, image_id, image_id * 10)
+    return index, record, records(out, image_id, image_id * 10)
 
 
 def _quiet() -> None:
