@@ -102,7 +102,7 @@ function show(i) {
     const line = document.createElement('div');
     line.className = 'theta';
     line.textContent = part.s === undefined ? 'no theta'
-      : `s ${part.s.toFixed(2)}  r ${part.r.toFixed(0)}\\u00b0  tx ${number(part.tx)}  ty ${number(part.ty)}`;
+      : `s ${part.s.toFixed(2)}  r ${Math.round(part.r) || 0}\\u00b0  tx ${number(part.tx)}  ty ${number(part.ty)}`;
     caption.append(line);
   }
   if (view.loss !== null) {
