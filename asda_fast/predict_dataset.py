@@ -24,6 +24,7 @@ from asda_fast.pipelines.loader import make_loader
 from asda_fast.predict import PYRAMID, Predictions, predict
 from asda_fast.predict_coco import from_detections, results
 from asda_fast.predict_score import score_people
+from asda_fast.targets import DECODERS
 
 INPUT = {"demo": (128, 128), "lsp": (256, 256), "mpii": (256, 256), "coco": (256, 192)}
 Off = tyro.conf.FlagCreatePairsOff
@@ -92,6 +93,10 @@ def score_network(config: NetworkOptions) -> tuple[Result, Skeleton]:
     text = config.input or card.get("input")
     size = parse_size(text) if isinstance(text, str) else tuple(text) if text else INPUT[dataset]
     decode = config.decode or ("udp" if card.get("target") == "udp" else "quarter")
+    if decode not in DECODERS:
+        raise UserError(f"--decode: expected one of {', '.join(DECODERS)}, got {decode!r}")
+    if config.batch_size < 1:
+        raise UserError(f"--batch-size: expected at least 1, got {config.batch_size}")
     annotations = _coco_annotations(dataset, config)
     box_score: np.ndarray | None = None
     boxes = people

@@ -294,6 +294,11 @@ def test_networks_on_real_photos(command: Command, shared_data: Path, tmp_path: 
     code, _, errors = command(*common, "--detections", tmp_path / "d.json")
     assert (code, "record 0: image_id 1 is not in" in errors) == (2, True)
 
+    wrong = [("--decode", "soft", "expected one of quarter, dark, udp"), ("--batch-size", 0, "expected at least 1")]
+    for option, value, line in wrong:
+        code, _, errors = command(*common, option, value)
+        assert (code, line in errors) == (2, True)
+
     mpii = ["--checkpoint", checkpoint(tmp_path / "m.safetensors", 16), "--dataset", "mpii"]
     mpii += ["--root", shared_data / "mmpose_mpii"]
     assert command(*mpii, "--pyramid", "--decode", "dark", "--json", tmp_path / "m.json")[0] == 0
