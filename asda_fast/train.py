@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+# Before torch starts its threads: they sleep, not spin, while they wait. Decoding shares the cores with the network here,
+# and a spinning thread takes the core from the one that it waits for.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
