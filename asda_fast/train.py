@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-# Before torch starts its threads: they sleep, not spin, while they wait. Decoding shares the cores with the network here,
+# Before torch starts its threads: they sleep, not spin, while they wait. Decoding shares the cores with the network,
 # and a spinning thread takes the core from the one that it waits for.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
