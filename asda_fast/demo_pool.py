@@ -23,13 +23,16 @@ def path() -> Path:
 
 
 def ready() -> Path:
-    """The pool file, built if it is not there yet."""
+    """The pool file, built if it is not there yet. Two processes may come here at once: each builds a file of its own,
+    and the last one to finish gives it the name."""
     out, root = path(), demo_root()
     if not out.is_file():
         out.parent.mkdir(parents=True, exist_ok=True)
         small = Filters(min_area=8**2)  # the demo's photos are small: the paper's 35^2 would leave no arm and no face
         folders = (root / "train", root / "labels" / "train")
-        build_pool(*folders, "lip", out, instances=root / "instances" / "train", filters=small)
+        own = out.with_name(f"{os.getpid()}-{out.name}")
+        build_pool(*folders, "lip", own, instances=root / "instances" / "train", filters=small)
+        os.replace(own, out)
     return out
 
 
