@@ -1,8 +1,8 @@
 """The paper on one screen: how the pose network D and the generator G learn from one batch.
 
 `alternate` is the paper's (L_D = -L_G, updated in turn): D takes a step on the pasted images with the placement held
-fixed; then G takes a step uphill, through D as it now is. `joint` is this project's: one forward, one backward; D receives
-the gradient, G the same gradient with its sign flipped. Half the cost; G learns against D before its step, not after.
+fixed; then G takes a step uphill, through D as it now is. `joint` is this project's: one forward, one backward; D
+receives the gradient, G the same gradient with its sign flipped. Half the cost; G learns against D before its step.
 
 Cost of a batch in network passes (forward, backward): `alternate` G 1, 1 and D 2, 2 (the second D backward only
 reaches the image); `joint` G 1, 1 and D 1, 1. The released code runs G's forward twice and D's weights' gradients too.
