@@ -46,6 +46,26 @@ class TrainConfig:
     """folder of RGBA cut-outs for --augment objects"""
     parts: int = 1
     """parts pasted per person (the paper's best is 1)"""
+    parts_least: int | None = None
+    """fewest parts, where their number is drawn anew for each person (the paper's Table 5 fixes it) [--parts]"""
+    paste_probability: float = 1.0
+    """share of the people who get parts at all"""
+    part_types: tuple[str, ...] | None = None
+    """only these part types, e.g. Left-arm Right-arm [all that the pool has]"""
+    paste_half_bodies: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """also paste on crops that were narrowed to a half body (the released code does not)"""
+    paste_min_joints: int = 0
+    """only on people with so many labelled joints (the released code: 8 on COCO)"""
+    patch_flip: float = 0.0
+    """probability to mirror a patch; left and right stay true"""
+    colour_jitter: float = 0.0
+    """brightness, contrast and tint of each patch change by up to this share"""
+    max_rotation: float = 90.0
+    """sda: r is uniform within this many degrees either way"""
+    max_shift: float = 1.0
+    """sda: tx and ty are uniform within this many half crops either way"""
+    scale_range: tuple[float, float] = (0.7, 1.3)
+    """sda and asda: s is uniform in this range"""
     update: str = "alternate"
     """asda: alternate (a step of the network, then of the generator, as in the paper) | joint (one forward and one
     backward for both: half the cost)"""
@@ -161,10 +181,19 @@ def resolve(config: TrainConfig) -> TrainConfig:
         ("threads", 1),
         ("limit", 1),
         ("save_every", 0),
+        ("parts_least", 0),
+        ("paste_min_joints", 0),
     ):
         value = getattr(config, option)
         if value is not None and value < least:
             raise UserError(f"--{option.replace('_', '-')}: expected at least {least}, got {value}")
+    for option in ("paste_probability", "patch_flip", "colour_jitter"):
+        if not 0 <= getattr(config, option) <= 1:
+            raise UserError(f"--{option.replace('_', '-')}: expected 0 to 1, got {getattr(config, option)}")
+    if config.parts_least is not None and config.parts_least > config.parts:
+        raise UserError(f"--parts-least: expected at most --parts {config.parts}, got {config.parts_least}")
+    if not 0 < config.scale_range[0] <= config.scale_range[1]:
+        raise UserError(f"--scale-range: expected 0 < low <= high, got {config.scale_range}")
     if not config.lr > 0:
         raise UserError(f"--lr: expected a positive number, got {config.lr}")
     if config.drops is None:

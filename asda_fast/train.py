@@ -52,15 +52,7 @@ class Training:
         )
         self.val_loader = make_loader(val, train=False, **common)  # the first rank's: it alone evaluates
 
-        self.augmentation = augment.build(
-            config.augment,
-            self._pool(),
-            parts=config.parts,
-            seed=config.seed,
-            mode=config.placement,
-            objects=config.objects,
-            paste_options={"memory_format": torch.channels_last},
-        )
+        self.augmentation = self._augmentation()
         torch.manual_seed(config.seed)
         self.players = self._players()
         self.history: list[dict[str, Any]] = []
@@ -125,6 +117,24 @@ class Training:
         pool = demo_pool.choose(*chosen) if self.ranks.first else None  # the first may have to build it
         self.ranks.wait()
         return pool if self.ranks.first else demo_pool.choose(*chosen)
+
+    def _augmentation(self) -> augment.Augmentation:
+        config = self.config
+        low = config.parts if config.parts_least is None else config.parts_least
+        options: dict[str, Any] = {"parts": (low, config.parts), "seed": config.seed, "mode": config.placement}
+        options |= {"objects": config.objects, "paste_options": {"memory_format": torch.channels_last}}
+        if config.augment in ("sda", "asda"):
+            turn, shift = np.deg2rad(config.max_rotation), config.max_shift
+            options["ranges"] = augment.Ranges(config.scale_range, (-turn, turn), (-shift, shift), (-shift, shift))
+            options["rules"] = augment.Rules(
+                config.paste_probability, config.part_types, not config.paste_half_bodies, config.paste_min_joints,
+                config.patch_flip,
+            )  # fmt: skip
+            options["jitter"] = config.colour_jitter
+        try:
+            return augment.build(config.augment, self._pool(), **options)
+        except ValueError as error:  # a part type that the pool has not, a folder without cut-outs
+            raise UserError(f"--augment {config.augment}: {error}") from None
 
     def _players(self) -> Players:
         config, device = self.config, self.ranks.device
