@@ -190,6 +190,10 @@ def resolve(config: TrainConfig) -> TrainConfig:
     for option in ("paste_probability", "patch_flip", "colour_jitter"):
         if not 0 <= getattr(config, option) <= 1:
             raise UserError(f"--{option.replace('_', '-')}: expected 0 to 1, got {getattr(config, option)}")
+    if config.parts == 0 and config.augment in ("sda", "asda"):
+        raise UserError(
+            f"--parts: expected at least 1 with --augment {config.augment}, got 0 (--augment none pastes nothing)"
+        )
     if config.parts_least is not None and config.parts_least > config.parts:
         raise UserError(f"--parts-least: expected at most --parts {config.parts}, got {config.parts_least}")
     if not 0 < config.scale_range[0] <= config.scale_range[1]:

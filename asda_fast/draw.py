@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from asda_fast.errors import UserError
+
 if TYPE_CHECKING:
     from asda_fast.data.people import Skeleton
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 Image = np.ndarray  # [H, W, 3] uint8, RGB
 
 LEFT, RIGHT, MIDDLE = (255, 158, 27), (36, 170, 255), (180, 235, 90)  # the person's left is warm, the right cool
@@ -168,6 +171,8 @@ def sheet(
 def save(path: str | Path, image: Image) -> Path:
     """Write an RGB image; the suffix decides the format (PNG is lossless). Folders are made as needed."""
     path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{path}: expected a picture ending in {', '.join(SUFFIXES)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1])):
         raise OSError(f"{path}: could not be written")

@@ -32,6 +32,7 @@ def test_papers_schedule() -> None:
         ({"epochs": 0}, "--epochs.*at least 1.*0"),
         ({"batch_size": -3}, "--batch-size.*-3"),
         ({"parts": -1}, "--parts"),
+        ({"parts": 0}, "--parts.*at least 1.*asda.*0"),
         ({"lr": 0.0}, "--lr"),
         ({"parts": 1, "parts_least": 2}, "--parts-least.*at most --parts 1.*2"),
         ({"paste_probability": 1.5}, "--paste-probability.*0 to 1.*1.5"),
