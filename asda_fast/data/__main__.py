@@ -17,7 +17,7 @@ from asda_fast.errors import UserError, run_cli
 class Pack:
     """Write person crops as WebDataset tar shards (or, with --raw, as memory-mapped pixels).
 
-    Read them with `--dataset store --root DIR`."""
+    Train on them with the dataset's own name and `--root DIR`."""
 
     dataset: str
     """demo, lsp, mpii or coco."""
