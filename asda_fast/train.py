@@ -86,7 +86,7 @@ class Training:
         begun, means = time.monotonic() - self.seconds, {}
         self.loader.load_state({"epoch": self.epoch, "step": self.step})
         task = self.console.begin(f"epoch {self.epoch + 1}/{self.config.epochs}", len(self.loader), self.step)
-        for batch in self.loader:
+        for batch in self.loader if self.step < len(self.loader) else ():  # at its end a loader would begin anew
             self.learn(batch)
             self.step += 1
             if self.step % LOG_EVERY == 0 or self.step == len(self.loader):
@@ -99,6 +99,7 @@ class Training:
                 if self.interrupted:
                     raise KeyboardInterrupt
         self.console.end(task)
+        means = means or self.means()  # a run that was stopped after the epoch's last step has no step left
         return {"epoch": self.epoch + 1, **means, "lr": rate, "seconds": round(self.seconds, 3)}
 
     def _batch_size(self, rows: int) -> int:
