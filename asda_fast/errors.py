@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
+
+Options = TypeVar("Options")
 
 
 class UserError(ValueError):
@@ -23,3 +27,31 @@ def run_cli(main: Callable[[], None]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def parse_cli(parse: Callable[[], Options]) -> Options:
+    """What `parse`, a call of tyro, returns. What tyro says of a mistake becomes one line (UserError), not a box."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return parse()
+    except SystemExit as error:
+        if not error.code:  # --help
+            raise
+        raise UserError(_without_box(said.getvalue())) from None
+
+
+def _without_box(box: str) -> str:
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines()[1:-1]:
+        text = line.strip("│ ")
+        if set(text) == {"─"}:
+            sections.append([])
+        elif not text or not line.startswith("│" + " " * 8):  # so far to the right stands an option's help
+            sections[-1].append(text)
+    message, *others = sections
+    line = " ".join(message[: message.index("")] if "" in message else message)
+    for other in others:
+        if other[:1] == ["Perhaps you meant:"]:
+            line += f"; perhaps you meant {' or '.join(other[1:])}"
+    return f"{line.rstrip('.')} (--help explains every option)"

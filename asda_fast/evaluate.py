@@ -15,7 +15,7 @@ from torch import nn
 from asda_fast.batch import Batch
 from asda_fast.data.people import People
 from asda_fast.data.skeletons import Skeleton
-from asda_fast.errors import UserError, run_cli
+from asda_fast.errors import UserError, parse_cli, run_cli
 from asda_fast.metrics import protocols
 from asda_fast.metrics.protocols import Result
 from asda_fast.predict import predict
@@ -164,7 +164,7 @@ def skeleton_of(dataset: str) -> Skeleton:
 
 
 def main() -> None:
-    config = tyro.cli(EvaluateConfig, prog="python -m asda_fast.evaluate")
+    config = parse_cli(lambda: tyro.cli(EvaluateConfig, prog="python -m asda_fast.evaluate"))
     if config.checkpoint is not None and config.predictions is not None:
         raise UserError("--checkpoint and --predictions: expected one of them")
     if config.checkpoint is None:

@@ -18,7 +18,7 @@ from asda_fast.augment.asda import Adversarial, generator_theta
 from asda_fast.batch import Batch
 from asda_fast.config import AUGMENTS, DATASETS, PRESETS, parse_size
 from asda_fast.data.skeletons import Skeleton
-from asda_fast.errors import UserError, run_cli
+from asda_fast.errors import UserError, parse_cli, run_cli
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 
@@ -227,7 +227,7 @@ def _pool(config: PreviewConfig) -> PartPool | None:
 
 
 def main() -> None:
-    config = tyro.cli(PreviewConfig, prog="python -m asda_fast.preview")
+    config = parse_cli(lambda: tyro.cli(PreviewConfig, prog="python -m asda_fast.preview"))
     shown = preview(config)
     by_name = {view.name: view.loss for view in shown if view.loss}
     if {"random", "chosen"} <= set(by_name):

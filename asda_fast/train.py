@@ -26,7 +26,7 @@ from asda_fast.config import GLOBAL_AUG, TrainConfig, check_resumable, resolve
 from asda_fast.console import Console
 from asda_fast.data import GlobalAug
 from asda_fast.distributed import Ranks
-from asda_fast.errors import UserError, run_cli
+from asda_fast.errors import UserError, parse_cli, run_cli
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 
@@ -343,7 +343,7 @@ def train(config: TrainConfig) -> None:
 
 
 def main() -> None:
-    train(tyro.cli(TrainConfig, prog="python -m asda_fast.train", description=TrainConfig.__doc__))
+    train(parse_cli(lambda: tyro.cli(TrainConfig, prog="python -m asda_fast.train", description=TrainConfig.__doc__)))
 
 
 if __name__ == "__main__":

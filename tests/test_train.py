@@ -110,6 +110,9 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["--pipeline", "ffcv"], "ffcv"),
         (["--resume"], "last.pt"),
         (["--input", "big"], "--input"),
+        (["--epoch", "3"], "perhaps you meant --epochs"),
+        (["--epochs", "x"], "Error parsing --epochs"),
+        (["--scale-range", "1"], "Missing value for argument '--scale-range'"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

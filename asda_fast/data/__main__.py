@@ -10,7 +10,7 @@ from typing import Literal
 import tyro
 from rich.progress import track
 
-from asda_fast.errors import UserError, run_cli
+from asda_fast.errors import UserError, parse_cli, run_cli
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,13 @@ def main(args: Pack) -> None:
 
 
 def cli() -> None:
-    command = tyro.extras.subcommand_cli_from_dict(
-        {"pack": Pack}, prog="python -m asda_fast.data", description=__doc__, args=None
+    main(
+        parse_cli(
+            lambda: tyro.extras.subcommand_cli_from_dict(
+                {"pack": Pack}, prog="python -m asda_fast.data", description=__doc__
+            )
+        )
     )
-    main(command)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from asda_fast.errors import UserError, run_cli
+from asda_fast.errors import UserError, parse_cli, run_cli
 from asda_fast.parts.build import build_pool, cores
 from asda_fast.parts.cut import Filters
 
@@ -153,10 +153,10 @@ def read_names(path: Path | None) -> set[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    command = tyro.extras.subcommand_cli_from_dict(
-        {"build": Build, "show": Show, "info": Info, "merge": Merge},
-        args=sys.argv[1:] if argv is None else argv,
-        prog="python -m asda_fast.parts",
+    commands = {"build": Build, "show": Show, "info": Info, "merge": Merge}
+    arguments = sys.argv[1:] if argv is None else argv
+    command = parse_cli(
+        lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="python -m asda_fast.parts")
     )
     command.run()
 

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from asda_fast.errors import UserError, run_cli
+import tyro
+
+from asda_fast.errors import UserError, parse_cli, run_cli
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make a set of rendered people, in the layout of the demo set."""
+
+    out: Path
+    """folder to write to"""
+    train: int = 320
+    """training photos"""
+    val: int = 80
+    """validation photos"""
+    seed: int = 0
+    """the same seed makes the same files"""
+    size: str | None = None
+    """every photo as HxW; by default 256x256, 288x224 and 224x288 alternate"""
+    quality: int = 82
+    """of the JPEGs, 1 to 100"""
+    workers: int | None = None
+    """processes [the cores]"""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m asda_fast.data.synth", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to (the layout of the demo set)")
-    parser.add_argument("--train", type=int, default=320, help="training photos")
-    parser.add_argument("--val", type=int, default=80, help="validation photos")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same files")
-    parser.add_argument("--size", help="HxW of every photo; by default 256x256, 288x224 and 224x288 alternate")
-    parser.add_argument("--quality", type=int, default=82, help="JPEG quality")
-    parser.add_argument("--workers", type=int, help="processes (default: the cores)")
-    args = parser.parse_args()
+    args = parse_cli(lambda: tyro.cli(Options, prog="python -m asda_fast.data.synth"))
     size = None
     if args.size:
         found = re.fullmatch(r"(\d+)x(\d+)", args.size)
@@ -29,6 +43,8 @@ def main() -> None:
             raise UserError(f"--size: expected at least 64 pixels a side, got {args.size!r}")
     if args.train < 0 or args.val < 0 or args.train + args.val == 0:
         raise UserError(f"--train, --val: expected at least one photo, got {args.train} and {args.val}")
+    if not 1 <= args.quality <= 100:
+        raise UserError(f"--quality: expected 1 to 100, got {args.quality}")
     from asda_fast.data.synth.writer import write
 
     write(
