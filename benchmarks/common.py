@@ -6,7 +6,7 @@
     timings = interleave({"ours": f, "peer": g}, seconds=10)
     for name, t in timings.items():
         report.add(name, {"batch": 32}, "ms", t)
-    report.save("benchmarks/results/NAME-CPU-2threads.json")
+    report.save("benchmarks/results/NAME-amd-epyc-2threads.json")
 """
 
 from __future__ import annotations
@@ -194,6 +194,8 @@ def validate(data: Any) -> None:
             raise ValueError(f"results: expected name, params, unit, median, iqr in every row, got {sorted(row)}")
         if not isinstance(row["params"], dict) or not all(isinstance(row[k], (int, float)) for k in ("median", "iqr")):
             raise ValueError(f"results: wrong types in {row}")
+        if not all(isinstance(value, (str, int, float)) for value in row["params"].values()):
+            raise ValueError(f"results: expected plain values in params, got wrong ones in {row}")
 
 
 def parser(description: str) -> argparse.ArgumentParser:

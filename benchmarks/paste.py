@@ -1,6 +1,6 @@
 """The paste op against its peers: the twin in plain torch (eager and compiled), kornia, and the copy of one batch.
 
-    python -m benchmarks.paste --device cpu --threads 2 --json benchmarks/results/paste-CPU-2threads.json
+    python -m benchmarks.paste --device cpu --threads 2 --json benchmarks/results/paste-amd-epyc-2threads.json
 
 Parts of 40..120 px, scale 0.7..1.3, any rotation, centres anywhere in the image. `forward` runs without autograd;
 `both` is forward + backward to the matrices, `both+image` to matrices and image; `backward` is the way back alone.

@@ -89,16 +89,16 @@ def main() -> None:
             optimizer.step()
 
     contestants: dict[str, Callable[[], object]] = {
-        "none": lambda: step_alone(modes["none"], clean(), target, weight),
-        "joint": lambda: step_joint(modes["joint"], clean(), pasted, target, weight),
-        "alternate": lambda: step_alternate(modes["alternate"], clean(), pasted, target, weight),
         "released": released,
+        "alternate": lambda: step_alternate(modes["alternate"], clean(), pasted, target, weight),
+        "joint": lambda: step_joint(modes["joint"], clean(), pasted, target, weight),
+        "none": lambda: step_alone(modes["none"], clean(), target, weight),
     }
     report = Report(threads=options.threads, device=options.device)
     timings = interleave(contestants, seconds=10 if options.quick else 60, device=options.device)
     print(f"{name} {size[0]}x{size[1]}, batch {batch}, one part, on {options.device}")
     for mode, timing in timings.items():
-        report.add(mode, {"model": name, "batch": batch, "size": list(size)}, "ms", timing)
+        report.add(mode, {"model": name, "batch": batch, "size": f"{size[0]}x{size[1]}"}, "ms", timing)
         ratio = timing.median / timings["released"].median
         print(f"  {mode:10s} {timing.median:8.1f} ms +- {timing.iqr:.1f}   {ratio:5.2f} of released")
     if options.json:

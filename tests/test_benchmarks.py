@@ -39,7 +39,7 @@ def test_readme_tables_are_current(benchmarks):
 @pytest.mark.parametrize(
     "damage",
     [lambda d: d.pop("commit"), lambda d: d["results"].clear(), lambda d: d["results"][0].pop("iqr"),
-     lambda d: d["results"][0].update(median="1")],
+     lambda d: d["results"][0].update(median="1"), lambda d: d["results"][0]["params"].update(size=[1, 2])],
 )  # fmt: skip
 def test_other_forms_are_refused(benchmarks, damage):
     common, _ = benchmarks
