@@ -75,8 +75,8 @@ def main() -> None:
         raise UserError("--onnx: needs --checkpoint, the network to export")
     Console(highlight=False, width=max(console.width, 110)).print(table())
     console.print(
-        "hourglass_8: 14.3 is what Newell's first code costs, without the residual after each hourglass (23.7 M); 25.1 M is "
-        "the final code, which ASDA's and ours follow, without its stem. No network has both.",
+        "hourglass_8: 14.3 is the cost of Newell's first code, without the residual after each hourglass (23.7 M); "
+        "25.1 M is the final code, which ASDA's and ours follow, without its stem. No network has both.",
         soft_wrap=True,
     )
 

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -153,7 +153,7 @@ def read_names(path: Path | None) -> set[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    commands = {"build": Build, "show": Show, "info": Info, "merge": Merge}
+    commands: dict[str, Any] = {"build": Build, "show": Show, "info": Info, "merge": Merge}
     arguments = sys.argv[1:] if argv is None else argv
     command = parse_cli(
         lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="python -m asda_fast.parts")
