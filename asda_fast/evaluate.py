@@ -19,8 +19,8 @@ from asda_fast.errors import UserError, parse_cli, run_cli
 from asda_fast.metrics import protocols
 from asda_fast.metrics.protocols import Result
 from asda_fast.predict import predict
-from asda_fast.predict_dataset import NetworkOptions, score_network
-from asda_fast.predict_score import score_people
+from asda_fast.predict.dataset import NetworkOptions, score_network
+from asda_fast.predict.score import score_people
 
 DATASETS = ("demo", "lsp", "mpii", "coco", "crowdpose")
 Off = tyro.conf.FlagCreatePairsOff
@@ -142,13 +142,13 @@ def write_json(path: str, numbers: dict[str, Any]) -> None:
 
 def write_sheet(path: str, result: Result, skeleton: Skeleton) -> None:
     """Pictures of the worst and best people."""
-    from asda_fast import predict_sheet
+    from asda_fast.predict import sheet
 
     if result.truth is None or result.predicted is None or result.labelled is None or result.quality is None:
         raise ValueError("result: has nothing to draw")
     photos: list[str | None] = list(result.photos) if result.photos else [None] * len(result.truth)
     title = f"{result.title}: worst and best"
-    predict_sheet.write(
+    sheet.write(
         path, skeleton, result.truth, result.labelled, result.predicted, result.quality, photos, title
     )  # fmt: skip
 

@@ -31,7 +31,7 @@ def stem(path: Path) -> str:
 
 
 def layer_name(name: str) -> str:
-    return name.split("_")[0] if name.startswith(("preview_", "predict_")) else name
+    return name.split("_")[0] if name.startswith("preview_") else name
 
 
 def imports(path: Path) -> set[str]:

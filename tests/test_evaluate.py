@@ -22,9 +22,9 @@ from asda_fast.data.plan import draw
 from asda_fast.data.skeletons import COCO, LSP
 from asda_fast.errors import UserError, run_cli
 from asda_fast.metrics import oks
-from asda_fast.predict import PYRAMID, Predictions, bring, predict
-from asda_fast.predict_coco import results
-from asda_fast.predict_score import score_people
+from asda_fast.predict.coco import results
+from asda_fast.predict.crops import PYRAMID, Predictions, bring, predict
+from asda_fast.predict.score import score_people
 
 
 @pytest.fixture

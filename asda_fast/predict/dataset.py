@@ -21,9 +21,9 @@ from asda_fast.metrics import protocols
 from asda_fast.metrics.protocols import Result
 from asda_fast.metrics.protocols_coco import coco
 from asda_fast.pipelines.loader import make_loader
-from asda_fast.predict import PYRAMID, Predictions, predict
-from asda_fast.predict_coco import from_detections, results
-from asda_fast.predict_score import score_people
+from asda_fast.predict.coco import from_detections, results
+from asda_fast.predict.crops import PYRAMID, Predictions, predict
+from asda_fast.predict.score import score_people
 from asda_fast.targets import DECODERS
 
 INPUT = {"demo": (128, 128), "lsp": (256, 256), "mpii": (256, 256), "coco": (256, 192)}

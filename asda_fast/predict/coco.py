@@ -12,7 +12,7 @@ from asda_fast.data.coco import PAD, load_json
 from asda_fast.data.people import PIXEL_STD, People
 from asda_fast.errors import UserError
 from asda_fast.metrics import oks
-from asda_fast.predict import Predictions
+from asda_fast.predict.crops import Predictions
 
 VISIBLE = 0.2  # keypoint scores above it make up a person's score (HRNet)
 NMS = 0.9

@@ -7,7 +7,7 @@ import numpy as np
 from asda_fast.data.people import People
 from asda_fast.metrics import pck, protocols
 from asda_fast.metrics.protocols import Result
-from asda_fast.predict import Predictions
+from asda_fast.predict.crops import Predictions
 
 GROUPS = {"lsp": pck.LSP_GROUPS, "mpii": pck.MPII_GROUPS, "coco": pck.COCO_GROUPS}
 
