@@ -37,6 +37,7 @@ class Truth:
     ignore: np.ndarray  # [G] bool: a match with it counts neither way
     crowd: np.ndarray  # [G] bool: may be matched more than once
     images: int  # number of evaluated images
+    void: np.ndarray | None = None  # [G] bool: a match with it is taken for none (pycocotools does so with id 0)
 
     def hidden_only(self) -> Truth:
         """The same people, only their occluded joints (v = 1) counted; people without any are ignored."""
@@ -90,6 +91,7 @@ def match(
         truth.area[by_truth].astype(np.float64),
         truth.ignore[by_truth],
         truth.crowd[by_truth],
+        (np.zeros(len(by_truth), np.bool_) if truth.void is None else truth.void)[by_truth],
         np.ascontiguousarray(found.keypoints[by_found]),
         found.area[by_found].astype(np.float64),
         (2 * np.asarray(sigmas, np.float64)) ** 2,
@@ -250,7 +252,7 @@ def _similarity(
 
 @numba.njit(cache=True, error_model="numpy")
 def _match(
-    truth_at, found_at, gk, box, g_area, g_ignore, crowd, dk, d_area, variance, thresholds, ranges
+    truth_at, found_at, gk, box, g_area, g_ignore, crowd, void, dk, d_area, variance, thresholds, ranges
 ):  # pragma: no cover
     """-> matched [A, T, D] bool, and counted [A, T, D] bool: not ignored at that size."""
     areas, steps, count = len(ranges), len(thresholds), len(dk)
@@ -287,9 +289,9 @@ def _match(
                             continue
                         best, m = similar[d - d0, g], i
                     if m >= 0:
-                        matched[a, t, d], counted[a, t, d] = True, not ignored[m]
+                        matched[a, t, d], counted[a, t, d] = not void[g0 + order[m]], not ignored[m]
                         taken[m] = True
-                    elif d_area[d] < low or d_area[d] > high:
+                    if not matched[a, t, d] and (d_area[d] < low or d_area[d] > high):
                         counted[a, t, d] = False
     return matched, counted
 

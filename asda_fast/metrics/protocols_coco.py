@@ -56,7 +56,7 @@ def coco(
         found = oks.Found(found.image[keep], found.keypoints[keep], found.score[keep], found.area[keep])
         notes.append(f"{strangers} predictions of another category left out")
     if any(a.get("id") == 0 for a in persons):
-        notes.append("an annotation has id 0: pycocotools counts a match with it as wrong, this table as right")
+        notes.append("an annotation has id 0: as in pycocotools, whoever is matched with it counts as wrong")
     difficulty = {int(image["id"]): float(image.get("crowdIndex", np.nan)) for image in given["images"]}
     hard = np.array([difficulty[i] for i in ids])
     sigmas = oks.CROWDPOSE_SIGMAS if crowd_pose else oks.COCO_SIGMAS
@@ -145,7 +145,8 @@ def _truth(
     labelled = (keypoints[..., 2] > 0).sum(1)
     counted = np.array([a.get("num_keypoints", n) for a, n in zip(persons, labelled, strict=True)])
     image = np.array([index[int(a["image_id"])] for a in persons])
-    return oks.Truth(image, keypoints, box, area, crowd | (counted == 0), crowd, len(index))
+    void = np.array([a.get("id") == 0 for a in persons])
+    return oks.Truth(image, keypoints, box, area, crowd | (counted == 0), crowd, len(index), void)
 
 
 def _found(where: str, records: list[dict[str, Any]], index: dict[int, int], number: int, one_based: bool) -> oks.Found:

@@ -88,6 +88,20 @@ def test_made_up_people_score_as_in_pycocotools(tmp_path: Path, seed: int) -> No
     np.testing.assert_allclose(found["invisible"]["stats"], reference(hidden, results), rtol=0, atol=1e-12)
 
 
+def test_an_annotation_of_id_zero_is_never_matched(tmp_path: Path) -> None:
+    """pycocotools writes 0 for "not matched", and so for "matched with annotation 0": published scores have it so."""
+    table, results = made_up(12, 1, boxes=True)
+    plain, changed = score(tmp_path, table, results)["stats"], 0
+    for zero in range(8):
+        renumbered = copy.deepcopy(table)
+        for annotation in renumbered["annotations"]:
+            annotation["id"] -= 100 + zero
+        found = score(tmp_path, renumbered, results)["stats"]
+        np.testing.assert_allclose(found, reference(renumbered, results), rtol=0, atol=1e-12)
+        changed += found != plain
+    assert changed > 2
+
+
 def test_real_annotations_score_as_in_pycocotools(shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "coco_ann_only" / "person_keypoints_val2017_538img.json"
     table = json.loads(path.read_text())
