@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -19,6 +20,11 @@ DEVICES = ("auto", "cpu", "cuda")
 # Adam 1e-3, dropped tenfold at epochs 170 and 200 of 210, in the paper and in HRNet alike.
 PAPER_EPOCHS, PAPER_DROPS = 210, (170, 200)
 
+# Options that may be left out: the help shows their type alone, not "{None}|STR ... (default: None)".
+OptionalText = Annotated[str | None, tyro.conf.arg(metavar="STR", help_behavior_hint="")]
+OptionalNumber = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -30,27 +36,27 @@ class TrainConfig:
 
     dataset: str = "demo"
     """demo (embedded, needs nothing) | lsp | mpii | coco"""
-    root: str | None = None
+    root: OptionalText = None
     """folder of the dataset: photos and annotations as published"""
-    pool: str | None = None
+    pool: OptionalText = None
     """pool of body parts (python -m asda_fast.parts build); demo builds its own on first use"""
     pipeline: str = "dali"
     """dali (GPU decode and warp; CPU operators without a GPU) | native (threads; the fast path without a GPU)"""
-    model: str | None = None
+    model: OptionalText = None
     """pose network, e.g. hrnet_w32; python -m asda_fast.models lists them [preset]"""
-    input: str | None = None
+    input: OptionalText = None
     """crop as HxW: 256x192 is 256 high [preset]"""
     augment: str = "asda"
     """what is pasted: none | cutout | ror | objects | sda (random placement) | asda (learned placement)"""
-    objects: str | None = None
+    objects: OptionalText = None
     """folder of RGBA cut-outs for --augment objects"""
     parts: int = 1
     """parts pasted per person (the paper's best is 1)"""
-    parts_least: int | None = None
+    parts_least: OptionalNumber = None
     """fewest parts, where their number is drawn anew for each person (the paper's Table 5 fixes it) [--parts]"""
     paste_probability: float = 1.0
     """share of the people who get parts at all"""
-    part_types: tuple[str, ...] | None = None
+    part_types: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="STR [STR ...]", help_behavior_hint="")] = None
     """only these part types, e.g. Left-arm Right-arm [all that the pool has]"""
     paste_half_bodies: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """also paste on crops that were narrowed to a half body (the released code does not)"""
@@ -71,11 +77,11 @@ class TrainConfig:
     backward for both: half the cost)"""
     placement: str = "paper"
     """paper | reference (the released code's conventions, for its checkpoints)"""
-    epochs: int | None = None
+    epochs: OptionalNumber = None
     """passes over the data [preset]"""
-    drops: tuple[int, ...] | None = None
+    drops: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
     """epochs after which the learning rate falls tenfold [170 200 of 210, in proportion]"""
-    batch_size: int | None = None
+    batch_size: OptionalNumber = None
     """people per step and process [preset]"""
     lr: float = 1e-3
     """Adam's learning rate, of both networks"""
@@ -87,19 +93,19 @@ class TrainConfig:
     """bfloat16 autocast (on a GPU only)"""
     compile: bool = False
     """torch.compile the pose network (on a GPU only)"""
-    threads: int | None = None
+    threads: OptionalNumber = None
     """decoding threads [all cores]"""
     on_bad_image: str = "error"
     """error (stop, naming the file) | skip (replace it, count it, say so at the end)"""
-    init: str | None = None
+    init: OptionalText = None
     """weights to start the pose network from, e.g. an ImageNet HRNet file"""
-    generator_init: str | None = None
+    generator_init: OptionalText = None
     """weights to start the generator from, e.g. torchvision's ResNet-18 (the paper starts from ImageNet)"""
-    limit: int | None = None
+    limit: OptionalNumber = None
     """use only the first so many people of each split (for a quick look)"""
     save_every: int = 0
     """also checkpoint every so many steps within an epoch [0: at the end of each epoch]"""
-    out: str | None = None
+    out: OptionalText = None
     """folder of the run [runs/DATASET]"""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """go on from the checkpoint in --out; the other options must be those of the run"""

@@ -13,6 +13,7 @@ import tyro
 from torch import nn
 
 from asda_fast.batch import Batch
+from asda_fast.config import OptionalText
 from asda_fast.data.people import People
 from asda_fast.data.skeletons import Skeleton
 from asda_fast.errors import UserError, parse_cli, run_cli
@@ -34,21 +35,21 @@ class EvaluateConfig(NetworkOptions):
     CrowdPose: OKS AP and AR. Each also on occluded joints only, where the annotations tell them.
     """
 
-    predictions: str | None = None
+    predictions: OptionalText = None
     """.npy .npz .mat .h5 .json in any order of axes; for coco and crowdpose a results JSON"""
-    key: str | None = None
+    key: OptionalText = None
     """name of the array in --predictions [found by its shape and name]"""
     one_based: Annotated[bool, Off] = False
     """the first pixel of --predictions is 1 [of .mat and .h5 files it is, of others 0]"""
     zero_based: Annotated[bool, Off] = False
     """the first pixel of --predictions is 0"""
-    visibility: str | None = None
+    visibility: OptionalText = None
     """mpii: Hourglass's valid.h5, which tells invisible joints [where it lies beside the annotations]"""
-    json: str | None = None
+    json: OptionalText = None
     """write the numbers here: "per_joint" and "total" (PCK), "mean" (PCKh) or "AP" and its kin (OKS)"""
-    sheet: str | None = None
+    sheet: OptionalText = None
     """write a picture of the worst and the best people here"""
-    images: str | None = None
+    images: OptionalText = None
     """with --predictions: folder of the photos, for --sheet"""
 
 

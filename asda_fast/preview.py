@@ -16,7 +16,7 @@ from asda_fast import augment, data, demo_pool, draw, models, preview_gallery, s
 from asda_fast.augment import Augmented
 from asda_fast.augment.asda import Adversarial, generator_theta
 from asda_fast.batch import Batch
-from asda_fast.config import AUGMENTS, DATASETS, PRESETS, parse_size
+from asda_fast.config import AUGMENTS, DATASETS, PRESETS, OptionalText, parse_size
 from asda_fast.data.skeletons import Skeleton
 from asda_fast.errors import UserError, parse_cli, run_cli
 from asda_fast.parts.pool import PartPool
@@ -33,21 +33,21 @@ class PreviewConfig:
     """none | cutout | ror | objects | sda | asda"""
     dataset: str = "demo"
     """demo | lsp | mpii | coco"""
-    root: str | None = None
+    root: OptionalText = None
     """folder of the dataset"""
     split: str = "val"
     """val | train"""
-    pool: str | None = None
+    pool: OptionalText = None
     """pool of body parts; demo builds its own on first use"""
-    objects: str | None = None
+    objects: OptionalText = None
     """folder of RGBA cut-outs for --augment objects"""
-    checkpoint: str | None = None
+    checkpoint: OptionalText = None
     """last.pt of a run: asda's generator places the parts, and the network tells the loss of each placement"""
     parts: int = 1
     """parts pasted per person"""
     people: int = 12
     """people shown, evenly spread over the split"""
-    input: str | None = None
+    input: OptionalText = None
     """crop as HxW [the checkpoint's, else the dataset's preset, 256x256 for demo]"""
     seed: int = 0
     """of the random draws"""
@@ -55,7 +55,7 @@ class PreviewConfig:
     """paper | reference"""
     out: str = "sheet.png"
     """contact sheet to write"""
-    html: str | None = None
+    html: OptionalText = None
     """gallery to write: one file, needs nothing else"""
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from rich.progress import track
 
-from asda_fast.errors import UserError, parse_cli, run_cli
+from asda_fast.config import OptionalNumber, OptionalPath, parse_size
+from asda_fast.errors import parse_cli, run_cli
+
+Off = tyro.conf.FlagCreatePairsOff
 
 
 @dataclass(frozen=True)
@@ -20,43 +23,39 @@ class Pack:
     Train on them with the dataset's own name and `--root DIR`."""
 
     dataset: str
-    """demo, lsp, mpii or coco."""
+    """demo | lsp | mpii | coco"""
     out: Path
-    """Folder of the store; each split gets a folder in it."""
-    root: Path | None = None
-    """Folder of the dataset (the demo set needs none)."""
+    """folder of the store; each split gets a folder in it"""
+    root: OptionalPath = None
+    """folder of the dataset (the demo set needs none)"""
     split: Literal["both", "train", "val"] = "both"
+    """which people"""
     input: str = "256x192"
-    """Crops that training will ask for, height x width: their proportions shape the stored windows."""
+    """crops that training will ask for, as HxW: their proportions shape the stored windows"""
     margin: float = 1.7
-    """Side of the stored square, in longer sides of the unaugmented crop."""
-    raw: bool = False
-    """Keep pixels, not JPEG: several times larger and faster."""
+    """side of the stored square, in longer sides of the unaugmented crop"""
+    raw: Annotated[bool, Off] = False
+    """keep pixels, not JPEG: several times larger and faster"""
     quality: int = 95
-    """JPEG quality."""
-    shards: int | None = None
-    """Files per split, at least one per training rank (default: one per 1,000 people, at least 8)."""
+    """of the JPEGs, 1 to 100"""
+    shards: OptionalNumber = None
+    """files per split, at least one per training rank [one per 1,000 people, at least 8]"""
     shrink: bool = True
-    """Keep people far larger than the input at 1/2, 1/4 or 1/8."""
+    """keep people far larger than the input at 1/2, 1/4 or 1/8"""
     on_bad_image: Literal["error", "skip"] = "error"
+    """error (stop, naming the file) | skip (leave its people out, say how many)"""
 
 
 def main(args: Pack) -> None:
     from asda_fast.data import load
     from asda_fast.data.store_pack import pack
 
-    try:
-        height, width = (int(n) for n in args.input.split("x"))
-    except ValueError:
-        raise UserError(f"--input: expected HxW such as 256x192, got {args.input!r}") from None
-    if min(height, width) < 1:
-        raise UserError(f"--input: expected HxW such as 256x192, got {args.input!r}")
     for split in ("train", "val") if args.split == "both" else (args.split,):
         people = load(args.dataset, args.root, split)
         counts = pack(
             people,
             args.out / split,
-            size=(height, width),
+            size=parse_size(args.input),
             margin=args.margin,
             raw=args.raw,
             quality=args.quality,

@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from asda_fast.config import parse_size
+from asda_fast.config import OptionalText, parse_size
 from asda_fast.errors import UserError, parse_cli, run_cli
 from asda_fast.models import NETWORKS, Generator, build, export_onnx, load
 from asda_fast.models.count import PUBLISHED, multiply_adds, parameters
@@ -52,11 +52,11 @@ def table() -> Table:
 class Options:
     """List the networks, or say what a checkpoint holds and export it."""
 
-    checkpoint: str | None = None
+    checkpoint: OptionalText = None
     """a file of ours or a published one: print what it is"""
-    onnx: str | None = None
+    onnx: OptionalText = None
     """export --checkpoint to this file: input "image" [B, 3, H, W], output "heatmaps" [B, J, H/4, W/4]"""
-    input: str | None = None
+    input: OptionalText = None
     """crop as HxW for --onnx [the checkpoint's, else 256x192]"""
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from asda_fast.config import OptionalPath
 from asda_fast.errors import UserError, parse_cli, run_cli
 from asda_fast.parts.build import build_pool, cores
 from asda_fast.parts.cut import Filters
@@ -27,13 +28,13 @@ class Build:
     """what the ids mean: lip, cihp, atr, ccp, pascal, or a .json file"""
     out: Path = Path("pool.safetensors")
     """the pool file"""
-    instances: Path | None = None
+    instances: OptionalPath = None
     """folder of maps with a person number per pixel, where a photo shows several people"""
-    people: Path | None = None
+    people: OptionalPath = None
     """COCO annotation file that tells the people of a photo apart, instead of instance maps"""
     label_suffix: str = ""
     """what a map's name has more than its photo's: _lip for photo.jpg and photo_lip.png"""
-    exclude_images: Path | None = None
+    exclude_images: OptionalPath = None
     """photos not to cut: a text file of names, a COCO annotation file, or a folder of photos"""
     workers: int = field(default_factory=cores)
     """processes"""
@@ -41,9 +42,9 @@ class Build:
     """without instances or people: take labelled pixels that do not touch for different people"""
     strict: bool = False
     """stop at the first photo that cannot be used, instead of skipping it"""
-    dropped: Path | None = None
+    dropped: OptionalPath = None
     """also write a pool of what the border and low-semantics filters dropped, to look at with `show`"""
-    report: Path | None = None
+    report: OptionalPath = None
     """write the report as JSON"""
     filters: Annotated[Filters, tyro.conf.arg(name="")] = field(default_factory=Filters)
 
@@ -125,7 +126,7 @@ class Merge:
     pools: tyro.conf.Positional[tuple[Path, ...]]
     out: Path
     """the new pool file"""
-    exclude_images: Path | None = None
+    exclude_images: OptionalPath = None
     """photos whose patches are left out: a text file of names, a COCO annotation file, or a folder of photos"""
 
     def run(self) -> None:

@@ -12,7 +12,7 @@ import torch
 import tyro
 
 from asda_fast import data, models
-from asda_fast.config import parse_size
+from asda_fast.config import OptionalNumber, OptionalText, parse_size
 from asda_fast.data.crop import fit_aspect, region
 from asda_fast.data.people import People
 from asda_fast.data.skeletons import Skeleton
@@ -34,30 +34,30 @@ Off = tyro.conf.FlagCreatePairsOff
 class NetworkOptions:
     """Which network, on what, and how it is tested."""
 
-    dataset: str | None = None
+    dataset: OptionalText = None
     """demo | lsp | mpii | coco | crowdpose [the checkpoint's]"""
-    annotations: str | None = None
+    annotations: OptionalText = None
     """with --predictions: gt_valid.mat or valid.h5 (mpii), joints.mat (lsp), a COCO JSON (coco, crowdpose)"""
     bootstrap: int = 0
     """samples of people for a 95 % confidence interval, e.g. 1000"""
 
-    checkpoint: str | None = None
+    checkpoint: OptionalText = None
     """network to run: a file of ours, or a published one with a heatmap head"""
-    root: str | None = None
+    root: OptionalText = None
     """folder of the dataset"""
     split: str = "val"
     """val | train"""
-    input: str | None = None
+    input: OptionalText = None
     """crop as HxW [the checkpoint's, else 256x192 for coco and 256x256 for lsp and mpii]"""
     flip_test: bool = True
     """average with the mirrored crop"""
     pyramid: Annotated[bool, Off] = False
     """average over the scales 0.8, 0.9, .. 1.3 (the paper's test on MPII and LSP)"""
-    decode: str | None = None
+    decode: OptionalText = None
     """quarter | dark | udp [udp for networks trained on such targets, else quarter]"""
-    detections: str | None = None
+    detections: OptionalText = None
     """coco: score on these person boxes instead of the annotated ones"""
-    save_predictions: str | None = None
+    save_predictions: OptionalText = None
     """write the predictions here: .npy [P, J, 3] (x, y, score; the first pixel is 0), for coco a results .json"""
     batch_size: int = 32
     """people per step"""
@@ -65,9 +65,9 @@ class NetworkOptions:
     """native | dali"""
     device: str = "auto"
     """auto | cpu | cuda"""
-    threads: int | None = None
+    threads: OptionalNumber = None
     """decoding threads [all cores]"""
-    limit: int | None = None
+    limit: OptionalNumber = None
     """use only the first so many people"""
 
 

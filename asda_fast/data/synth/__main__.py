@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+from asda_fast.config import OptionalNumber, OptionalText
 from asda_fast.errors import UserError, parse_cli, run_cli
 
 
@@ -23,11 +24,11 @@ class Options:
     """validation photos"""
     seed: int = 0
     """the same seed makes the same files"""
-    size: str | None = None
+    size: OptionalText = None
     """every photo as HxW; by default 256x256, 288x224 and 224x288 alternate"""
     quality: int = 82
     """of the JPEGs, 1 to 100"""
-    workers: int | None = None
+    workers: OptionalNumber = None
     """processes [the cores]"""
 
 
