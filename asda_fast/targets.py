@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DECODERS = ("quarter", "dark", "udp")
+LONGEST = 2.0  # heatmap cells; the Gaussian's own peak is less than one away from the highest cell
 
 
 def heatmaps(
@@ -34,6 +35,8 @@ def heatmaps(
         target [B, J, H/stride, W/stride] float32 and weight [B, J] float32, 0 where a joint is unlabelled or its
         Gaussian lies wholly outside.
     """
+    if not sigma > 0:
+        raise ValueError(f"sigma: expected a positive number, got {sigma}")
     height, width = size[0] // stride, size[1] // stride
     joints = joints.float()
     if kind == "hrnet":
@@ -46,6 +49,7 @@ def heatmaps(
     limit = centre.new_tensor((width, height))
     inside = ((centre - radius < limit) & (centre + radius + 1 >= 0)).all(-1)  # [B, J]
     weight = ((visible > 0) & inside).float()
+    centre = torch.where(weight[..., None] > 0, centre, 0.0)  # an unlabelled joint may be anywhere, also NaN
     gx = gaussian(centre[..., 0], width, sigma, radius)  # [B, J, w]
     gy = gaussian(centre[..., 1], height, sigma, radius) * weight[..., None]  # [B, J, h]
     return gy[..., :, None] * gx[..., None, :], weight
@@ -66,6 +70,12 @@ def decode(heatmap: Tensor, kind: str = "quarter", stride: int = 4, sigma: float
     """
     if kind not in DECODERS:
         raise ValueError(f"kind: expected one of {', '.join(DECODERS)}, got {kind!r}")
+    if not isinstance(heatmap, Tensor):
+        raise TypeError(
+            f"heatmap: expected a Tensor, got {type(heatmap).__name__} (an hourglass gives a list while training)"
+        )
+    if heatmap.ndim != 4 or min(heatmap.shape[2:]) < 5:
+        raise ValueError(f"heatmap: expected [B, J, h, w] with sides of at least 5, got {list(heatmap.shape)}")
     heatmap = heatmap.float()
     w = heatmap.shape[-1]
     score, index = heatmap.flatten(2).max(-1)
@@ -91,7 +101,8 @@ def quarter(heatmap: Tensor, cell: Tensor) -> Tensor:
 
 
 def newton(heatmap: Tensor, cell: Tensor, sigma: float) -> Tensor:
-    """One Newton step to the maximum of log(smoothed heatmap) from `cell`; none near the border or at a saddle."""
+    """One Newton step to the maximum of log(smoothed heatmap) from `cell`, at most `LONGEST` cells either way; none
+    near the border, or where the map does not bend down all round (the published code steps even there)."""
     h, w = heatmap.shape[2:]
     logs = smooth(heatmap, sigma).clamp_min(1e-10).log().flatten(2)
     x, y = cell.unbind(-1)
@@ -106,10 +117,10 @@ def newton(heatmap: Tensor, cell: Tensor, sigma: float) -> Tensor:
     hyy = 0.25 * (at(0, 2) - 2 * at(0, 0) + at(0, -2))
     hxy = 0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1))
     det = hxx * hyy - hxy * hxy
-    usable = inner & (det != 0)
+    usable = inner & (det > 0) & (hxx < 0)
     det = torch.where(usable, det, torch.ones_like(det))
     step = torch.stack(((hxy * gy - hyy * gx) / det, (hxy * gx - hxx * gy) / det), -1)
-    return step * usable[..., None]
+    return step.clamp(-LONGEST, LONGEST) * usable[..., None]
 
 
 def smooth(heatmap: Tensor, sigma: float) -> Tensor:

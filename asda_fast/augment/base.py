@@ -47,7 +47,7 @@ class Augmentation:
         objects: str | Path | None = None,
         paste_options: dict[str, Any] | None = None,
     ) -> None:
-        low, high = (parts, parts) if isinstance(parts, int) else parts
+        low, high = (parts, parts) if isinstance(parts, int) else parts if _is_range(parts) else (1, 0)
         if not 0 <= low <= high:
             raise ValueError(f"parts: expected N >= 0, or (low, high) with 0 <= low <= high, got {parts!r}")
         self.pool, self.parts, self.seed, self.mode, self.objects = pool, parts, seed, mode, objects
@@ -95,6 +95,10 @@ class Augmentation:
         canvas = onto if isinstance(onto, Tensor) else onto.image
         image = paste(canvas, pool, slots.part, matrix, mean, std, **self.paste_options)
         return Augmented(image, slots, theta, matrix, pool)
+
+
+def _is_range(parts: Any) -> bool:
+    return isinstance(parts, (tuple, list)) and len(parts) == 2 and all(isinstance(n, int) for n in parts)
 
 
 def translation(matrix_like: Tensor, corner: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ class SemanticPaste(nn.Module):
 
     Takes one image [3, H, W] or a batch [B, 3, H, W], uint8 or float, on any device, and gives back the same shape,
     type and device. A target, of whatever kind, goes through unchanged: a paste changes neither joints nor visibility.
-    Use it in a Dataset, in a DataLoader's collate function, or on the GPU after the batch has arrived (fastest).
+    Use it in a Dataset, in a DataLoader's collate function, or on the GPU after the batch has arrived (fastest). Like
+    every transform it acts in eval() as in train(): keep it out of the network.
 
     pool         what to paste: a PartPool, or the path of a pool file
     parts        parts per image, or an inclusive range
@@ -28,7 +29,8 @@ class SemanticPaste(nn.Module):
     types        part types to draw from; None: all that the pool has
     patch_flip   probability to mirror a patch (left and right types are swapped accordingly)
     jitter       0 .. 1, colour jitter of the patches
-    mean, std    how float images were normalised, in units of 0..1; uint8 images are not normalised
+    mean, std    how float images were normalised, in units of 0..1 (a float image of 0..255 has std 1 / 255); uint8
+                 images are not normalised
     mode         placement: "paper" or "reference" (placement.py)
 
     Random numbers come from torch's global generator on the CPU, as in torchvision: torch.manual_seed makes a run
@@ -54,16 +56,18 @@ class SemanticPaste(nn.Module):
             pool = PartPool.load(pool)
         if not 0 <= p <= 1:
             raise ValueError(f"p: expected a probability, got {p}")
+        if isinstance(types, str):
+            raise ValueError(f"types: expected names of part types, got the string {types!r}")
         rules = Rules(probability=p, types=None if types is None else tuple(types), patch_flip=patch_flip)
         self.paste = Semantic(pool, parts=parts, ranges=ranges, rules=rules, jitter=jitter, mode=mode)
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.mean, self.std = (tuple(float(v) for v in values) for values in (mean, std))
 
-    def forward(self, image: Tensor, target: Any = None, boxes: Tensor | None = None) -> Any:
+    def forward(self, image: Tensor, target: Any = None, boxes: Any = None) -> Any:
         """image [..., 3, H, W] -> the same, pasted; with a target: (image, target), as a transform of pairs.
 
         boxes [B, 4] (or [4] for one image): x0, y0, x1, y1 of the person in each image, whom the parts are scaled to;
-        without it the target's "boxes" where it is a dict that has one box per image; else the person is taken to fill
-        the image but for a margin, as in a top-down crop (1 / 1.25 of its height).
+        without it the target's "boxes", where it is a dict with such, or a list of one dict per image; else the person
+        is taken to fill the image but for a margin, as in a top-down crop (1 / 1.25 of its height).
         """
         if not isinstance(image, Tensor) or image.dim() not in (3, 4) or image.shape[-3] != 3:
             came = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
@@ -71,9 +75,8 @@ class SemanticPaste(nn.Module):
         if image.dtype != torch.uint8 and not image.is_floating_point():
             raise TypeError(f"image: expected uint8 or float, got {image.dtype}")
         batch = image.as_subclass(Tensor).reshape(-1, *image.shape[-3:])
-        if boxes is None and isinstance(target, dict) and isinstance(target.get("boxes"), Tensor):
-            given = target["boxes"].as_subclass(Tensor)
-            boxes = given if given.numel() == 4 * len(batch) else None
+        if boxes is None:
+            boxes = _boxes_of(target)
         result = self._paste(batch, self._boxes(batch, boxes)).reshape(image.shape)
         if type(image) is not Tensor:  # torchvision's Image and its like stay what they were
             result = result.as_subclass(type(image))
@@ -97,16 +100,28 @@ class SemanticPaste(nn.Module):
         return (pasted * 255).round().to(torch.uint8)
 
     @staticmethod
-    def _boxes(image: Tensor, boxes: Tensor | None) -> Tensor:
+    def _boxes(image: Tensor, boxes: Any) -> Tensor:
         """x0, y0, x1, y1 -> Batch.box: centre x, centre y, width, height; [B, 4] float32."""
         count, (height, width) = len(image), image.shape[-2:]
         if boxes is None:
             person = [width / 2, height / 2, width / 1.25, height / 1.25]
             return torch.tensor(person, device=image.device).expand(count, 4)
-        if boxes.numel() != 4 * count:
+        boxes = torch.as_tensor(boxes).as_subclass(Tensor)
+        if tuple(boxes.shape) not in ((count, 4), *([(4,)] if count == 1 else [])):
             raise ValueError(f"boxes: expected one box x0, y0, x1, y1 per image, [{count}, 4], got {list(boxes.shape)}")
         low, high = boxes.to(image.device, torch.float32).reshape(count, 2, 2).unbind(1)
+        if boxes.device.type == "cpu" and not (low < high).all():  # a GPU is not waited for
+            raise ValueError("boxes: expected x0 < x1 and y0 < y1 in every box")
         return torch.cat(((low + high) / 2, high - low), 1)
 
     def extra_repr(self) -> str:
         return f"{self.paste.pool!r}, parts={self.paste.parts}, p={self.paste.rules.probability}"
+
+
+def _boxes_of(target: Any) -> Any:
+    """The boxes that a target has: its own, or those of a list of targets one after the other."""
+    if isinstance(target, dict):
+        return target.get("boxes")
+    if isinstance(target, (list, tuple)) and target and all(isinstance(t, dict) and "boxes" in t for t in target):
+        return torch.cat([torch.as_tensor(t["boxes"]).as_subclass(Tensor).reshape(-1, 4) for t in target])
+    return None

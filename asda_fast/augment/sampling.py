@@ -71,6 +71,13 @@ class Ranges:
     tx: tuple[float, float] = (-1.0, 1.0)  # half crop widths
     ty: tuple[float, float] = (-1.0, 1.0)  # half crop heights
 
+    def __post_init__(self) -> None:
+        for name in ("s", "r", "tx", "ty"):
+            low, high = getattr(self, name)
+            if not (-math.inf < low <= high < math.inf) or (name == "s" and low <= 0):
+                least = "0 < low" if name == "s" else "low"
+                raise ValueError(f"Ranges.{name}: expected {least} <= high, got {(low, high)}")
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -81,6 +88,13 @@ class Rules:
     skip_half_body: bool = True  # released code: a crop narrowed to a half body gets no paste
     min_joints: int = 0  # released code, COCO: 8, people with fewer labelled joints get no paste
     patch_flip: float = 0.0  # probability to mirror a patch; a mirrored right arm counts as a left arm
+
+    def __post_init__(self) -> None:
+        for name in ("probability", "patch_flip"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"Rules.{name}: expected a probability, got {getattr(self, name)}")
+        if isinstance(self.types, str):
+            raise ValueError(f"Rules.types: expected a tuple of names, got {self.types!r}")
 
 
 @dataclass

@@ -36,6 +36,10 @@ class Semantic(Augmentation):
             raise ValueError("pool: this augmentation pastes body parts and needs a PartPool, got None")
         if self.mode not in placement.MODES:
             raise ValueError(f"mode: expected one of {placement.MODES}, got {self.mode!r}")
+        if not isinstance(ranges, Ranges):
+            raise TypeError(f"ranges: expected asda_fast.augment.Ranges, got {type(ranges).__name__}")
+        if not 0 <= jitter < 1:
+            raise ValueError(f"jitter: expected 0 <= jitter < 1, got {jitter}")
         if self.mode == "reference":  # the released code shrinks with a plain bilinear resize
             self.paste_options = {"mips": False, **self.paste_options}
         self.ranges, self.rules, self.jitter = ranges, rules, jitter

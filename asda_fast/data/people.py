@@ -11,7 +11,7 @@ from asda_fast.data.skeletons import Skeleton
 PIXEL_STD = 200.0  # the unit of `scale`, from MPII by way of HRNet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class People:
     """P people in F photos.
 
@@ -57,6 +57,9 @@ class People:
 
     def __len__(self) -> int:
         return len(self.file)
+
+    def __repr__(self) -> str:
+        return f"People({self.name}: {len(self)} people in {len(self.files)} photos, {self.skeleton.name} joints)"
 
     def deal(self, visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
         """This rank's part of `visit` (rows in visiting order).

@@ -41,6 +41,11 @@ class GlobalAug:
             raise ValueError(f"GlobalAug.distribution: expected 'uniform' or 'hrnet', got {self.distribution!r}")
         if not 0 <= self.scale < 1:
             raise ValueError(f"GlobalAug.scale: expected 0 <= scale < 1, got {self.scale}")
+        if not 0 <= self.rotation <= 180:
+            raise ValueError(f"GlobalAug.rotation: expected 0 to 180 degrees, got {self.rotation}")
+        for name in ("flip", "half_body", "rotation_p"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"GlobalAug.{name}: expected a probability, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,9 @@ def match(
     most: int = MOST,
 ) -> Matches:
     """Greedy matching of each image, as pycocotools does it."""
+    _check(truth.keypoints, found.keypoints, sigmas)
+    if ((found.image < 0) | (found.image >= truth.images)).any():
+        raise ValueError(f"found.image: expected 0..{truth.images - 1}, got {found.image.min()}..{found.image.max()}")
     ranges = np.array(list(AREAS.values()) if areas is None else areas, np.float64)
     by_truth = np.argsort(truth.image, kind="stable")
     by_found = np.lexsort((-found.score, found.image))  # stable: score falls within each image
@@ -165,6 +168,7 @@ def _mean(values: np.ndarray) -> float:
 
 def best_of_image(truth: Truth, found: Found, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each person [G] the row of the most similar prediction in the image (-1 for none) and that similarity."""
+    _check(truth.keypoints, found.keypoints, sigmas)
     order = np.argsort(found.image, kind="stable")
     at = np.searchsorted(found.image[order], np.arange(truth.images + 1))
     best, value = _best(
@@ -194,6 +198,14 @@ def joint_similarity(truth: Truth, found: Found, sigmas: np.ndarray) -> np.ndarr
         return (similar * labelled).sum(0) / labelled.sum(0)
 
 
+def _check(truth: np.ndarray, found: np.ndarray, sigmas: np.ndarray) -> None:
+    """The compiled loops read as many joints as there are in `truth`, wherever that leads."""
+    joints = np.asarray(sigmas).shape
+    for name, keypoints in (("truth", truth), ("found", found)):
+        if keypoints.ndim != 3 or keypoints.shape[1:] != (*joints, 3):
+            raise ValueError(f"{name}.keypoints: expected [N, {', '.join(map(str, joints))}, 3], got {keypoints.shape}")
+
+
 def rescore(box_score: np.ndarray, keypoint_score: np.ndarray, threshold: float = 0.2) -> np.ndarray:
     """A person's score as HRNet gives it: box score [D] times the mean of those keypoint scores [D, K] above
     `threshold` (0 where none is)."""
@@ -216,6 +228,7 @@ def nms(
     compared (HRNet's `list(a) and list(b)` looked at one of them only); without any such joint the similarity is 0.
     """
     order = np.argsort(-score, kind="stable")
+    _check(keypoints, keypoints, sigmas)
     least = -np.inf if visible_above is None else visible_above
     kept = _nms(
         np.ascontiguousarray(keypoints[order], np.float64),

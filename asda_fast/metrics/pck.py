@@ -38,6 +38,10 @@ LEGACY = 0.11  # HRNet's "Mean@0.1" reads the twelfth of the thresholds 0, 0.01,
 def distances(predicted: np.ndarray, truth: np.ndarray, size: np.ndarray) -> np.ndarray:
     """[P, J, 2] twice and the persons' sizes [P] -> [P, J] distances in sizes. A size of 0 or nan gives nan: the
     person is not counted. A prediction that is not a number is infinitely far: it counts as wrong."""
+    if predicted.shape != truth.shape or size.shape != truth.shape[:1]:
+        raise ValueError(
+            f"expected predicted and truth [P, J, 2] and size [P], got {predicted.shape}, {truth.shape}, {size.shape}"
+        )
     scale = np.where(size > 0, size, np.nan)
     difference = np.where(np.isfinite(predicted), predicted - truth, np.inf)
     return np.hypot(difference[..., 0], difference[..., 1]) / scale[:, None]
@@ -107,8 +111,10 @@ def auc(distance: np.ndarray, counted: np.ndarray, top: float, step: float = 0.0
     percentage of the whole (LSP's AUC: top 0.2, step 0.01)."""
     counted = (counted > 0) & ~np.isnan(distance)
     values = np.sort(distance[counted])
+    if not len(values):
+        return float("nan")
     thresholds = np.arange(round(top / step) + 1) * step
-    rate = 100.0 * np.searchsorted(values, thresholds, side="right") / max(len(values), 1)
+    rate = 100.0 * np.searchsorted(values, thresholds, side="right") / len(values)
     return float((rate.sum() - (rate[0] + rate[-1]) / 2) / (len(rate) - 1))
 
 
@@ -124,6 +130,8 @@ def interval(
     """Bootstrap confidence interval of `total` over people: how far another sample of people could move it."""
     kept = [j for j in range(distance.shape[1]) if j not in leave_out]
     counted = (counted[:, kept] > 0) & ~np.isnan(distance[:, kept])
+    if not counted.any():
+        return float("nan"), float("nan")
     number = counted.sum(1).astype(np.float64)  # [P]
     hit = ((distance[:, kept] <= threshold) & counted).sum(1).astype(np.float64)
     rng = np.random.Generator(np.random.Philox(seed))

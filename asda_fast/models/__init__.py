@@ -55,6 +55,8 @@ def build(name: str, joints: int = 17, init: str | Path | None = None, **options
     """
     if name not in NETWORKS:
         raise UserError(f"--model: expected one of {', '.join(NETWORKS)}, got {name!r}")
+    if joints < 1:
+        raise UserError(f"joints: expected at least 1, got {joints}")
     network = NETWORKS[name]
     model = network.make(joints=joints, **{**network.options, **options})
     if init is not None:

@@ -213,7 +213,14 @@ def load_into(model: nn.Module, path: str | Path | Checkpoint, part: str = "pose
         )
     if complete and (report.missing or report.mismatched):
         lacking = report.missing + report.mismatched
-        raise UserError(f"{path}: lacks {len(lacking)} of the network's {len(own)} tensors: {shorten(lacking)}")
+        raise UserError(
+            f"{path}: lacks {len(lacking)} of the network's {len(own)} tensors, or has them in another shape: "
+            f"{shorten(lacking)}"
+        )
+    modules = {k.split(".")[0] for k in own} - {"lin2", "jointstochan"}  # ASDA's hourglass has one that leads nowhere
+    more = [k for k in report.unexpected if k.split(".")[0] in modules]
+    if complete and more:  # what stands beside the network (a loss, a preprocessor) does no harm, more layers do
+        raise UserError(f"{path}: holds a larger network: {len(more)} tensors have no place: {shorten(more)}")
     if len(report.loaded) < 0.5 * len(own) and len(report.loaded) < 0.9 * len(state):
         raise UserError(
             f"{path} ({kind}): only {len(report.loaded)} of the network's {len(own)} tensors match; "
@@ -232,9 +239,14 @@ def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
     from safetensors.torch import save_file
 
     path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"path: expected a name that ends in .safetensors, got {str(path)!r}")
     for name in ("model", "joints"):
         if name not in config:
             raise ValueError(f"config: expected a key {name!r}")
+    found = describe(model.state_dict())
+    if found is not None and found["joints"] != config["joints"]:
+        raise ValueError(f"config: says {config['joints']} joints, the network has {found['joints']}")
     text = json.dumps(config, indent=2)
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -109,7 +109,9 @@ class HRNet(nn.Module):
         small(self.final_layer)
 
     def forward_features(self, image: Tensor) -> Tensor:
-        """The finest branch of the last stage, [B, width, H/4, W/4]."""
+        """The finest branch of the last stage, [B, width, H/4, W/4]. H and W are multiples of 32."""
+        if image.shape[-2] % 32 or image.shape[-1] % 32:
+            raise ValueError(f"image: expected sides that are multiples of 32, got {list(image.shape)}")
         x = self.relu(self.bn1(self.conv1(image)))
         x = self.relu(self.bn2(self.conv2(x)))
         xs = [self.layer1(x)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -16,7 +17,8 @@ _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 class Pool(Protocol):
-    """What paste takes of a pool: `asda_fast.PartPool` has it."""
+    """What paste takes of a pool: `asda_fast.PartPool` has it. Whoever makes one otherwise answers for `table` pointing
+    into `texels` as PartPool describes: the kernels do not look."""
 
     @property
     def texels(self) -> Tensor: ...  # [T, 4] uint8
@@ -41,7 +43,7 @@ def paste(
     (x + 0.5, y + 0.5) maps through `matrix` to the patch, whose premultiplied RGBA is sampled bilinearly; outside
     the patch it is transparent.
 
-    image: float (float64, float32, bfloat16, float16), already normalised with `mean` and `std`; or uint8, which is
+    image: float (float64, float32, bfloat16, float16), 0..1 normalised with `mean` and `std` already; or uint8,
         normalised here: (value / 255 - mean) / std. The patches' colours are normalised in the same way. With N = 0
         this is the normaliser. Any strides.
     part: index into `pool`, -1 = empty slot.
@@ -56,13 +58,17 @@ def paste(
 
     Returns [B, 3, H, W]. Gradients flow to `matrix`, and to a float `image` that requires one; not to the pool, and
     not twice. The backward pass saves nothing but the inputs and has the same bits on every run and thread count.
+    torch.func's transforms (grad, vmap) are not supported.
 
     An index past the pool is a ValueError on the CPU. On CUDA a check would wait for the device, so such a slot stays
-    empty, is counted (`skipped(device)` reads the count when you ask), and a later call raises the ValueError.
+    empty, is counted (`asda_fast.ops.skipped(device)` reads the count when you ask), and a later call raises the
+    ValueError.
 
     Raises TypeError or ValueError that names the argument. Source: the paste of ASDA (ECCV 2020), section 3.2.
     """
-    out_dtype = _check(image, pool, part, matrix, mean, std, out_dtype, memory_format)
+    mean, std = _triple("mean", mean), _triple("std", std)
+    out_dtype = _check(image, pool, part, matrix, std, out_dtype, memory_format, mips)
+    image, matrix = image.resolve_neg(), matrix.resolve_neg()  # a lazily negated tensor's memory has the other sign
     wide = image.dtype == torch.float64 or out_dtype == torch.float64
     return Paste.apply(
         image,
@@ -70,8 +76,8 @@ def paste(
         pool.table,
         part,
         matrix.to(torch.float64 if wide else torch.float32),
-        [float(v) for v in mean],
-        [float(v) for v in std],
+        mean,
+        std,
         out_dtype,
         memory_format == torch.channels_last,
         mips,
@@ -166,7 +172,10 @@ def _gradients(ctx: Any, v_out: Tensor) -> tuple[Tensor | None, ...]:
     image, texels, table, part, matrix = ctx.saved_tensors
     mean, std, mips = ctx.constants
     need_image, need_matrix = ctx.needs_input_grad[0], ctx.needs_input_grad[4]
-    call = _kernels(image.device).backward if _is_plain(v_out) else paste_backward
+    # With a graph asked for, the registered op: it says that it has no derivative, where the kernel would say nothing.
+    plain = _is_plain(v_out) and not torch.is_grad_enabled()
+    call = _kernels(image.device).backward if plain else paste_backward
+    v_out = v_out.resolve_neg()
     v_matrix, v_image = call(v_out, image, texels, table, part, matrix, mean, std, mips, need_image)
     return (v_image if need_image else None, None, None, None, v_matrix if need_matrix else None, *[None] * 5)
 
@@ -199,20 +208,34 @@ def _sizes(image: Tensor) -> tuple[int, int, int]:
     return image.shape[0], image.shape[2], image.shape[3]
 
 
+def _triple(name: str, values: Sequence[float]) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected 3 numbers, one per channel, got {values!r}") from None
+    if len(numbers) != 3:
+        raise ValueError(f"{name}: expected 3 numbers, one per channel, got {len(numbers)}")
+    if not all(-math.inf < number < math.inf for number in numbers):
+        raise ValueError(f"{name}: expected finite numbers, got {numbers}")
+    return numbers
+
+
 def _check(
     image: Tensor,
     pool: Pool,
     part: Tensor,
     matrix: Tensor,
-    mean: Sequence[float],
-    std: Sequence[float],
+    std: list[float],
     out_dtype: torch.dtype | None,
     memory_format: torch.memory_format,
+    mips: bool,
 ) -> torch.dtype:
     """Refuse what the kernels cannot take, by the argument's name; returns the output's dtype."""
     for name, value in (("image", image), ("part", part), ("matrix", matrix)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name}: expected a Tensor, got {type(value).__name__}")
+        if value.layout != torch.strided:
+            raise TypeError(f"{name}: expected a dense Tensor, got layout {value.layout}")
     if not (isinstance(getattr(pool, "texels", None), Tensor) and isinstance(getattr(pool, "table", None), Tensor)):
         raise TypeError(f"pool: expected a PartPool, got {type(pool).__name__}")
     for name, tensor, dtype in (("texels", pool.texels, torch.uint8), ("table", pool.table, torch.int64)):
@@ -245,14 +268,13 @@ def _check(
         raise TypeError(f"matrix: expected a floating dtype, got {matrix.dtype}")
     if tuple(matrix.shape) != (*part.shape, 2, 3):
         raise ValueError(f"matrix: expected shape {[*part.shape, 2, 3]}, got {list(matrix.shape)}")
-    for name, tensor in (("pool", pool.texels), ("part", part), ("matrix", matrix)):
+    for name, tensor in (("pool", pool.texels), ("pool", pool.table), ("part", part), ("matrix", matrix)):
         if tensor.device != image.device:
             raise ValueError(f"{name}: expected on {image.device}, where image is, got {tensor.device}")
-    for name, triple in (("mean", mean), ("std", std)):
-        if len(triple) != 3:
-            raise ValueError(f"{name}: expected 3 numbers, one per channel, got {len(triple)}")
     if not all(value > 0 for value in std):
         raise ValueError(f"std: expected 3 positive numbers, got {tuple(std)}")
     if memory_format not in (torch.contiguous_format, torch.channels_last):
         raise ValueError(f"memory_format: expected contiguous_format or channels_last, got {memory_format}")
+    if not isinstance(mips, bool):
+        raise TypeError(f"mips: expected True or False, got {mips!r}")
     return expected_out

@@ -28,7 +28,7 @@ _FIELDS: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PartPool:
     """Patches cut from people, ready for `asda_fast.paste`.
 
@@ -64,6 +64,7 @@ class PartPool:
 
     def to(self, device: torch.device | str) -> PartPool:
         """The same pool on `device`."""
+        device = torch.device(device)
         moved = {name: getattr(self, name).to(device) for name in ("texels", "table", "type", "person", "area")}
         return replace(self, **moved)
 
@@ -107,9 +108,13 @@ class PartPool:
             if person is None
             else _column("person", person, (count, 2), np.float32),
         }
-        names = tuple(types) if types is not None else ("part",) if type is None else None
-        if names is None:
+        if types is None and type is not None:
             raise ValueError("types: expected the names that `type` points into, got None")
+        names = ("part",) if types is None else tuple(types)
+        if isinstance(types, str) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
+            raise ValueError(f"types: expected different names, got {types!r}")
+        if not (np.isnan(fields["person"]) | (fields["person"] > 0)).all():
+            raise ValueError("person: expected widths and heights above 0, or nan where unknown")
         sources = [""] * count if source is None else [str(s) for s in source]
         if len(sources) != count:
             raise ValueError(f"source: expected {count} ids, one per patch, got {len(sources)}")

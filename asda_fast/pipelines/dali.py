@@ -163,12 +163,10 @@ class DaliPipeline:
         return torch.from_dlpack(out.as_tensor())
 
     def _batch(self, image: Tensor, plan: Plan, replaced: dict[int, Plan]) -> Batch:
-        columns = {name: getattr(plan, name) for name in COLUMNS}
-        if replaced:
-            columns = {name: values.copy() for name, values in columns.items()}
-            for place, other in replaced.items():
-                for name in COLUMNS:
-                    columns[name][place] = getattr(other, name)[0]
+        columns = {name: getattr(plan, name).copy() for name in COLUMNS}  # the plan stays as it is
+        for place, other in replaced.items():
+            for name in COLUMNS:
+                columns[name][place] = getattr(other, name)[0]
         tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
         if self.device.type == "cuda":  # pinned, so that the host need not wait
             tensors = {name: t.pin_memory().to(self.device, non_blocking=True) for name, t in tensors.items()}

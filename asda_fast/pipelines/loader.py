@@ -7,7 +7,8 @@ uninterrupted one would have given.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any, Protocol
 
 import torch
@@ -38,7 +39,8 @@ class Pipeline(Protocol):
 class Loader:
     """Iterating gives one epoch of batches; the next iteration gives the next epoch.
 
-    Leaving an epoch early and iterating again begins that epoch anew; only `load_state` starts in its middle.
+    Leaving an epoch early and iterating again begins that epoch anew; only `load_state` starts in its middle. One
+    iteration at a time: a new one, or `close`, ends the one before, whose next batch is a RuntimeError.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Loader:
         self.seed, self.train, self.rank, self.world, self.drop_last = seed, train, rank, world, drop_last
         self.settled: dict[str, int] = {}  # how the epoch's draws fitted a store (data/store.py)
         self._epoch = self._step = self._start = 0
+        self._turn = 0  # counts iterations, so that an old one notices that it is over
         self._plan: tuple[int, Plan] | None = None
 
     def plan(self, epoch: int) -> Plan:
@@ -82,35 +85,42 @@ class Loader:
         return self._plan[1]
 
     def __len__(self) -> int:
-        """Batches in the current epoch on this rank."""
+        """Batches in the current epoch on this rank, whole, also where `load_state` starts in its middle."""
         return len(self.plan(self._epoch))
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, self._step = self._epoch, self._start
         self._start = 0
+        self._turn += 1
+        turn = self._turn
         for batch in self.pipeline.run(self.plan(epoch), self._step, epoch):
             self._step += 1
             yield batch
+            if self._turn != turn:
+                raise RuntimeError("this iteration is over: the loader was closed, or iterated anew")
         self.faults.report()
         if self._epoch == epoch:  # unless set_epoch was called within the epoch
             self._epoch, self._step = epoch + 1, 0
 
     def state(self) -> dict[str, int]:
-        """{"epoch", "step"}: the next batch to come."""
+        """{"epoch", "step"} of the batch after the last one given; `load_state` goes on there, also in this loader."""
         return {"epoch": self._epoch, "step": self._step}
 
     def load_state(self, state: dict[str, int]) -> None:
-        """Go on where `state()` was taken."""
-        self._epoch, self._step = int(state["epoch"]), int(state["step"])
-        steps = len(self)
-        if not 0 <= self._step <= steps:
-            raise ValueError(f"state: step {self._step} of an epoch of {steps} steps: other data or batch size?")
-        if self._step == steps:
-            self._epoch, self._step = self._epoch + 1, 0
+        """Go on where `state()` was taken. ValueError, and no change, for a state that is none of this loader's."""
+        epoch, step = (state.get(name) if isinstance(state, dict) else None for name in ("epoch", "step"))
+        if not (isinstance(epoch, Integral) and isinstance(step, Integral) and epoch >= 0):
+            raise ValueError(f"state: expected {{'epoch': .., 'step': ..}} of integers from 0, got {state!r}")
+        steps = len(self.plan(epoch))
+        if not 0 <= step <= steps:
+            raise ValueError(f"state: step {step} of an epoch of {steps} steps: other data or batch size?")
+        self._epoch, self._step = (epoch + 1, 0) if step == steps else (epoch, step)
         self._start = self._step
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that the next iteration gives. Naming the epoch that `load_state` set keeps its step."""
+        if not isinstance(epoch, Integral) or epoch < 0:
+            raise ValueError(f"epoch: expected an integer from 0, got {epoch!r}")
         if epoch != self._epoch:
             self._epoch, self._step, self._start = epoch, 0, 0
 
@@ -126,6 +136,7 @@ class Loader:
 
     def close(self) -> None:
         """Stop threads and free buffers. The loader may be iterated again."""
+        self._turn += 1
         self.pipeline.close()
 
     def __enter__(self) -> Loader:
@@ -164,14 +175,26 @@ def make_loader(
     """
     if pipeline not in PIPELINES:
         raise UserError(f"--pipeline: expected one of {', '.join(PIPELINES)}, got {pipeline!r}")
+    if not isinstance(people, People):
+        raise TypeError(f"people: expected a Person table (asda_fast.data.load), got {type(people).__name__}")
     if len(people) == 0:
         raise UserError(f"{people.name}: nobody to load")
-    if len(size) != 2 or min(size) < 1 or max(size) > 8192:
-        raise UserError(f"--input: expected height x width from 1 to 8192, got {size}")
-    if threads is not None and threads < 1:
-        raise UserError(f"threads: expected at least 1, got {threads}")
+    if not (
+        isinstance(size, Sequence) and len(size) == 2 and all(isinstance(n, Integral) and 1 <= n <= 8192 for n in size)
+    ):
+        raise UserError(f"size: expected (height, width) from 1 to 8192, got {size!r}")
+    for name, number in (("batch_size", batch_size), ("threads", threads), ("prefetch", prefetch), ("world", world)):
+        if not (isinstance(number, Integral) and number >= 1) and (number is not None or name != "threads"):
+            raise UserError(f"{name}: expected a whole number from 1, got {number!r}")
+    if not isinstance(seed, Integral):
+        raise UserError(f"seed: expected a whole number, got {seed!r}")
+    if aug is not None and not isinstance(aug, GlobalAug):
+        raise TypeError(f"aug: expected a GlobalAug or None, got {type(aug).__name__}")
     if drop_last is None:
         drop_last = train and len(people) >= batch_size * world
+    if len(people) < (batch_size * world if drop_last else world):
+        what = f"full batch of {batch_size}" if drop_last else "person"
+        raise UserError(f"{people.name}: {len(people)} people are not one {what} for each of {world} processes")
     where = torch.device(device)
     if where.type == "cuda" and not torch.cuda.is_available():
         raise UserError("--device: cuda was asked for, but torch sees no GPU")

@@ -81,6 +81,7 @@ class NativePipeline:
         self._upload = Upload(device) if device.type == "cuda" else None
         self._tasks: queue.SimpleQueue[tuple[Job, int] | None] = queue.SimpleQueue()
         self._workers: list[threading.Thread] = []
+        self._process = os.getpid()
 
     def run(self, plan: Plan, first: int, epoch: int) -> Iterator[Batch]:
         """The batches of steps first, first + 1, .. of `plan`."""
@@ -121,6 +122,8 @@ class NativePipeline:
         self._tasks = queue.SimpleQueue()
 
     def _start(self) -> None:
+        if self._process != os.getpid():  # forked: the threads stayed with the parent
+            self._workers, self._tasks, self._process = [], queue.SimpleQueue(), os.getpid()
         while len(self._workers) < self.threads:
             worker = threading.Thread(
                 target=_work, args=(self._tasks, self.people, self.size, self.faults), name="asda_fast", daemon=True
@@ -245,7 +248,7 @@ def finish(job: Job) -> Batch:
             for name in COLUMNS:
                 columns[name][place] = getattr(other, name)[0]
         plan = replace(plan, **columns)
-    columns = {name: torch.from_numpy(getattr(plan, name)) for name in COLUMNS}
+    columns = {name: torch.from_numpy(getattr(plan, name).copy()) for name in COLUMNS}  # the plan stays as it is
     return Batch(image=torch.from_numpy(job.image), **columns)
 
 

@@ -40,7 +40,8 @@ def test_area_under_the_curve_by_hand() -> None:
     distance = np.array([[0.0, 0.05], [0.1, 0.5]])
     # thresholds 0, 0.1, 0.2: rates 25, 75, 75 %; trapezoids of width 1/2
     assert pck.auc(distance, np.ones((2, 2)), 0.2, 0.1) == pytest.approx((25 / 2 + 75 + 75 / 2) / 2)
-    assert pck.auc(distance, np.zeros((2, 2)), 0.2) == 0.0
+    assert np.isnan(pck.auc(distance, np.zeros((2, 2)), 0.2))
+    assert np.isnan(pck.interval(distance, np.zeros((2, 2)), 0.2)).all()
 
 
 def test_nothing_counted_is_nan() -> None:

@@ -113,7 +113,7 @@ def test_mistakes_are_one_line(photos: Path) -> None:
             loader_of(people, **options)
     with pytest.raises(UserError, match="nobody"):
         loader_of(people.select([]))
-    with pytest.raises(UserError, match="--input"):
+    with pytest.raises(UserError, match="size"):
         make_loader(people, (0, 10))
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no GPU"):
