@@ -211,13 +211,17 @@ def resolve(config: TrainConfig) -> TrainConfig:
         config = replace(config, drops=tuple(round(config.epochs * drop / PAPER_EPOCHS) for drop in PAPER_DROPS))
     if config.root is None and config.dataset != "demo":
         raise UserError(f"--root: --dataset {config.dataset} needs the folder that holds it")
+    if config.max_rotation < 0 or config.max_shift < 0:
+        raise UserError(
+            f"--max-rotation, --max-shift: expected 0 or more, got {config.max_rotation}, {config.max_shift}"
+        )
     parse_size(config.input or "")
     return config
 
 
-def check_resumable(now: TrainConfig, saved: dict[str, Any]) -> TrainConfig:
-    """The configuration to go on with: `now`, with the saved run's schedule. Raises UserError at the first option that
-    would make it another run."""
+def check_resumable(given: TrainConfig, now: TrainConfig, saved: dict[str, Any]) -> TrainConfig:
+    """The configuration to go on with: `now`, which is `given` resolved, with the saved run's schedule unless another
+    is given. Raises UserError at the first option that would make it another run."""
     for field in fields(now):
         if field.name in _FREE_ON_RESUME or field.name not in saved:
             continue
@@ -226,4 +230,8 @@ def check_resumable(now: TrainConfig, saved: dict[str, Any]) -> TrainConfig:
             raise UserError(
                 f"--resume: the run in {now.out} has --{field.name.replace('_', '-')} {before}, not {after}"
             )
-    return replace(now, drops=tuple(saved["drops"]))
+    return replace(
+        now,
+        epochs=saved["epochs"] if given.epochs is None else given.epochs,
+        drops=tuple(saved["drops"] if given.drops is None else given.drops),
+    )

@@ -39,6 +39,14 @@ class Ranks:
             value /= self.world
         return value
 
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank: the same answer on all of them."""
+        if self.world == 1:
+            return flag
+        value = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+        return bool(value.item())
+
     def wait(self) -> None:
         if self.world > 1:
             dist.barrier()

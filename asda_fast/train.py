@@ -27,6 +27,7 @@ from asda_fast.console import Console
 from asda_fast.data import GlobalAug
 from asda_fast.distributed import Ranks
 from asda_fast.errors import UserError, parse_cli, run_cli
+from asda_fast.models.checkpoints import shorten
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 
@@ -51,6 +52,10 @@ class Training:
             train, train=True, aug=GlobalAug(**GLOBAL_AUG[config.dataset]), rank=ranks.rank, world=ranks.world, **common
         )
         self.val_loader = make_loader(val, train=False, **common)  # the first rank's: it alone evaluates
+        if not len(self.loader):  # a store deals whole shards, so the smallest rank's decides
+            raise UserError(
+                f"--batch-size: {common['batch_size']} is more than the smallest of the {ranks.world} shares"
+            )
 
         self.augmentation = self._augmentation()
         torch.manual_seed(config.seed)
@@ -59,17 +64,21 @@ class Training:
         self.epoch, self.step, self.seconds = 0, 0, 0.0  # seconds spent in this epoch before the last resume
         self.sums = torch.zeros(4, dtype=torch.float64, device=ranks.device)  # L_D, L_G, joints found, joints
         self.shown: Batch | None = None
-        self.interrupted = False
+        self.interrupted = self.saved = False
 
     def run(self) -> None:
         """Train, evaluate, look, save: once per epoch."""
         assert self.config.epochs is not None
         while self.epoch < self.config.epochs:
             row = self.train_epoch()
+            self.save()  # what was learnt is safe before the validation, however long that takes
+            try:
+                row |= self.evaluate() if self.ranks.first else {}
+            except KeyboardInterrupt:
+                self.interrupted = True
+            self.stop_if_asked()
             if self.ranks.first:
-                row |= self.evaluate()
                 self.history.append(row)
-                self.draw_sheet()
             self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
             self.sums.zero_()
             self.save()
@@ -93,14 +102,24 @@ class Training:
                 self.seconds = time.monotonic() - begun
                 means = self.means()
                 self.console.advance(task, self.step, self.describe(means))
-            if self.interrupted or (self.config.save_every and self.step % self.config.save_every == 0):
+            if self.config.save_every and self.step % self.config.save_every == 0:
                 self.seconds = time.monotonic() - begun
+                self.means()  # refuses to save a network that is no longer finite
                 self.save()
-                if self.interrupted:
-                    raise KeyboardInterrupt
+            if self.ranks.world == 1 or self.step % LOG_EVERY == 0:
+                self.seconds = time.monotonic() - begun
+                self.stop_if_asked(save=True)
         self.console.end(task)
         means = means or self.means()  # a run that was stopped after the epoch's last step has no step left
         return {"epoch": self.epoch + 1, **means, "lr": rate, "seconds": round(self.seconds, 3)}
+
+    def stop_if_asked(self, save: bool = False) -> None:
+        """Leave, all ranks at the same step, where a signal has reached any of them. Called by all of them alike."""
+        if self.ranks.any(self.interrupted):
+            if save:
+                self.save()
+            self.ranks.wait()
+            raise KeyboardInterrupt
 
     def _batch_size(self, rows: int) -> int:
         assert self.config.batch_size is not None
@@ -147,7 +166,7 @@ class Training:
                 self.console.say(f"{option}: {models.load_into(network, weights, part)}")
             network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
-            if gpu and config.compile:
+            if gpu and config.compile and option == "--init":
                 network.compile()  # in place: its keys stay the published ones
             return self.ranks.wrap(network), optimizer
 
@@ -195,9 +214,10 @@ class Training:
         return f"{means['images_per_second']:.0f} images/s  L_D {means['loss_d']:.5f}  PCK {means['pck_train']:.1f}"
 
     def report(self, row: dict[str, Any]) -> None:
-        """One line on screen, and the curves of TensorBoard."""
+        """One line on screen, the contact sheet, and the curves of TensorBoard."""
         if not self.ranks.first:
             return
+        self.draw_sheet()
         self.console.say(f"epoch {row['epoch']}: {self.describe(row)} (train)  {row['pck']:.1f} (val)")
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
@@ -215,6 +235,8 @@ class Training:
             nonlocal seen
             seen += people
             self.console.advance(task, seen)
+            if self.interrupted:
+                raise KeyboardInterrupt
 
         pose = bare(self.players.pose)
         found = evaluate.run(pose, self.val_loader, self.skeleton, self.people_val, progress=progress)
@@ -222,28 +244,31 @@ class Training:
         return {"pck": found["pck"], "pck_per_joint": found["per_joint"], "protocol": found["protocol"]}
 
     def draw_sheet(self) -> None:
-        """The same few validation people after every epoch: crop | pasted | predicted."""
+        """The same few validation people after every epoch, which has just ended: crop | pasted | predicted."""
         if self.shown is None:
             rows = torch.linspace(0, len(self.people_val) - 1, min(SHOWN, len(self.people_val))).long()
             few = self.people_val.select(rows.numpy())
-            with make_loader(few, size=self.config.size, batch_size=len(few), pipeline="native", train=False) as loader:
+            options: dict[str, Any] = {"size": self.config.size, "on_bad_image": self.config.on_bad_image}
+            with make_loader(few, batch_size=len(few), pipeline="native", train=False, **options) as loader:
                 self.shown = next(iter(loader)).to(self.ranks.device)
-        path = self.out / "sheets" / f"epoch-{self.epoch + 1:03d}.png"
+        path = self.out / "sheets" / f"epoch-{self.epoch:03d}.png"
         generator = self.players.generator
         alone = replace(  # DistributedDataParallel would wait here for ranks that draw nothing
             self.players, pose=bare(self.players.pose), generator=bare(generator) if generator is not None else None
         )
-        sheet.contact(path, self.shown, self.augmentation, alone, self.skeleton, self.epoch, f"epoch {self.epoch + 1}")
+        sheet.contact(path, self.shown, self.augmentation, alone, self.skeleton, self.epoch - 1, f"epoch {self.epoch}")
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, sums: Tensor) -> dict[str, Any]:
         players = self.players
         return {
             "config": self.config.to_dict(),
             "joints": len(self.skeleton.joints),
+            "types": list(pool.types) if (pool := self.augmentation.pool) is not None else None,
+            "world": self.ranks.world,
             "epoch": self.epoch,
             "step": self.step,
             "seconds": self.seconds,
-            "sums": self.sums,
+            "sums": sums,
             "history": self.history,
             "random": state.random_state(),
             "pose": bare(players.pose).state_dict(),
@@ -253,17 +278,29 @@ class Training:
         }
 
     def save(self) -> None:
+        """Write the state, on the first rank; all ranks call this, since the sums are the means of all of them."""
+        sums = self.ranks.mean(self.sums.clone())
         if not self.ranks.first:
             return
-        state.save(self.out / "last.pt", self.state_dict())
-        state.write_history(self.out / "metrics.jsonl", self.history)
         if self.step == 0 and self.history and self.history[-1]["pck"] >= max(row["pck"] for row in self.history):
             card = {"model": self.config.model, "joints": len(self.skeleton.joints), "dataset": self.config.dataset}
             card |= {"input": self.config.input, "epoch": self.epoch, "pck": self.history[-1]["pck"]}
             models.save(self.out / "best.safetensors", bare(self.players.pose), card)
+        state.save(self.out / "last.pt", self.state_dict(sums))  # last: what a resume begins with is all written
+        state.write_history(self.out / "metrics.jsonl", self.history)
+        self.saved = True
 
     def load(self, saved: dict[str, Any]) -> None:
-        players = self.players
+        players, world = self.players, saved.get("world", 1)
+        if world != self.ranks.world and saved["step"]:
+            raise UserError(
+                f"--resume: the run in {self.out} stopped within an epoch of {world} processes, not {self.ranks.world}"
+            )
+        types = list(pool.types) if (pool := self.augmentation.pool) is not None else None
+        if saved.get("types", types) != types:
+            raise UserError(f"--pool: the run in {self.out} had parts of other types: {shorten(saved['types'] or [])}")
+        if not 0 <= saved["step"] <= len(self.loader):
+            raise UserError(f"--resume: the run in {self.out} had more people to train on than there are now")
         bare(players.pose).load_state_dict(saved["pose"])
         players.pose_optimizer.load_state_dict(saved["pose_optimizer"])
         if players.generator is not None and players.generator_optimizer is not None:
@@ -305,13 +342,15 @@ def set_aside(out: Path) -> Path | None:
 
 
 def train(config: TrainConfig) -> None:
-    config = resolve(config)
+    given, config = config, resolve(config)
     ranks = distributed.start(config.device)
     out = Path(config.out or "")
     saved = None
     if config.resume:
         saved = state.load(out / "last.pt")
-        config = check_resumable(config, saved["config"])
+        config = check_resumable(given, config, saved["config"])
+    elif out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: expected a folder, found a file")
     with Console(ranks.first) as console:
         training = Training(config, ranks, console)
         if saved is not None:
@@ -332,7 +371,8 @@ def train(config: TrainConfig) -> None:
         try:
             training.run()
         except KeyboardInterrupt:
-            console.say(f"interrupted; the state is in {out / 'last.pt'}, --resume goes on")
+            if training.saved or saved is not None:
+                console.say(f"interrupted; the state is in {out / 'last.pt'}, --resume goes on")
             raise
         finally:
             for number, handler in before.items():

@@ -54,8 +54,13 @@ def test_size_is_height_first() -> None:
 def test_resume_is_the_same_run() -> None:
     config = resolve(TrainConfig(epochs=4))
     saved = config.to_dict()
-    assert check_resumable(config, saved) == config
+    assert check_resumable(config, config, saved) == config
     # A longer run keeps the schedule that it was started with.
-    assert check_resumable(resolve(TrainConfig(epochs=40)), saved).drops == config.drops
+    longer = TrainConfig(epochs=40)
+    assert check_resumable(longer, resolve(longer), saved).drops == config.drops
+    short = resolve(TrainConfig(epochs=2)).to_dict()
+    assert check_resumable(TrainConfig(), resolve(TrainConfig()), short).epochs == 2  # not the preset's 12
+    dropped = TrainConfig(drops=(7, 9))
+    assert check_resumable(dropped, resolve(dropped), saved).drops == (7, 9)
     with pytest.raises(UserError, match="--parts 1, not 2"):
-        check_resumable(resolve(TrainConfig(epochs=4, parts=2)), saved)
+        check_resumable(TrainConfig(), resolve(TrainConfig(epochs=4, parts=2)), saved)

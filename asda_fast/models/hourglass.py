@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asda_fast.errors import UserError
 from asda_fast.models.resnet import initialise, small
 
 
@@ -97,6 +98,7 @@ class StackedHourglass(nn.Module):
 
     def __init__(self, joints: int = 16, stacks: int = 8, width: int = 256, count: int = 1, depth: int = 4) -> None:
         super().__init__()
+        self.depth = depth
         self.start = BnReluConv(3, width // 4, 7, 2)
         self.res1 = Residual(width // 4, width // 2)
         self.res2 = Residual(width // 2, width // 2)
@@ -113,6 +115,9 @@ class StackedHourglass(nn.Module):
             small(head)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        multiple = 4 << self.depth
+        if image.shape[-2] % multiple or image.shape[-1] % multiple:
+            raise UserError(f"--input: an hourglass takes multiples of {multiple} only, got {list(image.shape[-2:])}")
         x = F.max_pool2d(self.res1(self.start(image)), 2)
         x = self.res3(self.res2(x))
         outputs = []

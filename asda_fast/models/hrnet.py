@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from asda_fast.errors import UserError
 from asda_fast.models.resnet import BasicBlock, Bottleneck, initialise, layer, small
 
 
@@ -111,7 +112,7 @@ class HRNet(nn.Module):
     def forward_features(self, image: Tensor) -> Tensor:
         """The finest branch of the last stage, [B, width, H/4, W/4]. H and W are multiples of 32."""
         if image.shape[-2] % 32 or image.shape[-1] % 32:
-            raise ValueError(f"image: expected sides that are multiples of 32, got {list(image.shape)}")
+            raise UserError(f"--input: HRNet takes multiples of 32 only, got {list(image.shape[-2:])}")
         x = self.relu(self.bn1(self.conv1(image)))
         x = self.relu(self.bn2(self.conv2(x)))
         xs = [self.layer1(x)]

@@ -79,7 +79,12 @@ def test_boxes_scale_the_parts(pool):
     assert red_height(paste(black)[0]) == pytest.approx(20 * np.hypot(80, 80) / 50, abs=2)  # person = crop / 1.25
     assert red_height(paste(black, [{"boxes": b[None]} for b in boxes])[0][1]) == 38
     assert red_height(paste(black, {"boxes": boxes.tolist()})[0][1]) == 38
-    for wrong in (torch.rand(5, 4), torch.rand(2, 8), boxes.flip(-1), boxes * torch.nan):  # not to be ignored in silence
+    for wrong in (
+        torch.rand(5, 4),
+        torch.rand(2, 8),
+        boxes.flip(-1),
+        boxes * torch.nan,
+    ):  # not to be ignored in silence
         with pytest.raises(ValueError, match="boxes"):
             paste(black, {"boxes": wrong})
         with pytest.raises(ValueError, match="boxes"):

@@ -117,7 +117,9 @@ def test_another_number_of_joints_keeps_its_own_head(tmp_path: Path) -> None:
     model = models.build("hrnet_w32", joints=16, init=path)
     report = models.load_into(model, path)
     assert report.mismatched == ["final_layer.weight", "final_layer.bias"]
-    with pytest.raises(UserError, match="lacks 2 of the network's 1754 tensors, or has them in another shape: final_layer"):
+    with pytest.raises(
+        UserError, match="lacks 2 of the network's 1754 tensors, or has them in another shape: final_layer"
+    ):
         models.load_into(model, path, complete=True)
 
 
