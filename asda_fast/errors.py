@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -17,11 +18,19 @@ class UserError(ValueError):
 
 
 def run_cli(main: Callable[[], None]) -> NoReturn:
-    """Run an entry point; a `UserError` prints one line on stderr and exits with code 2, Ctrl-C exits with 130."""
+    """Run an entry point; a `UserError` prints one line on stderr and exits with code 2, and so does what the operating
+    system refuses (a full disk, a file where a folder should be). Ctrl-C and SIGTERM exit with 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us lets us clean up
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {where}{error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -78,6 +78,8 @@ def score_file(config: EvaluateConfig) -> Result:
         raise UserError(f"--{missing}: needed to score a file (--checkpoint runs a network instead)")
     if config.one_based and config.zero_based:
         raise UserError("--one-based and --zero-based: expected at most one of them")
+    if config.bootstrap < 0:
+        raise UserError(f"--bootstrap: expected 0 or more, got {config.bootstrap}")
     one_based = True if config.one_based else False if config.zero_based else None
     options = protocols.Options(config.key, one_based, config.bootstrap, config.visibility)
     if config.dataset == "lsp":
@@ -87,6 +89,8 @@ def score_file(config: EvaluateConfig) -> Result:
     elif config.dataset in ("coco", "crowdpose", "demo"):
         from asda_fast.metrics.protocols_coco import coco
 
+        if config.key is not None:
+            raise UserError("--key: a COCO results file is a list of records, it has no named arrays")
         result = coco(config.annotations, config.predictions, options)
     else:
         raise UserError(f"--dataset: expected one of {', '.join(DATASETS)}, got {config.dataset!r}")

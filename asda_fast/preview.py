@@ -76,7 +76,7 @@ class View:
 class Networks:
     input: str  # HxW they were trained at
     pose: nn.Module
-    generator: nn.Module | None
+    generator: models.Generator | None
 
 
 def load_networks(path: str, joints: int) -> Networks:
@@ -89,7 +89,7 @@ def load_networks(path: str, joints: int) -> Networks:
     generator = None
     if saved["generator"] is not None:
         weights: dict[str, Tensor] = saved["generator"]
-        generator = models.Generator(width=weights["conv1.weight"].shape[0])
+        generator = models.Generator(len(weights["fc_locs.2.weight"]) // 3, len(weights["conv1.weight"]))
         generator.load_state_dict(weights)
         generator.eval()
     return Networks(saved["config"]["input"], pose.eval(), generator)
@@ -199,6 +199,10 @@ def preview(config: PreviewConfig) -> list[View]:
     networks = load_networks(config.checkpoint, len(everybody.skeleton.joints)) if config.checkpoint else None
     if networks is not None and config.augment == "asda" and networks.generator is None:
         raise UserError(f"--checkpoint {config.checkpoint}: this run had no generator (expected --augment asda)")
+    if networks is not None and networks.generator is not None and pool is not None:
+        types = networks.generator.types
+        if types != len(pool.types):
+            raise UserError(f"--pool: has {len(pool.types)} part types, the checkpoint's generator places {types}")
     usual = "256x256" if config.dataset == "demo" else PRESETS[config.dataset]["input"]
     size = parse_size(config.input or (networks.input if networks else usual))
     rows = np.unique(np.linspace(0, len(everybody) - 1, min(config.people, len(everybody))).astype(np.int64))

@@ -46,8 +46,8 @@ def heatmaps(
     else:
         raise ValueError(f"kind: expected 'hrnet' or 'udp', got {kind!r}")
     radius = 3 * sigma
-    limit = centre.new_tensor((width, height))
-    inside = ((centre - radius < limit) & (centre + radius + 1 >= 0)).all(-1)  # [B, J]
+    x, y = centre.unbind(-1)  # compared one by one: a tensor of limits would be a copy that the host waits for
+    inside = (x - radius < width) & (y - radius < height) & (centre + radius + 1 >= 0).all(-1)  # [B, J]
     weight = ((visible > 0) & inside).float()
     centre = torch.where(weight[..., None] > 0, centre, 0.0)  # an unlabelled joint may be anywhere, also NaN
     gx = gaussian(centre[..., 0], width, sigma, radius)  # [B, J, w]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.augment.sampling import Slots, random_bits, uniform
@@ -65,7 +65,8 @@ def hole_slots(
     number = fewest + ((head[:, 1] * (most - fewest + 1)) >> 32)
     keep = (uniform(head[:, 0]) < probability)[:, None] & (torch.arange(most, device=device) < number[:, None])
     part = torch.where(keep, 0, -1)
-    theta: Tensor = torch.tensor([1.0, 0, 0, 0], device=device).expand(*part.shape, 4)
+    theta = torch.zeros((*part.shape, 4), device=device)
+    theta[..., 0] = 1
     return Slots(part, torch.zeros_like(part), torch.zeros_like(keep), theta)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 MODES = ("paper", "reference")
+SMALLEST = 1e-3  # of a patch: a person's box without area would divide by zero, and the gradient be NaN
 
 
 def matrices(
@@ -55,10 +56,11 @@ def matrices(
         life = body / torch.hypot(patch_person[..., 0], patch_person[..., 1]).to(dtype)
         if share is not None:
             life = torch.where(torch.isfinite(life), life, share.to(dtype) * body / diagonal)
-        return _paper(s * life, r, tx, ty, patch_h, patch_w, size, mirror)
+        return _paper((s * life).clamp(min=SMALLEST), r, tx, ty, patch_h, patch_w, size, mirror)
     body = body_diagonal(box, size).to(dtype)[:, None]
     assert share is not None
-    return _reference(s * share.to(dtype) * body / diagonal, r, tx, ty, patch_h, patch_w, size, mirror)
+    scale = (s * share.to(dtype) * body / diagonal).clamp(min=SMALLEST)
+    return _reference(scale, r, tx, ty, patch_h, patch_w, size, mirror)
 
 
 def body_diagonal(box: Tensor, size: tuple[int, int]) -> Tensor:

@@ -53,7 +53,8 @@ class Masking(Augmentation):
         draws = 1 + 2 * _TRIES * 2  # which kind; two sets of places
         bits = random_bits(batch.row, self.most * draws, self.seed, epoch, STREAM + 2)
         bits = bits.view(len(batch), self.most, draws)
-        limit = torch.tensor([width, height], dtype=torch.float32, device=joint.device)
+        limit = torch.full((2,), float(height), device=joint.device)
+        limit[0] = width
         unit = uniform(bits[..., 1:]).view(len(batch), self.most, 2, _TRIES, 2)
         anywhere = self._background(batch, unit[:, :, 0] * limit)
         near = joint[:, :, None] + (unit[:, :, 1] * 2 - 1) * (2.0 * side)  # within two squares of the joint

@@ -51,6 +51,10 @@ def main(args: Pack) -> None:
     from asda_fast.data.store_pack import pack
 
     for split in ("train", "val") if args.split == "both" else (args.split,):
+        other = args.out / ("val" if split == "train" else "train") / "store.json"
+        if args.split == "both" and (args.out / split / "store.json").exists() and not other.exists():
+            print(f"{args.out / split}: finished already")
+            continue
         people = load(args.dataset, args.root, split)
         counts = pack(
             people,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.data.people import PIXEL_STD, People
+from asda_fast.data.people import FAR, PIXEL_STD, People
 from asda_fast.data.skeletons import COCO
 from asda_fast.errors import UserError
 
@@ -29,6 +29,9 @@ def read_json(path: Path, folders: list[Path], name: str) -> People:
     table = load_json(path)
     if not isinstance(table, dict) or not {"images", "annotations"} <= table.keys():
         raise UserError(f"{path}: expected COCO annotations, an object with 'images' and 'annotations'")
+    for name_of in ("images", "annotations"):
+        if not isinstance(table[name_of], list):
+            raise UserError(f"{path}: expected a list of '{name_of}', got {type(table[name_of]).__name__}")
     images: dict[int, dict[str, Any]] = {}
     for number, image in enumerate(table["images"]):
         try:
@@ -92,16 +95,18 @@ def _person(
         raise wrong(f"expected {3 * JOINTS} keypoint numbers, got shape {keypoints.shape}")
     if not (np.isfinite(keypoints).all() and np.isfinite([x, y, width, height]).all()):
         raise wrong("a coordinate is not finite")
+    if max(np.abs(keypoints).max(), abs(x), abs(y), abs(width), abs(height)) > FAR:
+        raise wrong("a coordinate is out of any photo")
     if not np.isin(keypoints[2::3], (0, 1, 2)).all():
         raise wrong("expected keypoint flags 0, 1 or 2")
-    if image_id not in images:
+    if not isinstance(image_id, (int, str)) or image_id not in images:
         raise wrong(f"image_id {image_id} is not among the images")
     if not keypoints[2::3].any():
         return None
     image_height, image_width = images[image_id]["size"]
     left, top = max(x, 0.0), max(y, 0.0)
     right, bottom = min(x + width, image_width), min(y + height, image_height)
-    if area <= 0 or right <= left or bottom <= top:
+    if not area > 0 or right <= left or bottom <= top:
         return None
     box = (left, top, right - left, bottom - top)
     return {"keypoints": keypoints, "box": box, "image_id": image_id, "area": area, "id": identity}

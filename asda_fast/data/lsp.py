@@ -41,9 +41,9 @@ def _read_one(root: Path, split: str) -> People:
     joints, visible = _joints(root / "joints.mat")
     names = _names(root, len(joints))
     rows = _split(root, names, split, original=len(joints) == 2 * TRAIN_OF_LSP)
-    labelled = rows[(visible[rows] > 0).sum(axis=1) >= 2]
-    joints, visible = joints[labelled], visible[labelled]
     box = box_of_joints(joints, visible).astype(np.float32)
+    labelled = rows[box[rows, 2:].max(axis=1) > 0]  # two joints at least, at different places
+    joints, visible, box = joints[labelled], visible[labelled], box[labelled]
     return People(
         skeleton=LSP,
         files=[str(root / "images" / names[row]) for row in labelled],

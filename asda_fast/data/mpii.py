@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from asda_fast.data.coco import folder_of, load_json
-from asda_fast.data.people import PIXEL_STD, People, box_of_joints
+from asda_fast.data.people import FAR, PIXEL_STD, People, box_of_joints
 from asda_fast.data.skeletons import MPII
 from asda_fast.errors import UserError
 
@@ -87,6 +87,8 @@ def _check(path: Path, number: int, record: Any) -> None:
                 f"{path}: record {number} ({record['image']}): field '{field}': expected finite numbers of shape "
                 f"{shape}, got shape {values.shape}"
             )
+    if max(abs(value) for value in record["center"]) > FAR:
+        raise UserError(f"{path}: record {number} ({record['image']}): center {record['center']} is out of any photo")
     if record["scale"] <= 0:
         raise UserError(f"{path}: record {number} ({record['image']}): scale: expected > 0, got {record['scale']}")
 
@@ -96,7 +98,10 @@ def _head_sizes(path: Path, joints: np.ndarray, known: np.ndarray) -> np.ndarray
     if path.name == "valid.json" and matlab.is_file():
         from scipy.io import loadmat
 
-        boxes = np.asarray(loadmat(matlab)["headboxes_src"], dtype=np.float64)  # [2 corners, 2, P]
+        try:
+            boxes = np.asarray(loadmat(matlab)["headboxes_src"], dtype=np.float64)  # [2 corners, 2, P]
+        except Exception as error:  # on a broken file scipy raises nearly anything
+            raise UserError(f"{matlab}: expected MATLAB data with headboxes_src ({error!r})") from None
         if boxes.shape != (2, 2, len(joints)):
             raise UserError(f"{matlab}: headboxes_src: expected (2, 2, {len(joints)}), got {boxes.shape}")
         return (0.6 * np.linalg.norm(boxes[1] - boxes[0], axis=0)).astype(np.float32)

@@ -18,6 +18,7 @@ DRAWS = 8  # uniforms per row: flip, scale (2), rotation (2), rotate at all, hal
 AUGMENT, SHUFFLE = 0, 1  # Philox streams
 HALF_BODY_MIN_JOINTS = 8  # HRNet: half bodies only of people with more labelled joints than this
 HALF_BODY_PAD = 1.5
+HALF_BODY_UPPER = 0.6915  # HRNet: a standard normal draw below 0.5 asks for the upper half
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def place(
     rotation = np.zeros(len(rows))
     if aug is not None:
         wanted = np.flatnonzero(u[:, 6] < aug.half_body)
-        possible, half_centre, half_width = _half_body(people, rows[wanted], size, u[wanted, 7] < 0.5)
+        possible, half_centre, half_width = _half_body(people, rows[wanted], size, u[wanted, 7] < HALF_BODY_UPPER)
         wanted = wanted[possible]
         half = half.copy()
         half[wanted], centre[wanted], width[wanted] = True, half_centre[possible], half_width[possible]

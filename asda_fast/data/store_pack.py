@@ -236,11 +236,17 @@ def pack(
     """
     if (out / "store.json").exists():
         raise UserError(f"{out}: holds a finished store already; remove it or choose another --out")
-    if margin < 1:
-        raise UserError(f"--margin: expected at least 1 (the crop itself), got {margin}")
+    if not 1 <= margin <= 10:
+        raise UserError(f"--margin: expected 1 (the crop itself) to 10, got {margin}")
+    if not 1 <= quality <= 100:
+        raise UserError(f"--quality: expected 1 to 100, got {quality}")
+    if shards is not None and shards < 1:
+        raise UserError(f"--shards: expected at least 1, got {shards}")
     if len(people) == 0:
         raise UserError(f"{out}: no people to pack")
     out.mkdir(parents=True, exist_ok=True)
+    for old in [*out.glob("shard-*"), *out.glob("index.npz")]:
+        old.unlink()  # of a call that was interrupted
     files, by_file = np.unique(people.file, return_inverse=True)
     groups = np.split(np.argsort(by_file, kind="stable"), np.cumsum(np.bincount(by_file))[:-1])  # rows of each photo
     visit = np.random.Generator(np.random.Philox(0)).permutation(len(files))

@@ -44,6 +44,9 @@ def joints(path: str | Path, people: Sequence[int], number: Sequence[int], key: 
     """
     path = Path(path)
     found = arrays(path)
+    for flat, array in found.items():  # a row per coordinate instead of one per person
+        if array.ndim == 2 and not _layout(array, people, number) and _layout(array.T, people, number):
+            found[flat] = array.T
     if key is not None:
         if key not in found:
             raise UserError(f"{path}: --key {key}: no such array, there {_are(found)}")
@@ -70,6 +73,8 @@ def joints(path: str | Path, people: Sequence[int], number: Sequence[int], key: 
     extra = values[..., 2] if values.shape[2] == 3 else None
     if not np.isfinite(values[..., :2]).any():
         raise UserError(f"{path}: expected joints in pixels, but every value of the array is NaN or infinite")
+    if len(values) > 1 and 0 < np.nanmax(np.abs(values[..., :2])) <= 1:
+        raise UserError(f"{path}: expected joints in pixels, but every value of the array lies within -1 .. 1")
     return Joints(np.ascontiguousarray(values[..., :2]), extra, name, how)
 
 
@@ -84,7 +89,7 @@ def _liking(name: str) -> tuple[int, str]:
 def _layout(array: np.ndarray, people: Sequence[int], number: Sequence[int]) -> tuple[int, ...] | None:
     """How to transpose an array to [N, J, 2 or 3]: the first fitting order of axes. A flat one [N, J * 2] or
     [N, J * 3] gives (J, 2) or (J, 3)."""
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "iuf":
         return None
     if array.ndim == 2:
         for count, j, c in itertools.product(people, number, (2, 3)):
@@ -104,7 +109,7 @@ def _layout(array: np.ndarray, people: Sequence[int], number: Sequence[int]) -> 
 def _misfit(found: dict[str, np.ndarray], people: Sequence[int], number: Sequence[int]) -> str:
     """One line on why nothing fits: names the number of people or of joints where that is what differs."""
     wanted = f"expected {people[0]} people with {number[0]} joints of x, y"
-    numeric = {n: a for n, a in found.items() if a.dtype.kind in "biuf" and a.ndim in (2, 3) and a.size > 4}
+    numeric = {n: a for n, a in found.items() if a.dtype.kind in "iuf" and a.ndim in (2, 3) and a.size > 4}
     if not numeric:
         return f"{wanted}, there {_are(found)}"
     name = min(numeric, key=lambda n: (-numeric[n].ndim, _liking(n)))
@@ -148,7 +153,12 @@ def arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _numpy(path: Path) -> dict[str, np.ndarray]:
-    content = np.load(path, allow_pickle=False)
+    try:
+        content = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise UserError(f"{path}: holds pickled Python objects, which are never read: save a plain array") from None
     return {"": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
 
 
@@ -170,16 +180,20 @@ def _collect(name: str, value: Any, found: dict[str, np.ndarray]) -> None:
     """Arrays inside MATLAB's structs and cells; a cell of equal matrices (one per person) becomes one array."""
     if not isinstance(value, np.ndarray):
         return
-    if value.dtype.names and value.size == 1:
+    if value.dtype.names:
         for field in value.dtype.names:
-            _collect(f"{name}/{field}", value[field].item(), found)
+            _collect(f"{name}/{field}", value[field].item() if value.size == 1 else value[field], found)
     elif value.dtype == object:
-        items = [v for v in value.ravel() if isinstance(v, np.ndarray)]
-        same = len({v.shape for v in items}) == 1
-        if items and len(items) == value.size and same and items[0].dtype.kind in "biuf" and items[0].size > 1:
-            found[name] = np.stack(items)
+        _stack(name, list(value.ravel()), found)
     else:
         found[name] = value
+
+
+def _stack(name: str, items: list[Any], found: dict[str, np.ndarray]) -> None:
+    """A cell's matrices, one per person, as one array where they are alike."""
+    alike = items and all(isinstance(v, np.ndarray) and v.shape == items[0].shape for v in items)
+    if alike and items[0].dtype.kind in "iuf" and items[0].size > 1:
+        found[name] = np.stack(items)
 
 
 def _hdf5(path: Path) -> dict[str, np.ndarray]:
@@ -188,7 +202,10 @@ def _hdf5(path: Path) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
+        if isinstance(item, h5py.Dataset) and item.dtype == h5py.ref_dtype:  # MATLAB 7.3's cells
+            cells = [file[reference] for reference in item[()].ravel() if reference]
+            _stack(name, [cell[()] for cell in cells if isinstance(cell, h5py.Dataset)], found)
+        elif isinstance(item, h5py.Dataset):
             found[name] = item[()]
 
     with h5py.File(path) as file:
@@ -203,6 +220,9 @@ def _json(path: Path) -> dict[str, np.ndarray]:
 
     def visit(name: str, value: Any) -> None:
         if isinstance(value, list) and value and isinstance(value[0], dict):
+            numbers = [record.get("bbox_id") if isinstance(record, dict) else None for record in value]
+            if set(numbers) == set(range(len(value))):  # mmpose's results may be in any order
+                value = sorted(value, key=lambda record: record["bbox_id"])
             for field in value[0]:
                 visit(f"{name}/{field}" if name else field, [record.get(field) for record in value])
         elif isinstance(value, dict):

@@ -75,7 +75,7 @@ def match(
     most: int = MOST,
 ) -> Matches:
     """Greedy matching of each image, as pycocotools does it."""
-    _check(truth.keypoints, found.keypoints, sigmas)
+    _check(sigmas, {"truth.keypoints": truth.keypoints, "found.keypoints": found.keypoints})
     if ((found.image < 0) | (found.image >= truth.images)).any():
         raise ValueError(f"found.image: expected 0..{truth.images - 1}, got {found.image.min()}..{found.image.max()}")
     ranges = np.array(list(AREAS.values()) if areas is None else areas, np.float64)
@@ -168,7 +168,7 @@ def _mean(values: np.ndarray) -> float:
 
 def best_of_image(truth: Truth, found: Found, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each person [G] the row of the most similar prediction in the image (-1 for none) and that similarity."""
-    _check(truth.keypoints, found.keypoints, sigmas)
+    _check(sigmas, {"truth.keypoints": truth.keypoints, "found.keypoints": found.keypoints})
     order = np.argsort(found.image, kind="stable")
     at = np.searchsorted(found.image[order], np.arange(truth.images + 1))
     best, value = _best(
@@ -198,12 +198,12 @@ def joint_similarity(truth: Truth, found: Found, sigmas: np.ndarray) -> np.ndarr
         return (similar * labelled).sum(0) / labelled.sum(0)
 
 
-def _check(truth: np.ndarray, found: np.ndarray, sigmas: np.ndarray) -> None:
-    """The compiled loops read as many joints as there are in `truth`, wherever that leads."""
+def _check(sigmas: np.ndarray, named: dict[str, np.ndarray]) -> None:
+    """The compiled loops read as many joints of each array as the first has, wherever that leads."""
     joints = np.asarray(sigmas).shape
-    for name, keypoints in (("truth", truth), ("found", found)):
+    for name, keypoints in named.items():
         if keypoints.ndim != 3 or keypoints.shape[1:] != (*joints, 3):
-            raise ValueError(f"{name}.keypoints: expected [N, {', '.join(map(str, joints))}, 3], got {keypoints.shape}")
+            raise ValueError(f"{name}: expected [N, {', '.join(map(str, joints))}, 3], got {keypoints.shape}")
 
 
 def rescore(box_score: np.ndarray, keypoint_score: np.ndarray, threshold: float = 0.2) -> np.ndarray:
@@ -228,7 +228,7 @@ def nms(
     compared (HRNet's `list(a) and list(b)` looked at one of them only); without any such joint the similarity is 0.
     """
     order = np.argsort(-score, kind="stable")
-    _check(keypoints, keypoints, sigmas)
+    _check(sigmas, {"keypoints": keypoints})
     least = -np.inf if visible_above is None else visible_above
     kept = _nms(
         np.ascontiguousarray(keypoints[order], np.float64),

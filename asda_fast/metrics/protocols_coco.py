@@ -37,18 +37,27 @@ def coco(
             raise UserError(f"{annotations}: expected a COCO annotation file with a list '{name}'")
     where = str(predictions) if isinstance(predictions, (str, Path)) else "predictions"
     records = _records(where, _load(Path(predictions)) if isinstance(predictions, (str, Path)) else predictions)
+    for kind in ("images", "annotations"):
+        key = "id" if kind == "images" else "image_id"
+        for row, record in enumerate(given[kind]):
+            if not (isinstance(record, dict) and isinstance(record.get(key), int)):
+                raise UserError(f"{annotations}: {kind}[{row}]: expected an object with a number as '{key}'")
     ids = sorted({int(image["id"]) for image in given["images"]})
     index = {number: i for i, number in enumerate(ids)}
-    persons = [a for a in given["annotations"] if a.get("image_id") in index and "keypoints" in a]
+    everybody = [a for a in given["annotations"] if "keypoints" in a]
+    persons = [a for a in everybody if a["image_id"] in index]
     if not persons:
         raise UserError(f"{annotations}: no annotation with keypoints")
-    number = len(persons[0]["keypoints"]) // 3
+    first = persons[0]["keypoints"]
+    number = len(first) // 3 if isinstance(first, list) else 0
     if number not in GROUPS:
         raise UserError(f"{annotations}: expected 17 joints (COCO) or 14 (CrowdPose), got {number}")
     crowd_pose = number == 14
     truth = _truth(annotations, persons, index, number, crowd_pose)
     found = _found(where, records, index, number, bool(options.one_based))
     notes = [f"{len(records)} predicted people of {number} joints; first pixel is {int(bool(options.one_based))}"]
+    if len(everybody) > len(persons):
+        notes.append(f"{len(everybody) - len(persons)} annotated people left out: their images are not listed")
     categories = {a.get("category_id", 1) for a in persons}
     strangers = sum(r.get("category_id", 1) not in categories for r in records)
     if strangers:
@@ -128,22 +137,17 @@ def _records(where: str, content: Any) -> list[dict[str, Any]]:
 def _truth(
     path: str | Path, persons: list[dict[str, Any]], index: dict[int, int], number: int, crowd_pose: bool
 ) -> oks.Truth:
-    wrong = next((a for a in persons if len(a["keypoints"]) != 3 * number), None)
-    if wrong is not None:
-        raise UserError(
-            f"{path}: annotation {wrong.get('id')}: expected {number} joints, got {len(wrong['keypoints'])} numbers"
-        )
-    try:
-        keypoints = np.array([a["keypoints"] for a in persons], np.float64).reshape(-1, number, 3)
-        box = np.array([a["bbox"] for a in persons], np.float64).reshape(-1, 4)
-        area = box[:, 2] * box[:, 3] * oks.CROWD_AREA
-        if not crowd_pose:
-            area = np.array([a["area"] for a in persons], np.float64)
-    except KeyError as error:
-        raise UserError(f"{path}: an annotation has no key {error}") from None
+    keypoints = _numbers(path, "annotation", persons, "keypoints", 3 * number).reshape(-1, number, 3)
+    box = _numbers(path, "annotation", persons, "bbox", 4)
+    area = box[:, 2] * box[:, 3] * oks.CROWD_AREA
+    if not crowd_pose:
+        area = _numbers(path, "annotation", persons, "area", 1)[:, 0]
     crowd = np.array([bool(a.get("iscrowd", 0)) for a in persons])
     labelled = (keypoints[..., 2] > 0).sum(1)
-    counted = np.array([a.get("num_keypoints", n) for a, n in zip(persons, labelled, strict=True)])
+    counted = labelled
+    if any("num_keypoints" in a for a in persons):
+        filled = [{"num_keypoints": n, **a} for a, n in zip(persons, labelled.tolist(), strict=True)]
+        counted = _numbers(path, "annotation", filled, "num_keypoints", 1)[:, 0]
     image = np.array([index[int(a["image_id"])] for a in persons])
     void = np.array([a.get("id") == 0 for a in persons])
     return oks.Truth(image, keypoints, box, area, crowd | (counted == 0), crowd, len(index), void)
@@ -151,22 +155,43 @@ def _truth(
 
 def _found(where: str, records: list[dict[str, Any]], index: dict[int, int], number: int, one_based: bool) -> oks.Found:
     for row, record in enumerate(records):
-        if record["image_id"] not in index:
-            raise UserError(f"{where}: record {row}: image_id {record['image_id']} is not in the annotations")
+        if not isinstance(record["image_id"], int) or record["image_id"] not in index:
+            raise UserError(f"{where}: record {row}: image_id {record['image_id']!r} is not in the annotations")
         count = len(record["keypoints"]) if isinstance(record["keypoints"], list) else 0
         if count != 3 * number:
             raise UserError(
                 f"{where}: record {row}: wrong number of joints: expected {number} x (x, y, score), got {count} numbers"
             )
-    try:
-        keypoints = np.array([r["keypoints"] for r in records], np.float64).reshape(-1, number, 3)
-        score = np.array([r["score"] for r in records], np.float64)
-    except (TypeError, ValueError):
-        raise UserError(f"{where}: keypoints and score: expected numbers only") from None
+    keypoints = _numbers(where, "record", records, "keypoints", 3 * number).reshape(-1, number, 3)
+    score = _numbers(where, "record", records, "score", 1)[:, 0]
     keypoints[..., :2] -= float(one_based)
     if records and records[0].get("bbox"):  # pycocotools goes by the first record
-        area = np.array([r["bbox"][2] * r["bbox"][3] for r in records], np.float64)
+        box = _numbers(where, "record", records, "bbox", 4)
+        area = box[:, 2] * box[:, 3]
     else:
         spread = np.ptp(keypoints[..., :2], axis=1) if records else np.zeros((0, 2))
         area = spread[:, 0] * spread[:, 1]
     return oks.Found(np.array([index[r["image_id"]] for r in records], np.int64), keypoints, score, area)
+
+
+def _numbers(where: str | Path, kind: str, records: list[dict[str, Any]], name: str, width: int) -> np.ndarray:
+    """One field of all records, [N, width] float64. UserError at the first that is not so many finite numbers."""
+    try:
+        values = np.array([record[name] for record in records], np.float64).reshape(len(records), width)
+        if np.isfinite(values).all():
+            return values
+    except (KeyError, TypeError, ValueError):
+        pass
+    for row, record in enumerate(records):
+        try:
+            value = np.array(record.get(name), np.float64)
+        except (TypeError, ValueError):
+            value = np.array(np.nan)
+        if value.size != width or value.ndim > 1 or not np.isfinite(value).all():
+            which = f"{kind} {record['id']}" if "id" in record else f"{kind} {row}"
+            came = repr(record.get(name))
+            raise UserError(
+                f"{where}: {which}: {name}: expected {width} finite number{'s' * (width > 1)}, got "
+                f"{came if len(came) < 60 else came[:60] + ' ..'}"
+            )
+    raise AssertionError("unreachable: one of the records is at fault")

@@ -29,6 +29,7 @@ NESTS = {
     "pose": ("pose", "state_dict", "best_state_dict", "model_state_dict", "model"),
     "generator": ("generator", "stn_state_dict", "state_dict", "model_state_dict", "model"),
 }
+RELEASED_TYPES = 25
 HEADS = ("final_layer.", "fc.", "fc_locs.", "classifier.", "chantojoints.", "jointstochan.")
 
 
@@ -85,12 +86,18 @@ def read(path: str | Path, part: str = "pose") -> Checkpoint:
         except SafetensorError as error:
             raise UserError(f"{path}: not a readable safetensors file ({error})") from None
         ours = card.get("format") == FORMAT
-        return Checkpoint(path, *rename(state, path), json.loads(card["config"]) if ours else None)
+        try:
+            config = json.loads(card["config"]) if ours else None
+        except (KeyError, ValueError):
+            raise UserError(f"{path}: its configuration is damaged") from None
+        return Checkpoint(path, *rename(state, path), config)
     with _plain_data():
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises half a dozen kinds for a damaged or unsafe file
             why = (str(error) or type(error).__name__).splitlines()[0][:160]
+            if "weights only" in why.lower() or "weights_only" in why:
+                why = "it holds other Python objects than tensors and plain values, which are never executed"
             raise UserError(f"{path}: not a checkpoint that can be read safely ({why})") from None
     found = unwrap(content, part)
     if found is None:
@@ -135,7 +142,7 @@ def unwrap(content: Any, part: str) -> State | None:
     for nest in NESTS[part]:
         if isinstance(content.get(nest), dict):
             return unwrap(content[nest], part)
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor) and v.layout == torch.strided}
     return tensors or None
 
 
@@ -195,6 +202,8 @@ def load_into(model: nn.Module, path: str | Path | Checkpoint, part: str = "pose
     path = checkpoint.path
     state, kind = checkpoint.state, checkpoint.format
     own = model.state_dict()
+    if kind == "ASDA generator":
+        state = _with_all_types(state, own)
     counters = {k for k in own if k.endswith("num_batches_tracked")}  # files from before torch 0.4.1 lack them
     report = Report(str(path), kind)
     for key in own:
@@ -230,6 +239,21 @@ def load_into(model: nn.Module, path: str | Path | Checkpoint, part: str = "pose
     return report
 
 
+def _with_all_types(state: State, own: State) -> State:
+    """The released generator places 25 part types, the paper's 26 less Glove, which is our last: the first 25 of a
+    larger generator's outputs come from it, the others stay at their start."""
+    state = dict(state)
+    for key in ("fc_locs.0.weight", "fc_locs.0.bias", "fc_locs.2.weight", "fc_locs.2.bias"):
+        given, wanted = state.get(key), own.get(key)
+        if given is None or wanted is None or given.shape[1:] != wanted.shape[1:]:
+            continue
+        if len(given) % RELEASED_TYPES == 0 and len(wanted) % (len(given) // RELEASED_TYPES) == 0 < len(wanted) - len(
+            given
+        ):
+            state[key] = torch.cat((given.to(wanted), wanted[len(given) :]))
+    return state
+
+
 def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
     """Write the weights as safetensors and `config` beside them as JSON (also inside the file, which is what `load`
     reads, so that a lost neighbour does no harm).
@@ -263,7 +287,7 @@ def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
 def describe(state: State) -> dict[str, Any] | None:
     """Options of `build` that fit a checkpoint's shapes: {"model": name, "joints": J}, None where there is no head."""
     head = state.get("final_layer.weight", state.get("chantojoints.0.weight"))
-    if head is None:
+    if head is None or head.ndim != 4:
         return None
     joints = int(head.shape[0])
     if "stage4.0.branches.0.0.conv1.weight" in state:

@@ -55,4 +55,5 @@ class Generator(ResNet):
     def forward(self, image: Tensor) -> Tensor:
         pooled = self.forward_features(image).mean((2, 3), keepdim=True)
         u = self.fc_locs(pooled).float().sigmoid().view(-1, self.types, 3) - 0.5
-        return u * torch.tensor([math.pi, SHIFT, SHIFT], device=u.device)  # r in +-pi/2
+        r, tx, ty = u.unbind(-1)  # scaled one by one: a tensor of factors would be a copy that the host waits for
+        return torch.stack((r * math.pi, tx * SHIFT, ty * SHIFT), -1)  # r in +-pi/2

@@ -56,6 +56,9 @@ class Build:
             raise
 
     def _build(self) -> None:
+        for path in (self.dropped, self.report):
+            if path is not None:  # noticed now, not when everything has been cut
+                path.parent.mkdir(parents=True, exist_ok=True)
         report = build_pool(
             self.images,
             self.labels,
@@ -97,6 +100,8 @@ class Show:
     def run(self) -> None:
         from asda_fast.parts.show import contact_sheet, save_png
 
+        if self.per_type < 1 or not 16 <= self.cell <= 1024 or not 0 <= self.zoom <= 64:
+            raise UserError("expected --per-type from 1, --cell from 16 to 1024 and --zoom from 0 to 64")
         save_png(contact_sheet(self.pool, self.per_type, self.cell, self.zoom, self.seed), self.out)
         print(f"wrote {self.out}")
 
@@ -132,6 +137,8 @@ class Merge:
     def run(self) -> None:
         from asda_fast.parts.poolfile import merge_pools, open_pool
 
+        if not self.pools:
+            raise UserError("expected the pools to merge, got none")
         left = merge_pools(self.pools, self.out, read_names(self.exclude_images))
         print(f"{self.out}: {len(open_pool(self.out))} patches" + (f", {left} left out" if left else ""))
 

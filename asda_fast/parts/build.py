@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import multiprocessing
 import os
 import shutil
+import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -77,9 +80,13 @@ def build_pool(
     strict       raise on the first photo that cannot be used, instead of skipping and reporting it
     dropped      also write a pool of what the border and low-semantics filters dropped, to look at
 
-    Progress is kept beside `out` in OUT.partial/: the same call after an interruption goes on where it stopped.
+    Progress is kept beside `out` in OUT.partial.d/: the same call after an interruption goes on where it stopped.
     """
     out = Path(out)
+    if out.is_dir():
+        raise UserError(f"--out {out}: expected a file to write, found a folder")
+    if workers < 1:
+        raise UserError(f"--workers: expected at least 1, got {workers}")
     found = load_scheme(scheme) if not isinstance(scheme, Scheme) else scheme
     folder = Path(instances) if instances is not None else None
     pairs, problems = find_pairs(Path(images), Path(labels), label_suffix, folder)
@@ -105,6 +112,9 @@ def build_pool(
             raise UserError(lines[0])
     report.seconds = time.perf_counter() - start
     report.problems.sort()
+    if not report.kept:
+        why = f", the first: {report.problems[0]}" if report.problems else ""
+        raise UserError(f"--out {out}: nothing to write, no part of {report.photos} photos was kept{why}")
     order = {rule.type: i for i, rule in enumerate(found.rules)}
     report.counts = dict(sorted(report.counts.items(), key=lambda item: order[item[0]]))
     extra = {"scheme": found.name, "report": json.dumps({"photos": report.photos, "counts": report.counts})}
@@ -208,7 +218,7 @@ def _run(jobs: list[_Job], workers: int, progress: bool) -> Iterator[tuple[_Job,
             return
         context = multiprocessing.get_context("spawn")  # never fork: the caller may run threads
         try:
-            with ProcessPoolExecutor(min(workers, len(todo)), context) as pool:
+            with ProcessPoolExecutor(min(workers, len(todo)), context, _end_with, (os.getpid(),)) as pool:
                 futures = {pool.submit(_cut_chunk, job): job for job in todo}
                 try:
                     for future in as_completed(futures):
@@ -221,6 +231,15 @@ def _run(jobs: list[_Job], workers: int, progress: bool) -> Iterator[tuple[_Job,
             raise UserError(
                 f"--workers {workers}: a worker process died (out of memory?); run it again to go on from there"
             ) from None
+
+
+def _end_with(parent: int) -> None:
+    """In a worker: end when the parent does, however it ends, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _finished(job: _Job) -> _Done | None:

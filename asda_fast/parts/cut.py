@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 
 from asda_fast import _C
+from asda_fast.errors import UserError
 from asda_fast.parts.labels import SHARE, TYPES, Rule, Scheme
 
 FATES = ("kept", "small", "scattered", "border", "sliver", "fragment", "flat")
@@ -32,6 +33,12 @@ class Filters:
     contrast: float = 8.0  # flat: standard deviation of the grey level below this
     erode: int = 0  # pixels taken off every part's edge, where the maps include a rim of background
     person_height: int = 384  # larger people are reduced to this height by area averaging; 0 = never
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not 0 <= getattr(self, field.name) < float("inf"):
+                option = field.name.replace("_", "-")
+                raise UserError(f"--{option}: expected 0 or more, got {getattr(self, field.name)}")
 
 
 @dataclass
@@ -81,6 +88,8 @@ def cut(
     for number, (x, y), region in _people(label, scheme, instances, apart):
         height, width = region.shape
         box = (boxes or {}).get(number)
+        if box is not None and min(box[2:]) <= 0:
+            box = None  # annotations have such: the labelled pixels tell the person's size
         person = (box[2], box[3]) if box is not None else (float(width), float(height))
         factor = min(1.0, filters.person_height / person[1]) if filters.person_height else 1.0
         spans = spans_of(region)

@@ -94,8 +94,38 @@ def test_unreadable_files_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected one of \.npy .*, got \.txt"):
         files.arrays(tmp_path / "x.txt")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
-    with pytest.raises(UserError, match="not a readable"):
+    with pytest.raises(UserError, match="holds pickled Python objects, which are never read"):
         files.arrays(tmp_path / "objects.npy")
     (tmp_path / "empty.json").write_text("{}")
     with pytest.raises(UserError, match=r"expected 3 people with 14 joints of x, y, there are no arrays"):
         files.joints(tmp_path / "empty.json", [3], [14])
+
+
+def test_struct_arrays_cells_and_rows_of_coordinates(tmp_path: Path) -> None:
+    """A struct per person, a cell per person in both MATLAB formats, coordinates down and people across."""
+    import h5py
+
+    people = np.zeros((1, 30), dtype=[("joints", object), ("name", object)])
+    for i in range(30):
+        people[0, i]["joints"], people[0, i]["name"] = XY[i], f"person {i}"
+    savemat(tmp_path / "struct.mat", {"pred": people})
+    with h5py.File(tmp_path / "cell.mat", "w", userblock_size=512) as file:
+        matrices = [file.create_dataset(f"#refs#/{i}", data=XY[i].T) for i in range(30)]
+        file["pred"] = np.array([[m.ref] for m in matrices], dtype=h5py.ref_dtype)
+    with open(tmp_path / "cell.mat", "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    np.save(tmp_path / "rows.npy", XY.reshape(30, 28).T)
+    for name in ("struct.mat", "cell.mat", "rows.npy"):
+        np.testing.assert_array_equal(files.joints(tmp_path / name, [30], [14]).xy, XY, err_msg=name)
+
+
+def test_records_are_put_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    records = [{"bbox_id": i, "keypoints": XY[i].tolist()} for i in np.random.default_rng(0).permutation(30).tolist()]
+    (tmp_path / "p.json").write_text(json.dumps(records))
+    np.testing.assert_array_equal(files.joints(tmp_path / "p.json", [30], [14]).xy, XY)
+
+
+def test_normalised_joints_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", XY / XY.max())
+    with pytest.raises(UserError, match=r"expected joints in pixels, but every value .* within -1 \.\. 1"):
+        files.joints(tmp_path / "p.npy", [30], [14])

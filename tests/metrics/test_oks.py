@@ -201,7 +201,10 @@ def test_joint_similarity_by_hand() -> None:
         (lambda r: r.pop("score"), "predictions: record 1: no key 'score'"),
         (lambda r: r.update(image_id=5), "predictions: record 1: image_id 5 is not in the annotations"),
         (lambda r: r.update(keypoints=[0] * 42), "record 1: wrong number of joints: expected 17 x .* got 42 numbers"),
-        (lambda r: r.update(score="high"), "predictions: keypoints and score: expected numbers only"),
+        (lambda r: r.update(score="high"), "predictions: record 1: score: expected 1 finite number, got 'high'"),
+        (lambda r: r.update(score=float("nan")), "predictions: record 1: score: expected 1 finite number, got nan"),
+        (lambda r: r["keypoints"].__setitem__(0, None), "predictions: record 1: keypoints: expected 51 finite numbers"),
+        (lambda r: r.update(image_id="0"), "predictions: record 1: image_id '0' is not in the annotations"),
     ],
 )
 def test_wrong_results_are_one_line(tmp_path: Path, change: Any, line: str) -> None:
@@ -235,3 +238,34 @@ def test_wrapped_and_one_based_results(tmp_path: Path) -> None:
     for record in shifted:
         record["keypoints"] = [v + (i % 3 < 2) for i, v in enumerate(record["keypoints"])]
     assert score(tmp_path, table, {"annotations": shifted}, one_based=True)["AP"] == pytest.approx(plain)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda t: t["annotations"][1].update(area=None), "annotation 101: area: expected 1 finite number, got None"),
+        (lambda t: t["annotations"][1]["keypoints"].__setitem__(0, None), "annotation 101: keypoints: expected 51"),
+        (
+            lambda t: t["annotations"][1].update(bbox=[1, 2]),
+            r"annotation 101: bbox: expected 4 finite .* \[1, 2",
+        ),
+        (lambda t: t["annotations"][1].update(num_keypoints=None), "annotation 101: num_keypoints: expected 1 finite"),
+        (
+            lambda t: t["annotations"].__setitem__(1, 5),
+            r"annotations\[1\]: expected an object with .* 'image_id'",
+        ),
+        (lambda t: t["images"].__setitem__(1, {}), r"images\[1\]: expected an object with a number as 'id'"),
+    ],
+)
+def test_wrong_annotations_are_one_line(tmp_path: Path, change: Any, line: str) -> None:
+    table, results = made_up(5, 0)
+    change(table)
+    with pytest.raises(UserError, match=line) as caught:
+        score(tmp_path, table, results)
+    assert "\n" not in str(caught.value)
+
+
+def test_joints_and_sigmas_must_agree() -> None:
+    """The compiled loops would read past the end."""
+    with pytest.raises(ValueError, match=r"^keypoints: expected \[N, 17, 3\], got \(2, 133, 3\)"):
+        oks.nms(np.zeros((2, 133, 3)), np.ones(2), np.ones(2))
