@@ -250,9 +250,11 @@ void bind_jpeg(pybind11::module_ &m) {
         "jpeg_crop",
         [](const py::buffer &data, uintptr_t matrix, uintptr_t out, int height, int width) {
             const py::buffer_info info = data.request();
+            if (info.ndim != 1 || info.itemsize != 1 || (info.size && info.strides[0] != 1))
+                throw py::value_error("data: expected bytes one after the other");
             py::gil_scoped_release release;
             asda::check_matrix(reinterpret_cast<const double *>(matrix), height, width);
-            return asda::jpeg_crop(static_cast<const uint8_t *>(info.ptr), size_t(info.size * info.itemsize),
+            return asda::jpeg_crop(static_cast<const uint8_t *>(info.ptr), size_t(info.size),
                                    reinterpret_cast<const double *>(matrix), reinterpret_cast<uint8_t *>(out), height,
                                    width);
         },

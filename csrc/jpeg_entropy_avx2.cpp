@@ -71,7 +71,7 @@ bool Huffman::build(bool for_dc, bool skipping) {
     int total = 0;
     for (int length = 1; length <= 16; ++length) {
         offset[length] = total - code;
-        if (code + counts[length] > 1 << length)
+        if (counts[length] && code + counts[length] >= 1 << length) // the code of ones only is no code
             return false;
         for (int i = 0; i < counts[length]; ++i, ++code, ++total) {
             const int symbol = symbols[total], run = dc ? 0 : symbol >> 4, size = dc ? symbol : symbol & 15;

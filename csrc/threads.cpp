@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -46,8 +47,12 @@ public:
     void run(Job &job, int helpers) {
         {
             std::lock_guard<std::mutex> lock(mutex_);
-            while (static_cast<int>(threads_.size()) < helpers)
-                threads_.emplace_back([this] { loop(); });
+            try {
+                while (static_cast<int>(threads_.size()) < helpers)
+                    threads_.emplace_back([this] { loop(); });
+            } catch (const std::system_error &) { // no more threads to be had: those that there are will do
+                helpers = static_cast<int>(threads_.size());
+            }
             for (int i = 0; i < helpers; ++i)
                 queue_.push_back(&job);
         }

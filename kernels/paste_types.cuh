@@ -29,11 +29,6 @@ ASDA_FN unsigned short float_to_half(float value) {
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     return bits;
 }
-ASDA_FN unsigned short float_to_bfloat(float value) {
-    unsigned short bits;
-    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
-    return bits;
-}
 #else
 ASDA_FN float half_to_float(unsigned short bits) {
     const unsigned sign = (bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;
@@ -53,6 +48,14 @@ ASDA_FN unsigned short float_to_half(float value) {
         return (unsigned short)(sign | (__float_as_uint(__uint_as_float(magnitude) + 0.5f) - 0x3f000000u));
     return (unsigned short)(sign | ((magnitude + 0xfffu + (magnitude >> 13 & 1u) - (112u << 23)) >> 13));
 }
+#endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+ASDA_FN unsigned short float_to_bfloat(float value) {
+    unsigned short bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+#else // Turing has no such instruction
 ASDA_FN unsigned short float_to_bfloat(float value) {
     const unsigned all = __float_as_uint(value);
     if ((all & 0x7fffffffu) > 0x7f800000u)

@@ -31,6 +31,7 @@ def forward(
 ) -> Tensor:
     """image with the parts laid over it, [B, 3, H, W] of `out_dtype`."""
     shape, strides = _layout(image, part)
+    texels = _aligned(texels)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     out = torch.empty((shape[0], 3, *shape[2:]), dtype=out_dtype, memory_format=layout)
     part, matrix = part.contiguous(), matrix.contiguous()
@@ -63,6 +64,7 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """(gradient by matrix [B, N, 2, 3], gradient by image like image, or of no elements if not needed)."""
     shape, strides = _layout(image, part)
+    texels = _aligned(texels)
     part, matrix = part.contiguous(), matrix.contiguous()
     v_matrix = torch.empty_like(matrix)
     v_image = torch.empty_like(image) if need_image else image.new_empty(0)
@@ -82,6 +84,11 @@ def counters(reset: bool) -> tuple[int, int]:
         if reset:
             _bad_matrices = 0
     return count, 0
+
+
+def _aligned(texels: Tensor) -> Tensor:
+    """A texel is read as one word: a view into the middle of one is copied."""
+    return texels.clone() if texels.data_ptr() % 4 else texels
 
 
 def _layout(image: Tensor, part: Tensor) -> tuple[tuple[int, int, int, int], tuple[int, ...]]:

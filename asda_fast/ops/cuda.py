@@ -293,11 +293,16 @@ def _index(device: torch.device) -> int:
     return torch.cuda.current_device() if device.index is None else device.index
 
 
-@functools.cache
+_reports: dict[int, np.ndarray] = {}
+
+
 def _report(index: int) -> np.ndarray:
     """[3] int64 in page-locked host memory, which device `index` writes into when it refuses a slot: counts of bad
     matrices and of bad indices, and 1 + (b << 32 | n) of the last bad index that nobody was told of."""
-    return torch.zeros(3, dtype=torch.int64, pin_memory=True).numpy()
+    with _lock:  # one block only: a second one, made by another thread at once, would be freed under a kernel
+        if index not in _reports:
+            _reports[index] = torch.zeros(3, dtype=torch.int64, pin_memory=True).numpy()
+        return _reports[index]
 
 
 def _raise_reported(index: int) -> None:
@@ -321,7 +326,9 @@ def _counters(device: torch.device, batch: int) -> Tensor:
 
     Kept per stream, because launches of one stream do not overlap, and in CuPy's memory, because torch's may belong to
     a CUDA graph that is being warmed up. A graph may be replayed on any stream: it gets its own (and one fill)."""
-    if torch.cuda.is_current_stream_capturing():
+    with torch.cuda.device(device):
+        capturing = torch.cuda.is_current_stream_capturing()
+    if capturing:
         return torch.zeros(batch, dtype=torch.int32, device=device)
     index, stream = _index(device), torch.cuda.current_stream(device).cuda_stream
     with _lock:
@@ -340,5 +347,21 @@ def _current(index: int, stream: int) -> Iterator[None]:
     """Device `index` and `stream`, for torch and for CuPy: each has its own idea of what is current."""
     import cupy
 
-    with torch.cuda.device(index), cupy.cuda.Device(index), cupy.cuda.ExternalStream(stream):
+    with torch.cuda.device(index), cupy.cuda.Device(index), _cupy_stream(stream):
         yield
+
+
+def _cupy_stream(handle: int) -> Any:
+    import cupy
+
+    wrap = getattr(cupy.cuda.Stream, "from_external", None)  # CuPy 14 on; it warns of the older class
+    return cupy.cuda.ExternalStream(handle) if wrap is None else wrap(_Stream(handle))
+
+
+class _Stream(NamedTuple):
+    """A stream's handle as the CUDA stream protocol asks for it."""
+
+    handle: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.handle

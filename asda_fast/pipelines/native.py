@@ -7,9 +7,11 @@ has let go of it, so a training loop runs in the same few slots for ever. At mos
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from asda_fast.data.store import Fetched, fetch
 from asda_fast.pipelines.decode import JPEG_START, BadImage, decode
 from asda_fast.pipelines.faults import Faults
 
+PATIENCE = 1.5  # seconds that `close` waits for photos under way: milliseconds, unless a disk has stopped answering
 SHRINK_FROM = 2.0  # decode at 1/s where that still leaves this many decoded pixels to a crop pixel
 
 
@@ -81,7 +84,9 @@ class NativePipeline:
         self._upload = Upload(device) if device.type == "cuda" else None
         self._tasks: queue.SimpleQueue[tuple[Job, int] | None] = queue.SimpleQueue()
         self._workers: list[threading.Thread] = []
+        self._closing = threading.Event()
         self._process = os.getpid()
+        _open.add(self)
 
     def run(self, plan: Plan, first: int, epoch: int) -> Iterator[Batch]:
         """The batches of steps first, first + 1, .. of `plan`."""
@@ -109,25 +114,34 @@ class NativePipeline:
                 job.error = GeneratorExit()  # what is not begun is not begun any more
 
     def __del__(self) -> None:  # a loader that nobody closed must not leave its threads waiting for ever
-        for _ in getattr(self, "_workers", []):
-            self._tasks.put(None)
+        if hasattr(self, "_closing"):
+            self._dismiss()
 
     def close(self) -> None:
         """Stop the threads; the next `run` starts new ones."""
-        for _ in self._workers:
-            self._tasks.put(None)
-        for worker in self._workers:
-            worker.join(timeout=2)
-        self._workers = []
-        self._tasks = queue.SimpleQueue()
+        deadline = time.monotonic() + PATIENCE
+        for worker in self._dismiss():
+            worker.join(max(0.0, deadline - time.monotonic()))
+
+    def _dismiss(self) -> list[threading.Thread]:
+        """Tell the threads to end; the pipeline is as new."""
+        workers, tasks = self._workers, self._tasks
+        self._closing.set()
+        if self._process == os.getpid():  # else they stayed with the parent of a fork
+            for _ in workers:
+                tasks.put(None)
+        else:
+            workers = []
+        self._workers, self._tasks, self._closing = [], queue.SimpleQueue(), threading.Event()
+        self._process = os.getpid()
+        return workers
 
     def _start(self) -> None:
-        if self._process != os.getpid():  # forked: the threads stayed with the parent
-            self._workers, self._tasks, self._process = [], queue.SimpleQueue(), os.getpid()
+        if self._process != os.getpid():
+            self._dismiss()
         while len(self._workers) < self.threads:
-            worker = threading.Thread(
-                target=_work, args=(self._tasks, self.people, self.size, self.faults), name="asda_fast", daemon=True
-            )
+            about = (self._tasks, self._closing, self.people, self.size, self.faults)
+            worker = threading.Thread(target=_work, args=about, name="asda_fast", daemon=True)
             worker.start()
             self._workers.append(worker)
 
@@ -139,18 +153,35 @@ class NativePipeline:
         return job
 
 
+_open: weakref.WeakSet[NativePipeline] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """At the interpreter's end a thread must not come back from C++ code: Python would kill it there, and C++ the
+    process."""
+    for pipeline in list(_open):
+        pipeline.close()
+
+
 def cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _work(
-    tasks: queue.SimpleQueue[tuple[Job, int] | None], people: People, size: tuple[int, int], faults: Faults
+    tasks: queue.SimpleQueue[tuple[Job, int] | None],
+    closing: threading.Event,
+    people: People,
+    size: tuple[int, int],
+    faults: Faults,
 ) -> None:
     """A worker thread. A failure belongs to its job: the caller gets it, the thread lives on."""
     while (task := tasks.get()) is not None:
         job, place = task
         try:
+            if closing.is_set():
+                raise RuntimeError("the loader was closed")
             if job.error is None:
                 fill(job, place, people, size, faults)
         except BaseException as error:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
+import torch
 from PIL import Image
 
 from asda_fast import _C, make_loader
@@ -242,3 +246,49 @@ def test_a_forgotten_loader_leaves_no_threads(photos: Path) -> None:
     while workers() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert workers() == before
+
+
+def test_a_script_may_end_while_photos_are_decoded() -> None:
+    """A thread that came back from C++ into an interpreter that is gone would abort the process (code 134)."""
+    code = (
+        "import asda_fast\n"
+        "loader = asda_fast.make_loader(asda_fast.data.load('demo'), size=(512, 384), batch_size=64, threads=4)\n"
+        "batches = iter(loader); next(batches); next(batches)\n"
+    )
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_forked_child_may_go_on_with_the_loader() -> None:
+    loader = make_loader(load("demo", split="val"), size=(64, 64), batch_size=8, train=False)
+    first = next(iter(loader)).row.tolist()
+    child = os.fork()
+    if child == 0:
+        os._exit(int(next(iter(loader)).row.tolist() != first))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_batch_owns_its_memory() -> None:
+    loader = make_loader(load("demo", split="val"), size=(64, 64), batch_size=8, train=False)
+    batch = next(iter(loader))
+    kept = batch.joints.clone()
+    batch.joints.zero_()
+    assert torch.equal(next(iter(loader)).joints, kept)
+
+
+@pytest.mark.parametrize("pipeline", ["native", "dali"])
+def test_an_iteration_that_is_over_says_so(pipeline: str) -> None:
+    """After `close`, or once a newer one has begun: no hang, and no image beside another one's joints."""
+    loader = make_loader(load("demo", split="val"), size=(64, 64), batch_size=8, train=False, pipeline=pipeline)
+    old = iter(loader)
+    next(old)
+    new = iter(loader)
+    row = next(new).row
+    with pytest.raises(RuntimeError, match="this iteration is over"):
+        next(old)
+    assert not torch.equal(next(new).row, row)
+    loader.close()
+    with pytest.raises(RuntimeError, match="this iteration is over"):
+        next(new)
+    assert loader.state() == {"epoch": 0, "step": 2}
