@@ -146,3 +146,29 @@ def test_to_photo() -> None:
     xy = torch.tensor([[[1.0, 2.0], [0.0, 0.0]]])
     matrix = torch.tensor([[[2.0, 1.0, 10.0], [0.0, 3.0, 20.0]]])
     assert targets.to_photo(xy, matrix).tolist() == [[[14.0, 26.0], [10.0, 20.0]]]
+
+
+def test_unlabelled_joints_may_be_nan() -> None:
+    joints = torch.tensor([[[8.0, 8.0], [torch.nan, torch.nan]]])
+    target, weight = targets.heatmaps(joints, torch.tensor([[2, 0]]), (32, 32))
+    assert weight.tolist() == [[1, 0]]
+    assert torch.isfinite(target).all()
+    assert (target[0, 1] == 0).all()
+    with pytest.raises(ValueError, match="sigma: expected a positive number, got 0"):
+        targets.heatmaps(joints, torch.tensor([[2, 0]]), (32, 32), sigma=0)
+
+
+@pytest.mark.parametrize("kind", ["dark", "udp"])
+def test_a_newton_step_stays_near_its_peak(kind: str) -> None:
+    """On noise the published step goes anywhere, hundreds of cells away."""
+    noise = torch.rand(8, 17, 64, 48, generator=torch.Generator().manual_seed(0))
+    cell = noise.flatten(2).argmax(-1)
+    peak = torch.stack((cell % 48, cell // 48), -1) * 4 + (2 if kind == "udp" else 0.5)
+    assert (targets.decode(noise, kind)[0] - peak).abs().max() <= 4 * targets.LONGEST
+
+
+def test_what_is_no_heatmap_is_named() -> None:
+    with pytest.raises(TypeError, match=r"heatmap: expected a Tensor, got list \(an hourglass"):
+        targets.decode([torch.zeros(1, 1, 8, 8)])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="sides of at least 5"):
+        targets.decode(torch.zeros(1, 1, 4, 8))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from asda_fast import state
+from asda_fast import data, state
 from asda_fast.config import TrainConfig
+from asda_fast.errors import UserError
 from asda_fast.parts.pool import PartPool
 from asda_fast.train import Training, set_aside, train
 
@@ -143,3 +147,74 @@ def test_two_ranks_learn_one_network(tmp_path: Path) -> None:
     assert row["loss_d"] > 0
     saved = state.load(out / "last.pt")
     assert not any(key.startswith("module.") for key in saved["pose"])
+
+
+def test_a_signal_to_one_rank_stops_all_at_one_step(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    out = tmp_path / "run"
+    options = ["--batch-size", "2", "--input", "64x64", "--device", "cpu", "--pipeline", "native", "--save-every", "10"]
+    command = [sys.executable, "-m", "asda_fast.train", *options, "--augment", "none", "--out", str(out)]
+    run_of = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen(
+            command, env={**os.environ, **run_of, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE
+        )
+        for rank in range(2)
+    ]
+    try:
+        deadline = time.monotonic() + 120
+        while not (out / "last.pt").is_file() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        ranks[1].send_signal(signal.SIGTERM)
+        codes = [rank.wait(timeout=120) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert codes == [130, 130], [rank.stderr.read() for rank in ranks if rank.stderr]
+    saved = state.load(out / "last.pt")
+    assert saved["world"] == 2
+    assert saved["step"] % 10 == 0
+    with pytest.raises(UserError, match="stopped within an epoch of 2 processes, not 1"):
+        train(
+            TrainConfig(
+                batch_size=2, input="64x64", device="cpu", pipeline="native", save_every=10, augment="none",
+                out=str(out), resume=True,
+            )
+        )  # fmt: skip
+
+
+def test_a_signal_during_validation_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = Training.evaluate
+
+    def signalled(self: Training) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(self)
+
+    config = {**SMALL, "augment": "none", "pipeline": "native", "out": str(tmp_path / "run")}
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "evaluate", signalled)
+        with pytest.raises(KeyboardInterrupt):
+            train(TrainConfig(**config))
+    saved = state.load(tmp_path / "run" / "last.pt")
+    assert (saved["epoch"], saved["step"], saved["history"]) == (0, 3, [])
+    train(TrainConfig(resume=True, **{**config, "epochs": None}))  # as many epochs as it was begun with
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == [1]
+
+
+def test_bad_photos_are_skipped_on_the_sheet_too(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    shutil.copytree(data.demo_root(), root)
+    for photo in sorted((root / "val").iterdir())[:3]:
+        photo.write_bytes(b"x")
+    options: dict[str, Any] = {"root": str(root), "augment": "none", "pipeline": "native", "on_bad_image": "skip"}
+    train(TrainConfig(**SMALL, **options, out=str(tmp_path / "run")))
+    assert (tmp_path / "run" / "sheets" / "epoch-001.png").is_file()
+
+
+def test_a_network_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"augment": "none", "pipeline": "native", "lr": 1e30, "save_every": 2}
+    with pytest.raises(UserError, match=r"L_D became .* try a lower --lr"):
+        train(TrainConfig(**SMALL, **options, out=str(tmp_path / "run")))
+    assert not (tmp_path / "run" / "last.pt").exists()

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asda_fast.augment.placement import body_diagonal, matrices
+from asda_fast.augment.placement import MODES, body_diagonal, matrices
 
 SIZE = (256, 192)  # 256 high, 192 wide
 
@@ -145,3 +145,14 @@ def test_arguments_are_named():
         place((1, 0, 0, 0), mode="other")
     with pytest.raises(ValueError, match="share"):
         place((1, 0, 0, 0), mode="reference")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_person_without_area_gives_finite_gradients(mode):
+    """An empty slot of the paste passes 0 back, and 0 times inf would be NaN in the generator for ever."""
+    theta = torch.zeros((1, 1, 4), requires_grad=True)
+    patch, person, box = torch.tensor([[[8, 8]]]), torch.tensor([[[8.0, 8.0]]]), torch.zeros((1, 4))
+    matrix = matrices(theta + 1, patch, person, box, (64, 64), mode, share=torch.tensor([[0.3]]))
+    (matrix * 0).sum().backward()
+    assert torch.isfinite(matrix).all()
+    assert torch.isfinite(theta.grad).all()

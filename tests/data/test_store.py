@@ -285,3 +285,19 @@ def test_bad_photos_stop_or_are_left_out(people: People, tmp_path: Path) -> None
     back = read(tmp_path / "s", "train", photos=False)
     assert back.id.tolist() == [i + 7 for i in range(18) if i not in (4, 5, 12, 13)]
     assert len(epoch(back)[3]) == 14
+
+
+def test_shards_of_an_interrupted_call_are_cleared(people: People, tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    out.mkdir()
+    for name in ("shard-000007.tar", "shard-000008.raw", "index.npz"):
+        (out / name).write_bytes(b"stale")
+    pack(people, out, shards=2)
+    assert sorted(p.name for p in out.glob("shard-*")) == ["shard-000000.tar", "shard-000001.tar"]
+
+
+@pytest.mark.parametrize("change", [{"margin": float("nan")}, {"margin": 1e9}, {"quality": 0}, {"shards": -3}])
+def test_nonsense_is_not_packed(people: People, tmp_path: Path, change: dict) -> None:
+    with pytest.raises(UserError, match=f"--{next(iter(change))}: expected"):
+        pack(people, tmp_path / "store", **change)
+    assert not (tmp_path / "store").exists()

@@ -249,3 +249,33 @@ def test_formats_are_told_apart() -> None:
     )
     assert checkpoints.recognise({"layer4.0.conv1.weight": torch.zeros(1)}) == "ResNet"
     assert checkpoints.recognise({"x": torch.zeros(1)}) is None
+
+
+def test_a_larger_network_is_refused(tmp_path: Path) -> None:
+    """Its further layers would be left out, and the rest would say something else."""
+    model = models.build("hrnet_tiny", joints=5, blocks=2)
+    path = models.save(tmp_path / "large.safetensors", model, {"model": "hrnet_tiny", "joints": 5})
+    with pytest.raises(UserError, match="holds a larger network"):
+        models.load(path)
+    path = models.save(path, model, {"model": "hrnet_tiny", "joints": 5, "options": {"blocks": 2}})
+    assert_holds(models.load(path), model.state_dict())
+
+
+def test_what_save_would_not_load_again_it_refuses(tmp_path: Path) -> None:
+    model = models.build("hrnet_tiny", joints=5)
+    with pytest.raises(ValueError, match=r"ends in \.safetensors"):
+        models.save(tmp_path / "x.json", model, {"model": "hrnet_tiny", "joints": 5})
+    with pytest.raises(ValueError, match="says 6 joints, the network has 5"):
+        models.save(tmp_path / "x.safetensors", model, {"model": "hrnet_tiny", "joints": 6})
+
+
+def test_the_released_generators_types_are_the_first_of_ours(tmp_path: Path) -> None:
+    released, ours = models.Generator(types=25, width=8), models.Generator(types=26, width=8)
+    torch.nn.init.normal_(released.fc_locs[2].weight)
+    path = write(tmp_path / "asda.pth", {"stn_state_dict": released.state_dict()})
+    report = models.load_into(ours, path, "generator")
+    assert not report.missing + report.mismatched
+    image = torch.rand(2, 3, 64, 64)
+    placed = ours.eval()(image)
+    torch.testing.assert_close(placed[:, :25], released.eval()(image))
+    assert (placed[:, 25] == 0).all()

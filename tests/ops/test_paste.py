@@ -458,3 +458,44 @@ def test_no_pixel_of_a_parallelogram_is_missed(portable, plain, kind):
     expected = np.where(inside, weight_u * weight_v, 0)
     assert np.abs(out[:, 0].numpy() - expected).max() < 1e-5
     assert inside.any(axis=(1, 2)).mean() > 0.9
+
+
+def test_lazily_negated_tensors(scene):
+    """torch keeps the sign of such a view beside its memory."""
+    s = scene(0)
+    negated = torch._neg_view(-s.image)
+    assert negated.is_neg()
+    expected = paste(s.image, s.pool, s.part, s.matrix)
+    assert torch.equal(paste(negated, s.pool, s.part, s.matrix), expected)
+    assert torch.equal(paste(s.image, s.pool, s.part, torch._neg_view(-s.matrix)), expected)
+
+
+def test_a_second_derivative_is_refused(scene):
+    s = scene(0)
+    matrix = s.matrix.clone().requires_grad_()
+    for call in (
+        lambda: paste(s.image, s.pool, s.part, matrix),
+        lambda: torch.ops.asda_fast.paste_forward(
+            s.image, s.pool.texels, s.pool.table, s.part, matrix, [0.0] * 3, [1.0] * 3, s.image.dtype, False, True
+        ),
+    ):
+        (first,) = torch.autograd.grad(call().square().sum(), matrix, create_graph=True)
+        with pytest.raises(RuntimeError, match=r"once_differentiable|no autograd formula"):
+            first.square().sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"mean": 0.5}, TypeError, "mean: expected 3 numbers"),
+        ({"mean": (0.0, float("nan"), 0.0)}, ValueError, "mean: expected finite numbers"),
+        ({"std": ("a", 1, 1)}, TypeError, "std: expected 3 numbers"),
+        ({"mips": "no"}, TypeError, "mips: expected True or False"),
+        ({"image": torch.zeros(1, 3, 8, 8).to_sparse()}, TypeError, "image: expected a dense Tensor"),
+    ],
+)
+def test_nonsense_is_refused_by_name(scene, change, error, says):
+    s = scene(0)
+    arguments = {"image": s.image, "pool": s.pool, "part": s.part, "matrix": s.matrix, **change}
+    with pytest.raises(error, match=says):
+        paste(**arguments)

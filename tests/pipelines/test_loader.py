@@ -206,3 +206,19 @@ def test_memory_is_flat_over_50_epochs(photos: Path) -> None:
             if epoch in (14, 49):
                 after.append(resident())
     assert after[1] - after[0] < 3 << 20
+
+
+def test_a_refused_state_changes_nothing(photos: Path) -> None:
+    loader = loader_of(load("coco", photos))
+    for wrong in ({"epoch": 7, "step": 99}, {"epoch": -1, "step": 0}, {"epoch": 1}, {"epoch": 0.7, "step": 1}, None):
+        with pytest.raises(ValueError, match="state: "):
+            loader.load_state(wrong)  # type: ignore[arg-type]
+        assert loader.state() == {"epoch": 0, "step": 0}
+
+
+def test_nobody_gets_an_empty_share(photos: Path) -> None:
+    people = load("coco", photos)
+    with pytest.raises(UserError, match=r"people are not one person for each of 1000 processes"):
+        loader_of(people, rank=999, world=1000)
+    with pytest.raises(UserError, match="are not one full batch of 5000 for each of 1"):
+        loader_of(people, batch_size=5000, drop_last=True)
