@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asda_fast import evaluate, models, targets
+from asda_fast import data, evaluate, make_loader, models, targets
 from asda_fast.batch import Batch
 from asda_fast.data.people import People
 from asda_fast.data.plan import draw
@@ -315,3 +316,37 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [1.0, None], "c": {"d": 2}}
     with pytest.raises(UserError, match="--json"):
         evaluate.write_json(str(tmp_path), {})
+
+
+def test_detections_on_a_store_are_cropped_from_the_photos(tmp_path: Path) -> None:
+    """A store keeps the crops of its own people: a detection's row would read another one's."""
+    from asda_fast.data.store import StorePeople
+    from asda_fast.data.store_pack import pack
+    from asda_fast.predict.coco import from_detections
+
+    people = data.load("demo", split="val")
+    pack(people, tmp_path / "val", shards=1)
+    stored = data.load("demo", tmp_path, split="val")
+    assert isinstance(stored, StorePeople)
+    rows = np.arange(len(people))[::-1]
+    records = [{"image_id": int(people.image_id[i]), "bbox": people.box[i].tolist(), "score": 1.0} for i in rows]
+    (tmp_path / "found.json").write_text(json.dumps(records))
+    annotations = data.demo_root() / "annotations" / "person_keypoints_val.json"
+    size = {"size": (64, 64), "batch_size": 16, "train": False}
+    crops = [
+        next(iter(make_loader(from_detections(tmp_path / "found.json", table, annotations)[0], **size)))
+        for table in (people, stored)
+    ]
+    assert torch.equal(crops[0].image, crops[1].image)
+
+
+def test_unreadable_photos_leave_their_people_out_or_stop(command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    shutil.copytree(data.demo_root(), root)
+    sorted((root / "val").iterdir())[0].write_bytes(b"x")
+    path = models.save(tmp_path / "m.safetensors", models.build("hrnet_tiny"), {"model": "hrnet_tiny", "joints": 17})
+    options = ["--checkpoint", str(path), "--dataset", "demo", "--root", str(root), "--input", "64x64"]
+    assert command(*options)[0] == 2
+    code, out, _ = command(*options, "--on-bad-image", "skip")
+    assert code == 0
+    assert "left out: their photos could not be read" in out

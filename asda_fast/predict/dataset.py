@@ -67,6 +67,8 @@ class NetworkOptions:
     """auto | cpu | cuda"""
     threads: OptionalNumber = None
     """decoding threads [all cores]"""
+    on_bad_image: str = "error"
+    """error (stop, naming the file) | skip (leave its people out, say how many)"""
     limit: OptionalNumber = None
     """use only the first so many people"""
 
@@ -112,6 +114,7 @@ def score_network(config: NetworkOptions) -> tuple[Result, Skeleton]:
         make_loader(
             replace(boxes, scale=boxes.scale / np.float32(scale)), size=size, batch_size=config.batch_size,
             pipeline=config.pipeline, train=False, drop_last=False, device=device, threads=config.threads,
+            on_bad_image=config.on_bad_image,
         )
         for scale in sorted(PYRAMID if config.pyramid else (1.0,), key=lambda s: s != 1.0)
     ]  # fmt: skip
@@ -123,6 +126,8 @@ def score_network(config: NetworkOptions) -> tuple[Result, Skeleton]:
         )  # fmt: skip
     for loader in loaders:
         loader.close()
+    if not np.isfinite(found.score).all():
+        raise UserError(f"{config.checkpoint}: the network answers with values that are not finite")
     result = score_people(found, people, config.bootstrap) if box_score is None else None
     if annotations is not None:
         result = _score_coco(found, boxes, box_score, annotations, result, config, size)
@@ -162,7 +167,7 @@ def _score_coco(
     result.photos = [str(folder / name) for name in result.photos or []]
     if pck_result is not None:
         result.numbers |= {"pck": pck_result.numbers["pck"], "pck_per_joint": pck_result.numbers["per_joint"]}
-        result.notes.append(f"{pck_result.title}: {pck_result.numbers['pck']:.2f}")
+        result.notes += [f"{pck_result.title}: {pck_result.numbers['pck']:.2f}", *pck_result.notes]
     if config.limit is not None:
         result.notes.append("--limit: OKS still counts everybody who is annotated")
     return result
