@@ -52,7 +52,7 @@ def parse_cli(parse: Callable[[], Options]) -> Options:
 
 def _without_box(box: str) -> str:
     sections: list[list[str]] = [[]]
-    for line in box.splitlines()[1:-1]:
+    for line in box.splitlines()[1:-1] if box.startswith("╭") else [box]:
         text = line.strip("│ ")
         if set(text) == {"─"}:
             sections.append([])

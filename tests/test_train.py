@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from asda_fast import data, state
-from asda_fast.config import TrainConfig
+from asda_fast import data, distributed, state
+from asda_fast.config import TrainConfig, resolve
+from asda_fast.console import Console
 from asda_fast.errors import UserError
 from asda_fast.parts.pool import PartPool
 from asda_fast.train import Training, set_aside, train
@@ -218,3 +219,20 @@ def test_a_network_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"L_D became .* try a lower --lr"):
         train(TrainConfig(**SMALL, **options, out=str(tmp_path / "run")))
     assert not (tmp_path / "run" / "last.pt").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("augment", "update"), [("none", "joint"), ("asda", "alternate"), ("asda", "joint")])
+def test_a_step_does_not_wait_for_the_device(augment: str, update: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {**SMALL, "device": "cuda", "pipeline": "native", "augment": augment, "update": update}
+    config = resolve(TrainConfig(**options, out=str(tmp_path / "run")))
+    training = Training(config, distributed.start("cuda"), Console(enabled=False))
+    batches = list(training.loader)
+    training.learn(batches[0])  # compiles kernels, makes the optimizers' state
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training.learn(batches[1])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        training.loader.close()

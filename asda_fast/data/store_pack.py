@@ -245,8 +245,12 @@ def pack(
     if len(people) == 0:
         raise UserError(f"{out}: no people to pack")
     out.mkdir(parents=True, exist_ok=True)
-    for old in [*out.glob("shard-*"), *out.glob("index.npz")]:
-        old.unlink()  # of a call that was interrupted
+    begun, old = out / "store.json.part", sorted([*out.glob("shard-*"), *out.glob("index.npz")])
+    if old and not begun.exists():
+        raise UserError(f"{out}: holds {old[0].name}, which is no store's; choose another --out")
+    for file in old:  # of a call that was interrupted
+        file.unlink()
+    begun.touch()
     files, by_file = np.unique(people.file, return_inverse=True)
     groups = np.split(np.argsort(by_file, kind="stable"), np.cumsum(np.bincount(by_file))[:-1])  # rows of each photo
     visit = np.random.Generator(np.random.Philox(0)).permutation(len(files))

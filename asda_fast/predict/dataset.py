@@ -37,7 +37,8 @@ class NetworkOptions:
     dataset: OptionalText = None
     """demo | lsp | mpii | coco | crowdpose [the checkpoint's]"""
     annotations: OptionalText = None
-    """with --predictions: gt_valid.mat or valid.h5 (mpii), joints.mat (lsp), a COCO JSON (coco, crowdpose)"""
+    """with --predictions: gt_valid.mat (mpii; valid.h5 has rounded joints and scores a little otherwise), joints.mat
+    (lsp), a COCO JSON (coco, crowdpose); with --checkpoint: coco's JSON where --root has none, as a store"""
     bootstrap: int = 0
     """samples of people for a 95 % confidence interval, e.g. 1000"""
 

@@ -292,7 +292,11 @@ def test_shards_of_an_interrupted_call_are_cleared(people: People, tmp_path: Pat
     out.mkdir()
     for name in ("shard-000007.tar", "shard-000008.raw", "index.npz"):
         (out / name).write_bytes(b"stale")
+    with pytest.raises(UserError, match=r"holds index\.npz, which is no store's"):  # whose is it, then?
+        pack(people, out, shards=2)
+    (out / "store.json.part").touch()
     pack(people, out, shards=2)
+    assert not (out / "store.json.part").exists()
     assert sorted(p.name for p in out.glob("shard-*")) == ["shard-000000.tar", "shard-000001.tar"]
 
 
