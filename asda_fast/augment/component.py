@@ -104,8 +104,10 @@ class SemanticPaste(nn.Module):
         """x0, y0, x1, y1 -> Batch.box: centre x, centre y, width, height; [B, 4] float32."""
         count, (height, width) = len(image), image.shape[-2:]
         if boxes is None:
-            person = [width / 2, height / 2, width / 1.25, height / 1.25]
-            return torch.tensor(person, device=image.device).expand(count, 4)
+            box = torch.empty((count, 4), device=image.device)  # filled there: a copy is what a host waits for
+            for column, value in enumerate((width / 2, height / 2, width / 1.25, height / 1.25)):
+                box[:, column] = value
+            return box
         boxes = torch.as_tensor(boxes).as_subclass(Tensor)
         if tuple(boxes.shape) not in ((count, 4), *([(4,)] if count == 1 else [])):
             raise ValueError(f"boxes: expected one box x0, y0, x1, y1 per image, [{count}, 4], got {list(boxes.shape)}")
