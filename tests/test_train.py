@@ -221,12 +221,12 @@ def test_a_network_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "last.pt").exists()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
 @pytest.mark.parametrize(("augment", "update"), [("none", "joint"), ("asda", "alternate"), ("asda", "joint")])
-def test_a_step_does_not_wait_for_the_device(augment: str, update: str, tmp_path: Path) -> None:
-    options: dict[str, Any] = {**SMALL, "device": "cuda", "pipeline": "native", "augment": augment, "update": update}
+def test_a_step_does_not_wait_for_the_device(cuda: torch.device, augment: str, update: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {**SMALL, "device": cuda.type, "pipeline": "native", "augment": augment, "update": update}
     config = resolve(TrainConfig(**options, out=str(tmp_path / "run")))
-    training = Training(config, distributed.start("cuda"), Console(enabled=False))
+    training = Training(config, distributed.start(cuda.type), Console(enabled=False))
     batches = list(training.loader)
     training.learn(batches[0])  # compiles kernels, makes the optimizers' state
     torch.cuda.synchronize()
