@@ -13,6 +13,13 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What asks for a GPU is what `pytest -m cuda` runs."""
+    for item in items:
+        if "cuda" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cuda)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real photos and annotations: never committed, so a test that needs it skips without it."""

@@ -221,7 +221,6 @@ def test_a_network_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "last.pt").exists()
 
 
-@pytest.mark.cuda
 @pytest.mark.parametrize(("augment", "update"), [("none", "joint"), ("asda", "alternate"), ("asda", "joint")])
 def test_a_step_does_not_wait_for_the_device(cuda: torch.device, augment: str, update: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {**SMALL, "device": cuda.type, "pipeline": "native", "augment": augment, "update": update}
