@@ -98,16 +98,14 @@ class Training:
         for batch in self.loader if self.step < len(self.loader) else ():  # at its end a loader would begin anew
             self.learn(batch)
             self.step += 1
+            self.seconds = time.monotonic() - begun
             if self.step % LOG_EVERY == 0 or self.step == len(self.loader):
-                self.seconds = time.monotonic() - begun
                 means = self.means()
                 self.console.advance(task, self.step, self.describe(means))
             if self.config.save_every and self.step % self.config.save_every == 0:
-                self.seconds = time.monotonic() - begun
-                self.means()  # refuses to save a network that is no longer finite
+                self.means()  # raises where the network is no longer finite: such a one is not saved
                 self.save()
             if self.ranks.world == 1 or self.step % LOG_EVERY == 0:
-                self.seconds = time.monotonic() - begun
                 self.stop_if_asked(save=True)
         self.console.end(task)
         means = means or self.means()  # a run that was stopped after the epoch's last step has no step left
@@ -117,6 +115,7 @@ class Training:
         """Leave, all ranks at the same step, where a signal has reached any of them. Called by all of them alike."""
         if self.ranks.any(self.interrupted):
             if save:
+                self.means()
                 self.save()
             self.ranks.wait()
             raise KeyboardInterrupt

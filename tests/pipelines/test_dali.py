@@ -311,8 +311,9 @@ def test_mutated_photos_are_decoded_or_reported(tmp_path: Path) -> None:
 def test_ctrl_c_ends_within_two_seconds(people: People, tmp_path: Path) -> None:
     script = tmp_path / "endless.py"
     script.write_text(
-        "import pickle, sys\n"
+        "import pickle, signal, sys\n"
         "from asda_fast import make_loader\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "loader = make_loader(pickle.load(open(sys.argv[1], 'rb')), (64, 48), 4, 'dali')\n"
         "while True:\n"
         "    for batch in loader:\n"
@@ -325,8 +326,11 @@ def test_ctrl_c_ends_within_two_seconds(people: People, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         reader = threading.Thread(target=process.stdout.read)  # a full pipe would hold it
         reader.start()
-        assert process.wait(timeout=10) != 0
-        reader.join()
+        try:
+            assert process.wait(timeout=10) != 0
+        finally:
+            process.kill()
+            reader.join()
 
 
 def test_memory_is_flat(people: People) -> None:

@@ -189,10 +189,11 @@ def test_a_failing_worker_is_the_callers_exception(photos: Path, monkeypatch: py
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
 from asda_fast import make_loader
 from asda_fast.data import load
 from asda_fast.pipelines import native
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 people, stuck = load("coco", sys.argv[1]), sys.argv[2] == "stuck"
 def sleepy(*args): time.sleep(60)
 if stuck:
