@@ -28,7 +28,7 @@ from asda_fast.data.store import Fetched, fetch
 from asda_fast.pipelines.decode import JPEG_START, BadImage, decode
 from asda_fast.pipelines.faults import Faults
 
-PATIENCE = 1.5  # seconds that `close` waits for photos under way: milliseconds, unless a disk has stopped answering
+PATIENCE = 0.8  # seconds that `close` waits for photos under way: milliseconds, unless a disk has stopped answering
 SHRINK_FROM = 2.0  # decode at 1/s where that still leaves this many decoded pixels to a crop pixel
 
 
