@@ -289,6 +289,13 @@ class Training:
         state.write_history(self.out / "metrics.jsonl", self.history)
         self.saved = True
 
+    def tidy(self) -> None:
+        """After a kill: half-written files go, and metrics.jsonl says again what the checkpoint says."""
+        if self.ranks.first:
+            for partial in self.out.glob(".*.partial"):
+                partial.unlink(missing_ok=True)
+            state.write_history(self.out / "metrics.jsonl", self.history)
+
     def load(self, saved: dict[str, Any]) -> None:
         players, world = self.players, saved.get("world", 1)
         if world != self.ranks.world and saved["step"]:
@@ -354,6 +361,7 @@ def train(config: TrainConfig) -> None:
         training = Training(config, ranks, console)
         if saved is not None:
             training.load(saved)
+            training.tidy()
             console.say(f"going on with {out} at epoch {training.epoch + 1}, step {training.step}")
         elif ranks.first:
             kept = set_aside(out)

@@ -350,3 +350,5 @@ def test_unreadable_photos_leave_their_people_out_or_stop(command: Command, tmp_
     code, out, _ = command(*options, "--on-bad-image", "skip")
     assert code == 0
     assert "left out: their photos could not be read" in out
+    assert "1 images left out: they could not be read" in out
+    assert "COCO keypoints, 79 images" in out

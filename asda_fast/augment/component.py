@@ -20,7 +20,7 @@ class SemanticPaste(nn.Module):
     Takes one image [3, H, W] or a batch [B, 3, H, W], uint8 or float, on any device, and gives back the same shape,
     type and device. A target, of whatever kind, goes through unchanged: a paste changes neither joints nor visibility.
     Use it in a Dataset, in a DataLoader's collate function, or on the GPU after the batch has arrived (fastest). Like
-    every transform it acts in eval() as in train(): keep it out of the network.
+    every transform it acts in eval() as in train(): keep it out of the network, and out of what torch.export is given.
 
     pool         what to paste: a PartPool, or the path of a pool file
     parts        parts per image, or an inclusive range
@@ -66,8 +66,9 @@ class SemanticPaste(nn.Module):
         """image [..., 3, H, W] -> the same, pasted; with a target: (image, target), as a transform of pairs.
 
         boxes [B, 4] (or [4] for one image): x0, y0, x1, y1 of the person in each image, whom the parts are scaled to;
-        without it the target's "boxes", where it is a dict with such, or a list of one dict per image; else the person
-        is taken to fill the image but for a margin, as in a top-down crop (1 / 1.25 of its height).
+        without it the target's "boxes": of a dict, or of a list of dicts, with one box per image (of one image whose
+        target has another number of boxes, as in detection, none is taken). Without any the person is taken to fill
+        the image but for a margin, as in a top-down crop (1 / 1.25 of its height).
         """
         if not isinstance(image, Tensor) or image.dim() not in (3, 4) or image.shape[-3] != 3:
             came = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
@@ -76,7 +77,7 @@ class SemanticPaste(nn.Module):
             raise TypeError(f"image: expected uint8 or float, got {image.dtype}")
         batch = image.as_subclass(Tensor).reshape(-1, *image.shape[-3:])
         if boxes is None:
-            boxes = _boxes_of(target)
+            boxes = _boxes_of(target, len(batch), alone=image.dim() == 3)
         result = self._paste(batch, self._boxes(batch, boxes)).reshape(image.shape)
         if type(image) is not Tensor:  # torchvision's Image and its like stay what they were
             result = result.as_subclass(type(image))
@@ -108,22 +109,40 @@ class SemanticPaste(nn.Module):
             for column, value in enumerate((width / 2, height / 2, width / 1.25, height / 1.25)):
                 box[:, column] = value
             return box
-        boxes = torch.as_tensor(boxes).as_subclass(Tensor)
+        boxes = _numbers(boxes)
         if tuple(boxes.shape) not in ((count, 4), *([(4,)] if count == 1 else [])):
             raise ValueError(f"boxes: expected one box x0, y0, x1, y1 per image, [{count}, 4], got {list(boxes.shape)}")
         low, high = boxes.to(image.device, torch.float32).reshape(count, 2, 2).unbind(1)
-        if boxes.device.type == "cpu" and not (low < high).all():  # a GPU is not waited for
-            raise ValueError("boxes: expected x0 < x1 and y0 < y1 in every box")
+        if boxes.device.type == "cpu" and not (low < high).logical_and(high - low < torch.inf).all():
+            raise ValueError("boxes: expected x0 < x1 and y0 < y1 in every box")  # on a GPU that would be a wait
         return torch.cat(((low + high) / 2, high - low), 1)
 
     def extra_repr(self) -> str:
         return f"{self.paste.pool!r}, parts={self.paste.parts}, p={self.paste.rules.probability}"
 
 
-def _boxes_of(target: Any) -> Any:
-    """The boxes that a target has: its own, or those of a list of targets one after the other."""
-    if isinstance(target, dict):
-        return target.get("boxes")
+def _boxes_of(target: Any, count: int, alone: bool) -> Any:
+    """The boxes that a target has, None if it has none. ValueError where a batch's are not one per image."""
+    if isinstance(target, dict) and target.get("boxes") is not None:
+        boxes = _numbers(target["boxes"])
+        return None if alone and boxes.numel() != 4 else boxes
     if isinstance(target, (list, tuple)) and target and all(isinstance(t, dict) and "boxes" in t for t in target):
-        return torch.cat([torch.as_tensor(t["boxes"]).as_subclass(Tensor).reshape(-1, 4) for t in target])
+        each = [_numbers(t["boxes"]) for t in target]
+        if len(each) != count or any(boxes.numel() != 4 for boxes in each):
+            came = [list(boxes.shape) for boxes in each]
+            raise ValueError(
+                f"boxes: expected one box x0, y0, x1, y1 in the target of each of {count} images, got {came}"
+            )
+        return torch.cat([boxes.reshape(1, 4) for boxes in each])
     return None
+
+
+def _numbers(boxes: Any) -> Tensor:
+    named = getattr(boxes, "format", "XYXY") if isinstance(boxes, Tensor) else "XYXY"  # torchvision's BoundingBoxes
+    kind = str(named).rsplit(".", 1)[-1]
+    if kind != "XYXY":
+        raise ValueError(f"boxes: expected x0, y0, x1, y1 (format XYXY), got format {kind}")
+    try:
+        return torch.as_tensor(boxes).as_subclass(Tensor)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"boxes: expected numbers x0, y0, x1, y1 per image, got {type(boxes).__name__}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import tyro
 from rich.progress import track
 
 from asda_fast.config import OptionalNumber, OptionalPath, parse_size
-from asda_fast.errors import parse_cli, run_cli
+from asda_fast.errors import UserError, parse_cli, run_cli
 
 Off = tyro.conf.FlagCreatePairsOff
 
@@ -53,6 +54,7 @@ def main(args: Pack) -> None:
     for split in ("train", "val") if args.split == "both" else (args.split,):
         other = args.out / ("val" if split == "train" else "train") / "store.json"
         if args.split == "both" and (args.out / split / "store.json").exists() and not other.exists():
+            check_same(args, args.out / split)
             print(f"{args.out / split}: finished already")
             continue
         people = load(args.dataset, args.root, split)
@@ -74,6 +76,15 @@ def main(args: Pack) -> None:
             f"{args.out / split}: {counts['people']} people in {counts['shards']} shards, "
             f"{counts['bytes'] / 1e6:.1f} MB{skipped}"
         )
+
+
+def check_same(args: Pack, store: Path) -> None:
+    """UserError unless the finished store is one that these options make."""
+    about = json.loads((store / "store.json").read_text())
+    was = (about["dataset"].split()[0], about["raw"], about["margin"], tuple(about["size"]))
+    now = (args.dataset, args.raw, args.margin, parse_size(args.input))
+    if was != now:
+        raise UserError(f"{store}: holds a store of other options already: choose another --out, or --split")
 
 
 def cli() -> None:

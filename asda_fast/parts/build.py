@@ -113,6 +113,7 @@ def build_pool(
     report.seconds = time.perf_counter() - start
     report.problems.sort()
     if not report.kept:
+        shutil.rmtree(_partial(out), ignore_errors=True)
         why = f", the first: {report.problems[0]}" if report.problems else ""
         raise UserError(f"--out {out}: nothing to write, no part of {report.photos} photos was kept{why}")
     order = {rule.type: i for i, rule in enumerate(found.rules)}

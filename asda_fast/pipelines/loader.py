@@ -7,6 +7,7 @@ uninterrupted one would have given.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import Any, Protocol
@@ -92,12 +93,12 @@ class Loader:
         epoch, self._step = self._epoch, self._start
         self._start = 0
         self._turn += 1
-        turn = self._turn
+        turn = (self._turn, os.getpid())  # in a forked child the pipeline's threads are missing
         for batch in self.pipeline.run(self.plan(epoch), self._step, epoch):
             self._step += 1
             yield batch
-            if self._turn != turn:
-                raise RuntimeError("this iteration is over: the loader was closed, or iterated anew")
+            if (self._turn, os.getpid()) != turn:
+                raise RuntimeError("this iteration is over: the loader was closed, iterated anew, or forked")
         self.faults.report()
         if self._epoch == epoch:  # unless set_epoch was called within the epoch
             self._epoch, self._step = epoch + 1, 0
@@ -109,7 +110,7 @@ class Loader:
     def load_state(self, state: dict[str, int]) -> None:
         """Go on where `state()` was taken. ValueError, and no change, for a state that is none of this loader's."""
         epoch, step = (state.get(name) if isinstance(state, dict) else None for name in ("epoch", "step"))
-        if not (isinstance(epoch, Integral) and isinstance(step, Integral) and epoch >= 0):
+        if not (isinstance(epoch, Integral) and isinstance(step, Integral) and 0 <= epoch < 2**31):
             raise ValueError(f"state: expected {{'epoch': .., 'step': ..}} of integers from 0, got {state!r}")
         steps = len(self.plan(epoch))
         if not 0 <= step <= steps:

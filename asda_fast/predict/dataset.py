@@ -13,6 +13,7 @@ import tyro
 
 from asda_fast import data, models
 from asda_fast.config import OptionalNumber, OptionalText, parse_size
+from asda_fast.data.coco import load_json
 from asda_fast.data.crop import fit_aspect, region
 from asda_fast.data.people import People
 from asda_fast.data.skeletons import Skeleton
@@ -163,14 +164,26 @@ def _score_coco(
         Path(config.save_predictions).write_text(json.dumps(records), encoding="utf-8")
     if not records:
         raise UserError(f"{annotations}: nobody was predicted")
-    result = coco(annotations, records, protocols.Options(bootstrap=config.bootstrap))
+    unread = set(boxes.image_id[~np.isfinite(found.xy).all((1, 2))].tolist())
+    truth = load_json(annotations)
+    for kind, key in (("images", "id"), ("annotations", "image_id")) if unread else ():
+        truth[kind] = [record for record in truth[kind] if record[key] not in unread]
+    result = coco(truth, records, protocols.Options(bootstrap=config.bootstrap))
+    if unread:
+        result.notes.append(f"{len(unread)} images left out: they could not be read")
+    if box_score is None:
+        known = set(boxes.id.tolist())
+        missed = sum(
+            a.get("num_keypoints", 1) > 0 and not a.get("iscrowd") and a["id"] not in known
+            for a in truth["annotations"]
+        )
+        if missed:
+            result.notes.append(f"{missed} annotated people were not looked at: they count as missed")
     folder = Path(boxes.files[0]).parent
     result.photos = [str(folder / name) for name in result.photos or []]
     if pck_result is not None:
         result.numbers |= {"pck": pck_result.numbers["pck"], "pck_per_joint": pck_result.numbers["per_joint"]}
         result.notes += [f"{pck_result.title}: {pck_result.numbers['pck']:.2f}", *pck_result.notes]
-    if config.limit is not None:
-        result.notes.append("--limit: OKS still counts everybody who is annotated")
     return result
 
 

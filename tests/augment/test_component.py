@@ -79,8 +79,16 @@ def test_boxes_scale_the_parts(pool):
     assert red_height(paste(black)[0]) == pytest.approx(20 * np.hypot(80, 80) / 50, abs=2)  # person = crop / 1.25
     assert red_height(paste(black, [{"boxes": b[None]} for b in boxes])[0][1]) == 38
     assert red_height(paste(black, {"boxes": boxes.tolist()})[0][1]) == 38
+    assert red_height(paste(black[0], {"boxes": torch.rand(5, 4)})[0]) == red_height(paste(black[0]))  # of a detector
+    for one, other in ((2, 0), (0, 2), (1, 0)):
+        with pytest.raises(ValueError, match="boxes: expected one box"):
+            paste(black, [{"boxes": boxes[:1].repeat(one, 1)}, {"boxes": boxes[:1].repeat(other, 1)}])
+    with pytest.raises(TypeError, match="boxes: expected numbers"):
+        paste(black, {"boxes": "abc"})
     for wrong in (
         torch.rand(5, 4),
+        boxes * torch.inf,
+        torch.rand(2, 8),
         torch.rand(2, 8),
         boxes.flip(-1),
         boxes * torch.nan,

@@ -305,3 +305,13 @@ def test_nonsense_is_not_packed(people: People, tmp_path: Path, change: dict) ->
     with pytest.raises(UserError, match=f"--{next(iter(change))}: expected"):
         pack(people, tmp_path / "store", **change)
     assert not (tmp_path / "store").exists()
+
+
+def test_two_datasets_never_share_a_store(tmp_path: Path) -> None:
+    from asda_fast.data.__main__ import Pack, main
+
+    main(Pack(dataset="demo", out=tmp_path, split="train", input="64x64", shards=1))
+    with pytest.raises(UserError, match="train: holds a store of other options already"):
+        main(Pack(dataset="demo", out=tmp_path, input="64x64", raw=True, shards=1))
+    main(Pack(dataset="demo", out=tmp_path, input="64x64", shards=1))  # goes on with val
+    assert (tmp_path / "val" / "store.json").is_file()
