@@ -51,16 +51,19 @@ class Slots:
 
     def __init__(self, shape: tuple[int, ...], pinned: bool) -> None:
         self.shape, self.pinned = shape, pinned
-        self._free: deque[np.ndarray] = deque()
+        self._lent: dict[int, tuple[weakref.ref[np.ndarray], np.ndarray]] = {}
+        # What happens when an array dies must not be Python code: a Ctrl-C that comes there would be printed and lost.
+        self._dropped: deque[weakref.ref[np.ndarray]] = deque()
 
     def take(self, count: int) -> np.ndarray:
-        """The first `count` samples of a free buffer, as an array that returns the buffer when it dies."""
+        """The first `count` samples of a free buffer, as an array whose end gives the buffer back."""
         try:
-            buffer = self._free.popleft()
+            _, buffer = self._lent.pop(id(self._dropped.popleft()))
         except IndexError:
             buffer = torch.empty(self.shape, dtype=torch.uint8, pin_memory=self.pinned).numpy()
         view = buffer[:count]
-        weakref.finalize(view, self._free.append, buffer).atexit = False
+        watch = weakref.ref(view, self._dropped.append)
+        self._lent[id(watch)] = watch, buffer
         return view
 
 

@@ -206,8 +206,8 @@ while True:
 """
 
 
-@pytest.mark.parametrize("state", ["busy", "stuck"])
-def test_control_c_ends_within_two_seconds(photos: Path, state: str) -> None:
+@pytest.mark.parametrize(("state", "trial"), [("busy", 1), ("busy", 2), ("busy", 3), ("stuck", 1)])
+def test_control_c_ends_within_two_seconds(photos: Path, state: str, trial: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, str(photos), state],
         stdout=subprocess.PIPE,
