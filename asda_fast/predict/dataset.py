@@ -168,13 +168,13 @@ def _score_coco(
     truth = load_json(annotations)
     for kind, key in (("images", "id"), ("annotations", "image_id")) if unread else ():
         truth[kind] = [record for record in truth[kind] if record[key] not in unread]
-    result = coco(truth, records, protocols.Options(bootstrap=config.bootstrap))
+    result = coco(truth if unread else annotations, records, protocols.Options(bootstrap=config.bootstrap))
     if unread:
         result.notes.append(f"{len(unread)} images left out: they could not be read")
     if box_score is None:
         known = set(boxes.id.tolist())
         missed = sum(
-            a.get("num_keypoints", 1) > 0 and not a.get("iscrowd") and a["id"] not in known
+            a.get("num_keypoints", 1) > 0 and not a.get("iscrowd") and a.get("id") not in known
             for a in truth["annotations"]
         )
         if missed:
