@@ -24,6 +24,7 @@ PAPER_EPOCHS, PAPER_DROPS = 210, (170, 200)
 OptionalText = Annotated[str | None, tyro.conf.arg(metavar="STR", help_behavior_hint="")]
 OptionalNumber = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # --raw, without a --no-raw
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class TrainConfig:
     """share of the people who get parts at all"""
     part_types: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="STR [STR ...]", help_behavior_hint="")] = None
     """only these part types, e.g. Left-arm Right-arm [all that the pool has]"""
-    paste_half_bodies: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    paste_half_bodies: Flag = False
     """also paste on crops that were narrowed to a half body (the released code does not)"""
     paste_min_joints: int = 0
     """only on people with so many labelled joints (the released code: 8 on COCO)"""
@@ -107,7 +108,7 @@ class TrainConfig:
     """also checkpoint every so many steps within an epoch [0: at the end of each epoch]"""
     out: OptionalText = None
     """folder of the run [runs/DATASET]"""
-    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    resume: Flag = False
     """go on from the checkpoint in --out; the other options must be those of the run"""
 
     @property
@@ -119,7 +120,7 @@ class TrainConfig:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-# flip 0.5 everywhere; rotation in degrees, scale as a fraction; see REFERENCES in README.md.
+# Of a run; the papers' own numbers but for demo.
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {"model": "hrnet_tiny", "input": "128x128", "epochs": 12, "batch_size": 16},
     "lsp": {"model": "hrnet_w32", "input": "256x256", "epochs": PAPER_EPOCHS, "batch_size": 32},
@@ -196,9 +197,11 @@ def resolve(config: TrainConfig) -> TrainConfig:
         value = getattr(config, option)
         if value is not None and value < least:
             raise UserError(f"--{option.replace('_', '-')}: expected at least {least}, got {value}")
-    for option in ("paste_probability", "patch_flip", "colour_jitter"):
+    for option in ("paste_probability", "patch_flip"):
         if not 0 <= getattr(config, option) <= 1:
             raise UserError(f"--{option.replace('_', '-')}: expected 0 to 1, got {getattr(config, option)}")
+    if not 0 <= config.colour_jitter < 1:
+        raise UserError(f"--colour-jitter: expected 0 up to, not including, 1, got {config.colour_jitter}")
     if config.parts == 0 and config.augment in ("sda", "asda"):
         raise UserError(
             f"--parts: expected at least 1 with --augment {config.augment}, got 0 (--augment none pastes nothing)"

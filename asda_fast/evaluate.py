@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 from torch import nn
 
 from asda_fast.batch import Batch
-from asda_fast.config import OptionalText
+from asda_fast.config import Flag, OptionalText
 from asda_fast.data.people import People
 from asda_fast.data.skeletons import Skeleton
 from asda_fast.errors import UserError, parse_cli, run_cli
@@ -24,7 +24,6 @@ from asda_fast.predict.dataset import NetworkOptions, score_network
 from asda_fast.predict.score import score_people
 
 DATASETS = ("demo", "lsp", "mpii", "coco", "crowdpose")
-Off = tyro.conf.FlagCreatePairsOff
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,9 @@ class EvaluateConfig(NetworkOptions):
     """.npy .npz .mat .h5 .json in any order of axes; for coco and crowdpose a results JSON"""
     key: OptionalText = None
     """name of the array in --predictions [found by its shape and name]"""
-    one_based: Annotated[bool, Off] = False
+    one_based: Flag = False
     """the first pixel of --predictions is 1 [of .mat and .h5 files it is, of others 0]"""
-    zero_based: Annotated[bool, Off] = False
+    zero_based: Flag = False
     """the first pixel of --predictions is 0"""
     visibility: OptionalText = None
     """mpii: Hourglass's valid.h5, which tells invisible joints [where it lies beside the annotations]"""

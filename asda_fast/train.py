@@ -66,6 +66,12 @@ class Training:
         self.shown: Batch | None = None
         self.interrupted = self.saved = False
 
+    @property
+    def types(self) -> list[str] | None:
+        """What the generator's outputs stand for, in their order."""
+        pool = self.augmentation.pool
+        return None if pool is None else list(pool.types)
+
     def run(self) -> None:
         """Train, evaluate, look, save: once per epoch."""
         assert self.config.epochs is not None
@@ -262,7 +268,7 @@ class Training:
         return {
             "config": self.config.to_dict(),
             "joints": len(self.skeleton.joints),
-            "types": list(pool.types) if (pool := self.augmentation.pool) is not None else None,
+            "types": self.types,
             "world": self.ranks.world,
             "epoch": self.epoch,
             "step": self.step,
@@ -302,8 +308,7 @@ class Training:
             raise UserError(
                 f"--resume: the run in {self.out} stopped within an epoch of {world} processes, not {self.ranks.world}"
             )
-        types = list(pool.types) if (pool := self.augmentation.pool) is not None else None
-        if saved.get("types", types) != types:
+        if saved.get("types", self.types) != self.types:
             raise UserError(f"--pool: the run in {self.out} had parts of other types: {shorten(saved['types'] or [])}")
         if not 0 <= saved["step"] <= len(self.loader):
             raise UserError(f"--resume: the run in {self.out} had more people to train on than there are now")

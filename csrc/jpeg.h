@@ -1,6 +1,6 @@
 // A JPEG decoder for crops: only what the crop touches becomes pixels, and nothing below it is even read.
 //
-// libjpeg decodes a photo whole. A crop of one person usually touches less than half of it. Entropy coding forces us
+// libjpeg decodes a photo whole. A crop of one person usually touches only a part of it. Entropy coding forces us
 // through every symbol above the crop, but outside the crop a symbol is only stepped over (several per table look-up),
 // and the scan ends with the crop's last row of blocks. Inside, the arithmetic is libjpeg's default, step by step (its
 // "islow" inverse DCT, triangle upsampling of the colours, 16-bit colour matrix): the pixels are equal, bit for bit.

@@ -156,7 +156,9 @@ mark('mean', document.querySelector('#mean').textContent.includes('chosen'));
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", tested.as_uri()]
     text = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    marks = dict(re.findall(r'data-(\w+)="([^"]*)"', re.search(r"<body[^>]*>", text)[0]))  # type: ignore[index]
+    body = re.search(r"<body[^>]*>", text)
+    assert body is not None
+    marks = dict(re.findall(r'data-(\w+)="([^"]*)"', body[0]))
     assert "error" not in marks
     assert marks["start"] == "chosen 2"
     assert marks["one"] == "clean 0 true"

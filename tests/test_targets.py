@@ -169,6 +169,6 @@ def test_a_newton_step_stays_near_its_peak(kind: str) -> None:
 
 def test_what_is_no_heatmap_is_named() -> None:
     with pytest.raises(TypeError, match=r"heatmap: expected a Tensor, got list \(an hourglass"):
-        targets.decode([torch.zeros(1, 1, 8, 8)])  # type: ignore[arg-type]
+        targets.decode([torch.zeros(1, 1, 8, 8)])
     with pytest.raises(ValueError, match="sides of at least 5"):
         targets.decode(torch.zeros(1, 1, 4, 8))

@@ -21,8 +21,6 @@ def jittered(
 
     All mip levels of a patch are changed alike. The number of texels is read back: one host sync on a GPU.
     """
-    if not 0 <= strength < 1:
-        raise ValueError(f"jitter: expected 0 <= jitter < 1, got {strength}")
     shape, device = part.shape, part.device
     used = part.flatten() >= 0
     chosen = part.flatten().clamp(min=0)

@@ -6,15 +6,13 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 from rich.progress import track
 
-from asda_fast.config import OptionalNumber, OptionalPath, parse_size
+from asda_fast.config import Flag, OptionalNumber, OptionalPath, parse_size
 from asda_fast.errors import UserError, parse_cli, run_cli
-
-Off = tyro.conf.FlagCreatePairsOff
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Pack:
     """crops that training will ask for, as HxW: their proportions shape the stored windows"""
     margin: float = 1.7
     """side of the stored square, in longer sides of the unaugmented crop"""
-    raw: Annotated[bool, Off] = False
+    raw: Flag = False
     """keep pixels, not JPEG: several times larger and faster"""
     quality: int = 95
     """of the JPEGs, 1 to 100"""

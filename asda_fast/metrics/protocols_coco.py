@@ -42,7 +42,7 @@ def coco(
         for row, record in enumerate(given[kind]):
             if not (isinstance(record, dict) and isinstance(record.get(key), int)):
                 raise UserError(f"{annotations}: {kind}[{row}]: expected an object with a number as '{key}'")
-    ids = sorted({int(image["id"]) for image in given["images"]})
+    ids = sorted({image["id"] for image in given["images"]})
     index = {number: i for i, number in enumerate(ids)}
     everybody = [a for a in given["annotations"] if "keypoints" in a]
     persons = [a for a in everybody if a["image_id"] in index]

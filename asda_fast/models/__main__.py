@@ -4,6 +4,7 @@ checkpoint."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import tyro
@@ -65,10 +66,10 @@ def main() -> None:
     console = Console(highlight=False)
     if options.checkpoint is not None:
         model = load(options.checkpoint)
-        card = model.config
+        card = cast(dict[str, Any], model.config)
         console.print(f"{options.checkpoint}: {card}, {parameters(model) / 1e6:.3f} M parameters", soft_wrap=True)
         if options.onnx is not None:
-            size = parse_size(options.input or card.get("input") or "256x192")  # type: ignore[union-attr, operator]
+            size = parse_size(options.input or card.get("input") or "256x192")
             console.print(f"{export_onnx(options.onnx, model, size)}: written for {size[0]}x{size[1]}", soft_wrap=True)
         return
     if options.onnx is not None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-import tyro
 
 from asda_fast import data, models
-from asda_fast.config import OptionalNumber, OptionalText, parse_size
+from asda_fast.config import Flag, OptionalNumber, OptionalText, parse_size
 from asda_fast.data.coco import load_json
 from asda_fast.data.crop import fit_aspect, region
 from asda_fast.data.people import People
@@ -28,7 +27,6 @@ from asda_fast.predict.score import score_people
 from asda_fast.targets import DECODERS
 
 INPUT = {"demo": (128, 128), "lsp": (256, 256), "mpii": (256, 256), "coco": (256, 192)}
-Off = tyro.conf.FlagCreatePairsOff
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class NetworkOptions:
     """crop as HxW [the checkpoint's, else 256x192 for coco and 256x256 for lsp and mpii]"""
     flip_test: bool = True
     """average with the mirrored crop"""
-    pyramid: Annotated[bool, Off] = False
+    pyramid: Flag = False
     """average over the scales 0.8, 0.9, .. 1.3 (the paper's test on MPII and LSP)"""
     decode: OptionalText = None
     """quarter | dark | udp [udp for networks trained on such targets, else quarter]"""
@@ -82,7 +80,7 @@ def score_network(config: NetworkOptions) -> tuple[Result, Skeleton]:
     if config.checkpoint is None:
         raise ValueError("config.checkpoint: expected a file")
     model = models.load(config.checkpoint)
-    card: dict[str, Any] = model.config  # type: ignore[assignment]
+    card = cast(dict[str, Any], model.config)
     dataset = config.dataset or card.get("dataset") or "demo"
     if dataset not in INPUT:
         raise UserError(f"--dataset: expected one of {', '.join(INPUT)} with --checkpoint, got {dataset!r}")

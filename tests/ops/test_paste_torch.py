@@ -124,3 +124,27 @@ def test_several_callers_at_once(scene):
     for worker in workers:
         worker.join()
     assert all(same)
+
+
+def test_lazily_negated_tensors(scene):
+    """torch keeps the sign of such a view beside its memory."""
+    s = scene(0)
+    negated = torch._neg_view(-s.image)
+    assert negated.is_neg()
+    expected = paste(s.image, s.pool, s.part, s.matrix)
+    assert torch.equal(paste(negated, s.pool, s.part, s.matrix), expected)
+    assert torch.equal(paste(s.image, s.pool, s.part, torch._neg_view(-s.matrix)), expected)
+
+
+def test_a_second_derivative_is_refused(scene):
+    s = scene(0)
+    matrix = s.matrix.clone().requires_grad_()
+    for call in (
+        lambda: paste(s.image, s.pool, s.part, matrix),
+        lambda: torch.ops.asda_fast.paste_forward(
+            s.image, s.pool.texels, s.pool.table, s.part, matrix, [0.0] * 3, [1.0] * 3, s.image.dtype, False, True
+        ),
+    ):
+        (first,) = torch.autograd.grad(call().square().sum(), matrix, create_graph=True)
+        with pytest.raises(RuntimeError, match=r"once_differentiable|no autograd formula"):
+            first.square().sum().backward()

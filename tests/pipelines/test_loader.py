@@ -20,7 +20,7 @@ SIZE = (48, 32)
 
 
 def loader_of(people: People, **options: object) -> Loader:
-    return make_loader(people, SIZE, **{"batch_size": 4, "aug": GlobalAug(), **options})  # type: ignore[arg-type]
+    return make_loader(people, SIZE, **{"batch_size": 4, "aug": GlobalAug(), **options})
 
 
 def same(a: Batch, b: Batch) -> bool:
@@ -212,7 +212,7 @@ def test_a_refused_state_changes_nothing(photos: Path) -> None:
     loader = loader_of(load("coco", photos))
     for wrong in ({"epoch": 7, "step": 99}, {"epoch": -1, "step": 0}, {"epoch": 1}, {"epoch": 0.7, "step": 1}, None):
         with pytest.raises(ValueError, match="state: "):
-            loader.load_state(wrong)  # type: ignore[arg-type]
+            loader.load_state(wrong)
         assert loader.state() == {"epoch": 0, "step": 0}
 
 
