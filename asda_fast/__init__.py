@@ -14,16 +14,17 @@ _PUBLIC = {
     "paste": "asda_fast.ops.paste",
     "PartPool": "asda_fast.parts.pool",
     "make_loader": "asda_fast.pipelines.loader",
-    "SemanticPaste": "asda_fast.augment.component",
-    "Batch": "asda_fast.batch",
+    "SemanticPaste": "asda_fast.augment.module",
+    "Batch": "asda_fast.core.batch",
 }
-_MODULES = ("augment", "data", "metrics", "models", "ops", "parts", "pipelines", "targets")
+_MODULES = ("augment", "data", "evaluate", "metrics", "models", "ops", "parts", "pipelines", "targets")
+_MOVED = {"targets": "models.heatmaps"}
 
 __all__ = ["Batch", "PartPool", "SemanticPaste", "make_loader", "paste", *_MODULES]
 
 if TYPE_CHECKING:
-    from asda_fast.augment.component import SemanticPaste
-    from asda_fast.batch import Batch
+    from asda_fast.augment.module import SemanticPaste
+    from asda_fast.core.batch import Batch
     from asda_fast.ops.paste import paste
     from asda_fast.parts.pool import PartPool
     from asda_fast.pipelines.loader import make_loader
@@ -33,7 +34,7 @@ def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"asda_fast.{name}")
+        return importlib.import_module(f"asda_fast.{_MOVED.get(name, name)}")
     raise AttributeError(f"module 'asda_fast' has no attribute {name!r}")
 
 

@@ -28,12 +28,12 @@ import numpy as np
 import torch
 
 from asda_fast import make_loader
-from asda_fast.batch import Batch
+from asda_fast.core.batch import Batch
+from asda_fast.core.errors import run_cli
 from asda_fast.data import GlobalAug, People, load
 from asda_fast.data.store import read
 from asda_fast.data.store_pack import pack
-from asda_fast.errors import run_cli
-from asda_fast.targets import heatmaps
+from asda_fast.models.heatmaps import heatmaps
 from benchmarks import loader_peers
 from benchmarks.common import Report, Timing, interleave, parser
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from asda_fast.metrics import pck, protocols
-from asda_fast.metrics.protocols_coco import coco
+from asda_fast.metrics.coco import coco
 from benchmarks.common import Report, interleave, parser
 
 Table = dict[str, Any]

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from asda_fast import models
-from asda_fast.adversarial import Players, pose_loss, step_alone, step_alternate, step_joint
-from asda_fast.batch import MEAN, STD
+from asda_fast.core.batch import MEAN, STD
 from asda_fast.ops import reference
 from asda_fast.ops.paste import paste
 from asda_fast.parts.pool import PartPool
+from asda_fast.train.adversarial import Players, pose_loss, step_alone, step_alternate, step_joint
 from benchmarks.common import Report, interleave, parser
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from asda_fast.targets import heatmaps
+from asda_fast.models.heatmaps import heatmaps
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `benchmarks` is not installed
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from asda_fast.augment.base import Augmented
 from asda_fast.augment.sampling import Slots
 from asda_fast.augment.sda import Semantic
-from asda_fast.batch import MEAN, STD, Batch
+from asda_fast.core.batch import MEAN, STD, Batch
 
 
 def generator_theta(output: Tensor, slots: Slots) -> Tensor:
@@ -47,6 +47,3 @@ class Adversarial(Semantic):
         else:
             theta = generator_theta(generator(self.clean(batch, mean, std)), slots)
         return self.render(batch, slots, theta, epoch, mean, std)
-
-
-AUGMENTATION = Adversarial

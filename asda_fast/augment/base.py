@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast.augment.sampling import Slots
-from asda_fast.batch import MEAN, STD
+from asda_fast.core.batch import MEAN, STD
 from asda_fast.ops.paste import paste
 from asda_fast.parts.pool import PartPool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from asda_fast.batch import Batch
+    from asda_fast.core.batch import Batch
 
 
 @dataclass

@@ -9,7 +9,7 @@ from torch import nn
 
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.augment.sampling import Slots, random_bits, uniform
-from asda_fast.batch import MEAN, STD, Batch
+from asda_fast.core.batch import MEAN, STD, Batch
 from asda_fast.parts.pool import PartPool
 
 STREAM = 3
@@ -68,6 +68,3 @@ def hole_slots(
     theta = torch.zeros((*part.shape, 4), device=device)
     theta[..., 0] = 1
     return Slots(part, torch.zeros_like(part), torch.zeros_like(keep), theta)
-
-
-AUGMENTATION = Cutout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from asda_fast.augment.base import Augmentation, Augmented
-from asda_fast.batch import MEAN, STD, Batch
+from asda_fast.core.batch import MEAN, STD, Batch
 
 
 class Plain(Augmentation):
@@ -20,6 +20,3 @@ class Plain(Augmentation):
         std: tuple[float, ...] = STD,
     ) -> Augmented:
         return Augmented(self.clean(batch, mean, std))
-
-
-AUGMENTATION = Plain

@@ -13,8 +13,8 @@ from torch import Tensor
 from asda_fast.augment import placement
 from asda_fast.augment.sampling import Ranges, Slots
 from asda_fast.augment.sda import Semantic
-from asda_fast.batch import Batch
-from asda_fast.errors import UserError
+from asda_fast.core.batch import Batch
+from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
 
 _LONGEST = 256  # pixels: larger cut-outs are reduced once, on loading
@@ -87,6 +87,3 @@ def shrink(rgba: np.ndarray, factor: float) -> np.ndarray:
         edge, a = small[y, x, :3].astype(np.uint32), alpha[y, x, None].astype(np.uint32)
         small[y, x, :3] = np.minimum((510 * edge + a) // (2 * a), 255)
     return small
-
-
-AUGMENTATION = Objects

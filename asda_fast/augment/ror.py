@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from asda_fast.augment.base import Augmentation, Augmented, translation
 from asda_fast.augment.cutout import hole_slots
 from asda_fast.augment.sampling import random_bits, uniform
-from asda_fast.batch import MEAN, STD, Batch
+from asda_fast.core.batch import MEAN, STD, Batch
 from asda_fast.parts.pool import PartPool
 
 STREAM = 5
@@ -106,6 +106,3 @@ def squares(image: Tensor, corner: Tensor, side: int) -> PartPool:
     nan = torch.full((total, 2), torch.nan, device=device)
     area = torch.full_like(index, side * side)
     return PartPool(block.view(-1, 4), table, torch.zeros_like(index), nan, area, ("square",), [])
-
-
-AUGMENTATION = Masking

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from asda_fast.parts.labels import SHARE, TYPES, mirrored
+from asda_fast.parts.scheme import SHARE, TYPES, mirrored
 
 if TYPE_CHECKING:
-    from asda_fast.batch import Batch
+    from asda_fast.core.batch import Batch
     from asda_fast.parts.pool import PartPool
 
 _MASK = 0xFFFFFFFF

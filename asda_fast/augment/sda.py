@@ -11,7 +11,7 @@ from asda_fast.augment import placement
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.augment.jitter import jittered
 from asda_fast.augment.sampling import Index, Ranges, Rules, Slots, index, sample
-from asda_fast.batch import MEAN, STD, Batch
+from asda_fast.core.batch import MEAN, STD, Batch
 from asda_fast.parts.pool import PartPool
 
 
@@ -118,6 +118,3 @@ def matrices_for(
     return placement.matrices(
         theta, pool.size[row], pool.person[row], batch.box, size, mode, share=share, mirror=slots.mirror
     )
-
-
-AUGMENTATION = Semantic

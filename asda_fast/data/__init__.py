@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug, Plan, draw
-from asda_fast.data.skeletons import Skeleton
 from asda_fast.data.store import is_store
 from asda_fast.data.store import read as read_store
-from asda_fast.errors import UserError
 
 __all__ = ["NAMES", "GlobalAug", "People", "Plan", "Skeleton", "demo_root", "draw", "load"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import COCO
 from asda_fast.data.people import FAR, PIXEL_STD, People
-from asda_fast.data.skeletons import COCO
-from asda_fast.errors import UserError
 
 PAD = 1.25  # crop / box, as in HRNet
 JOINTS = len(COCO.joints)

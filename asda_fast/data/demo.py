@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from asda_fast.core.errors import UserError
 from asda_fast.data.coco import read_json
 from asda_fast.data.people import People
-from asda_fast.errors import UserError
 
 
 def read(root: Path, split: str) -> People:

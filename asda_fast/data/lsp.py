@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import LSP
 from asda_fast.data.people import PIXEL_STD, People, box_of_joints
-from asda_fast.data.skeletons import LSP
-from asda_fast.errors import UserError
 
 PAD = 1.1  # crop / box; the box is already wider than the joints (box_of_joints)
 JOINTS = len(LSP.joints)

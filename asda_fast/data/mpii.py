@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import MPII
 from asda_fast.data.coco import folder_of, load_json
 from asda_fast.data.people import FAR, PIXEL_STD, People, box_of_joints
-from asda_fast.data.skeletons import MPII
-from asda_fast.errors import UserError
 
 PAD = 1.25  # HRNet: the annotated scale is the person's height; the centre moves down by 15 of its 200 units
 DOWN = 15.0

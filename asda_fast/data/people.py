@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from asda_fast.data.skeletons import Skeleton
+from asda_fast.core.skeletons import Skeleton
 
 FAR = 1e6  # pixels: a coordinate beyond it is a damaged annotation
 PIXEL_STD = 200.0  # the unit of `scale`, from MPII by way of HRNet

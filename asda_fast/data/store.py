@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan, place
-from asda_fast.data.skeletons import Skeleton
-from asda_fast.errors import UserError
 
 FORMAT, VERSION = "asda_fast store", 1
 REACH = 1.0  # crop pixels beyond the crop's edge that bilinear sampling may touch

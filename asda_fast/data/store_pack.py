@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from asda_fast.core.errors import UserError
 from asda_fast.data import crop as geometry
 from asda_fast.data.people import People
 from asda_fast.data.store import FORMAT, REACH, VERSION
-from asda_fast.errors import UserError
 
 BLOCK = 16  # pixels of a JPEG macroblock with halved chroma
 STRONGEST_ZOOM = 0.7  # the smallest size factor of the paper's augmentation (COCO 0.7 .. 1.3)

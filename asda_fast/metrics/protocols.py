@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.errors import UserError
-from asda_fast.metrics import files, pck
+from asda_fast.core.errors import UserError
+from asda_fast.metrics import pck
+from asda_fast.metrics import prediction_files as files
 
 LSP_TEST = 1000  # of the 2,000 LSP photos the last 1,000 are the test set
 MPII_JOINTS, LSP_JOINTS = 16, 14

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 from asda_fast.models.checkpoints import Report, describe, load_into, read, save
 from asda_fast.models.generator import Generator
 from asda_fast.models.hourglass import StackedHourglass

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 
 State = dict[str, Tensor]
 FORMAT = "asda_fast-1"

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 from asda_fast.models.checkpoints import load_into, read
 from asda_fast.models.resnet import ResNet
 

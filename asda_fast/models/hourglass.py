@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 from asda_fast.models.resnet import initialise, small
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 
 
 def export_onnx(path: str | Path, model: nn.Module, size: tuple[int, int]) -> Path:

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import cv2
 
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 from asda_fast.parts.cut import FATES, Filters, Patch, cut, spans_of
-from asda_fast.parts.labels import Scheme, load_scheme
-from asda_fast.parts.people import Person, instance_map, read_people
-from asda_fast.parts.poolfile import excluded, merge_pools, open_pool, save_pool
+from asda_fast.parts.instances import Person, instance_map, read_people
+from asda_fast.parts.pool_file import excluded, merge_pools, open_pool, save_pool
 from asda_fast.parts.read import Pair, Unusable, find_pairs, read_map, read_photo
+from asda_fast.parts.scheme import Scheme, load_scheme
 
 CHUNK = 32  # photos per shard: what a resume can lose, and what a worker holds in memory
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from asda_fast import _C
-from asda_fast.errors import UserError
-from asda_fast.parts.labels import SHARE, TYPES, Rule, Scheme
+from asda_fast.core.errors import UserError
+from asda_fast.parts.scheme import SHARE, TYPES, Rule, Scheme
 
 FATES = ("kept", "small", "scattered", "border", "sliver", "fragment", "flat")
 """What becomes of a component, in the order in which it is asked; the first that holds. The last three are the

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from asda_fast import _C
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 
 FORMAT, VERSION = "asda_fast.parts", "1"
 MAX_SIDE = 16384  # pixels; a larger side in a file means that the file is damaged

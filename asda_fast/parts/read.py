@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAPS = (".png", ".bmp", ".tif", ".tiff", ".gif")

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asda_fast.batch import Batch
+from asda_fast.core.batch import Batch
+from asda_fast.core.errors import UserError
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
 from asda_fast.data.store import StorePeople
-from asda_fast.errors import UserError
 from asda_fast.pipelines.dali_source import Feed, Source
 from asda_fast.pipelines.faults import Faults
 from asda_fast.pipelines.native import COLUMNS, take

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from asda_fast.core.errors import UserError
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug, Plan, place
-from asda_fast.errors import UserError
 from asda_fast.pipelines.decode import BadImage
 
 POLICIES = ("error", "skip")

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 import torch
 
-from asda_fast.batch import Batch
+from asda_fast.core.batch import Batch
+from asda_fast.core.errors import UserError
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug, Plan, draw
 from asda_fast.data.store import settle
-from asda_fast.errors import UserError
 from asda_fast.pipelines.faults import Faults
 
 PIPELINES = {"native": "asda_fast.pipelines.native:NativePipeline", "dali": "asda_fast.pipelines.dali:DaliPipeline"}

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from asda_fast import _C
-from asda_fast.batch import Batch
+from asda_fast.core.batch import Batch
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
 from asda_fast.data.store import Fetched, fetch

@@ -15,10 +15,10 @@ from asda_fast import augment
 from asda_fast.augment.asda import generator_theta
 from asda_fast.augment.jitter import jittered
 from asda_fast.augment.sampling import Ranges, Rules
-from asda_fast.batch import MEAN, STD, Batch
-from asda_fast.errors import UserError
-from asda_fast.parts.labels import TYPES
+from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
+from asda_fast.parts.scheme import TYPES
 
 H, W = 64, 48
 

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from asda_fast import augment
-from asda_fast.batch import Batch
+from asda_fast.core.batch import Batch
 from asda_fast.parts.pool import PartPool
 
 H, W = 64, 48

@@ -11,9 +11,9 @@ import torch
 from scipy import stats
 
 from asda_fast.augment.sampling import Ranges, Rules, below, index, philox, random_bits, sample, uniform
-from asda_fast.batch import Batch
-from asda_fast.parts.labels import TYPES
+from asda_fast.core.batch import Batch
 from asda_fast.parts.pool import PartPool
+from asda_fast.parts.scheme import TYPES
 
 
 def make_batch(rows, half=(), flip=(), visible=17) -> Batch:

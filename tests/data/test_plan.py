@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asda_fast.core.skeletons import COCO, LSP, MPII, Skeleton
 from asda_fast.data import GlobalAug, People, draw
 from asda_fast.data.crop import apply, crop_matrices, fit_aspect, invert
 from asda_fast.data.people import box_of_joints
 from asda_fast.data.plan import place
-from asda_fast.data.skeletons import COCO, LSP, MPII, Skeleton
 
 SIZE = (256, 192)
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asda_fast.core.errors import UserError
 from asda_fast.data import demo_root, load
-from asda_fast.errors import UserError
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from asda_fast import make_loader
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import COCO
 from asda_fast.data import GlobalAug, draw, load
 from asda_fast.data.people import People
-from asda_fast.data.skeletons import COCO
 from asda_fast.data.store import StorePeople, fetch, fits, reach, read, settle
 from asda_fast.data.store_pack import pack, windows
-from asda_fast.errors import UserError
 
 SIZE = (64, 48)
 AUG = GlobalAug(rotation=40, scale=0.3)
@@ -308,7 +308,7 @@ def test_nonsense_is_not_packed(people: People, tmp_path: Path, change: dict) ->
 
 
 def test_two_datasets_never_share_a_store(tmp_path: Path) -> None:
-    from asda_fast.data.__main__ import Pack, main
+    from asda_fast.cli.pack import Pack, main
 
     main(Pack(dataset="demo", out=tmp_path, split="train", input="64x64", shards=1))
     with pytest.raises(UserError, match="train: holds a store of other options already"):

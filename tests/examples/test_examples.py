@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from asda_fast.parts.labels import TYPES
 from asda_fast.parts.pool import PartPool
+from asda_fast.parts.scheme import TYPES
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

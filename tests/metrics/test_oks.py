@@ -14,10 +14,10 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 from asda_fast.metrics import oks
+from asda_fast.metrics.coco import coco
 from asda_fast.metrics.protocols import Options
-from asda_fast.metrics.protocols_coco import coco
 
 
 def made_up(images: int, seed: int, boxes: bool = False) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 from asda_fast.metrics import pck, protocols
 from asda_fast.metrics.protocols import Options
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from asda_fast import models
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 from asda_fast.models import checkpoints
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from asda_fast import models
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 from asda_fast.models.hourglass import StackedHourglass
 from asda_fast.models.resnet import ResNet
 
@@ -136,7 +136,7 @@ def test_an_unknown_network_is_one_line() -> None:
 
 
 def test_onnx_equals_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from asda_fast.models.__main__ import main
+    from asda_fast.cli.networks import main
 
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

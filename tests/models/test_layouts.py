@@ -110,7 +110,7 @@ def test_multiply_adds_by_hand() -> None:
 
 
 def test_the_table_is_printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from asda_fast.models.__main__ import main
+    from asda_fast.cli.networks import main
 
     monkeypatch.setattr("sys.argv", ["models"])
     main()

@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from asda_fast.errors import UserError
+from asda_fast.cli.parts import main, read_names
+from asda_fast.core.errors import UserError
 from asda_fast.parts import build as build_module
-from asda_fast.parts.__main__ import main, read_names
 from asda_fast.parts.build import build_pool
 from asda_fast.parts.cut import FATES, Filters
-from asda_fast.parts.labels import TYPES
 from asda_fast.parts.pool import PartPool
-from asda_fast.parts.poolfile import merge_pools, open_pool, save_pool
+from asda_fast.parts.pool_file import merge_pools, open_pool, save_pool
+from asda_fast.parts.scheme import TYPES
 
 PHOTO = (120, 90)
 
@@ -377,7 +377,7 @@ def test_command_line(folder, capsys):
 
 
 def test_command_line_mistakes_exit_with_2(tmp_path):
-    from asda_fast.errors import run_cli
+    from asda_fast.core.errors import run_cli
 
     with pytest.raises(SystemExit) as caught:
         run_cli(lambda: main(["info", str(tmp_path / "absent")]))

@@ -14,9 +14,9 @@ from scipy import ndimage
 from asda_fast import _C
 from asda_fast.ops.paste import paste
 from asda_fast.parts.cut import FATES, Filters, Patch, cut, cut_patch
-from asda_fast.parts.labels import Scheme, load_scheme, mirrored
 from asda_fast.parts.pool import PartPool
 from asda_fast.parts.read import read_map, read_photo
+from asda_fast.parts.scheme import Scheme, load_scheme, mirrored
 
 ALL = Filters(min_area=0, whole=0, border=1e9, thickness=0, share=0, contrast=0, person_height=0)
 EIGHT = np.ones((3, 3), int)

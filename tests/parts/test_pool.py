@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from asda_fast import PartPool
-from asda_fast.errors import UserError
+from asda_fast.core.errors import UserError
 
 SIZES = [(1, 1), (5, 7), (40, 33), (2, 90)]
 

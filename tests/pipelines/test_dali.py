@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 
 from asda_fast import make_loader
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import COCO
 from asda_fast.data import GlobalAug
 from asda_fast.data.people import People
-from asda_fast.data.skeletons import COCO
-from asda_fast.errors import UserError
 from asda_fast.pipelines.dali_source import plain_jpeg, ppm, rectangle
 
 pytest.importorskip("nvidia.dali", reason="DALI is an extra")

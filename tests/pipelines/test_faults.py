@@ -17,8 +17,8 @@ import simplejpeg
 from PIL import Image
 
 from asda_fast import make_loader
+from asda_fast.core.errors import UserError
 from asda_fast.data import GlobalAug, load
-from asda_fast.errors import UserError
 from asda_fast.pipelines import native
 from asda_fast.pipelines.decode import BadImage, decode
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from asda_fast import make_loader
-from asda_fast.batch import Batch
+from asda_fast.core.batch import Batch
+from asda_fast.core.errors import UserError
 from asda_fast.data import GlobalAug, People, load
-from asda_fast.errors import UserError
 from asda_fast.pipelines.loader import Loader
 
 SIZE = (48, 32)

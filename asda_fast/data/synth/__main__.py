@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tyro
 
-from asda_fast.config import OptionalNumber, OptionalText
-from asda_fast.errors import UserError, parse_cli, run_cli
+from asda_fast.core.errors import UserError, parse_cli, run_cli
+from asda_fast.train.config import OptionalNumber, OptionalText
 
 
 @dataclass(frozen=True)

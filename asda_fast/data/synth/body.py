@@ -8,8 +8,8 @@ import os
 import numpy as np
 from scipy import sparse
 
+from asda_fast.core.errors import UserError
 from asda_fast.data.synth.poses import Pose
-from asda_fast.errors import UserError
 
 KEYPOINTS = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),

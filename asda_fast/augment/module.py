@@ -1,0 +1,148 @@
+"""SemanticPaste: the augmentation as a module for other people's training code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asda_fast.augment.sampling import Ranges, Rules
+from asda_fast.augment.sda import Semantic
+from asda_fast.core.batch import Batch
+from asda_fast.parts.pool import PartPool
+
+
+class SemanticPaste(nn.Module):
+    """Paste body parts of other people at random (SDA of the ASDA paper), in the manner of a torchvision v2 transform.
+
+    Takes one image [3, H, W] or a batch [B, 3, H, W], uint8 or float, on any device, and gives back the same shape,
+    type and device. A target, of whatever kind, goes through unchanged: a paste changes neither joints nor visibility.
+    Use it in a Dataset, in a DataLoader's collate function, or on the GPU after the batch has arrived (fastest). Like
+    every transform it acts in eval() as in train(): keep it out of the network, and out of what torch.export is given.
+
+    pool         what to paste: a PartPool, or the path of a pool file
+    parts        parts per image, or an inclusive range
+    p            probability of an image to get any
+    ranges       of size, rotation (radians) and shift (half images): sampling.Ranges
+    types        part types to draw from; None: all that the pool has
+    patch_flip   probability to mirror a patch (left and right types are swapped accordingly)
+    jitter       0 .. 1, colour jitter of the patches
+    mean, std    how float images were normalised, in units of 0..1 (a float image of 0..255 has std 1 / 255); uint8
+                 images are not normalised
+    mode         placement: "paper" or "reference" (placement.py)
+
+    Random numbers come from torch's global generator on the CPU, as in torchvision: torch.manual_seed makes a run
+    repeatable, and DataLoader workers draw differently.
+    """
+
+    def __init__(
+        self,
+        pool: PartPool | str,
+        parts: int | tuple[int, int] = 1,
+        *,
+        p: float = 1.0,
+        ranges: Ranges = Ranges(),  # noqa: B008 - frozen
+        types: Sequence[str] | None = None,
+        patch_flip: float = 0.0,
+        jitter: float = 0.0,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        mode: str = "paper",
+    ) -> None:
+        super().__init__()
+        if not isinstance(pool, PartPool):
+            pool = PartPool.load(pool)
+        if not 0 <= p <= 1:
+            raise ValueError(f"p: expected a probability, got {p}")
+        if isinstance(types, str):
+            raise ValueError(f"types: expected names of part types, got the string {types!r}")
+        rules = Rules(probability=p, types=None if types is None else tuple(types), patch_flip=patch_flip)
+        self.paste = Semantic(pool, parts=parts, ranges=ranges, rules=rules, jitter=jitter, mode=mode)
+        self.mean, self.std = (tuple(float(v) for v in values) for values in (mean, std))
+
+    def forward(self, image: Tensor, target: Any = None, boxes: Any = None) -> Any:
+        """image [..., 3, H, W] -> the same, pasted; with a target: (image, target), as a transform of pairs.
+
+        boxes [B, 4] (or [4] for one image): x0, y0, x1, y1 of the person in each image, whom the parts are scaled to;
+        without it the target's "boxes": of a dict, or of a list of dicts, with one box per image (of one image whose
+        target has another number of boxes, as in detection, none is taken). Without any the person is taken to fill
+        the image but for a margin, as in a top-down crop (1 / 1.25 of its height).
+        """
+        if not isinstance(image, Tensor) or image.dim() not in (3, 4) or image.shape[-3] != 3:
+            came = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
+            raise TypeError(f"image: expected a tensor [3, H, W] or [B, 3, H, W], got {came}")
+        if image.dtype != torch.uint8 and not image.is_floating_point():
+            raise TypeError(f"image: expected uint8 or float, got {image.dtype}")
+        batch = image.as_subclass(Tensor).reshape(-1, *image.shape[-3:])
+        if boxes is None:
+            boxes = _boxes_of(target, len(batch), alone=image.dim() == 3)
+        result = self._paste(batch, self._boxes(batch, boxes)).reshape(image.shape)
+        if type(image) is not Tensor:  # torchvision's Image and its like stay what they were
+            result = result.as_subclass(type(image))
+        return result if target is None else (result, target)
+
+    def _paste(self, image: Tensor, box: Tensor) -> Tensor:
+        count, device = len(image), image.device
+        if count == 0:
+            return image
+        seed, epoch = torch.randint(0, 2**31 - 1, (2,)).tolist()
+        no = torch.zeros(count, dtype=torch.bool, device=device)
+        joints = torch.zeros((count, 0, 2), device=device)
+        shape = image.permute(0, 2, 3, 1)  # [B, H, W, 3], what a Batch holds
+        row = torch.arange(count, device=device)
+        batch = Batch(shape, joints, joints[..., 0].to(torch.uint8), row, joints.new_zeros((count, 2, 3)), box, no, no)
+        slots = self.paste.draw_from(batch, seed, epoch)
+        if image.dtype != torch.uint8:
+            return self.paste.render(batch, slots, slots.theta, epoch, self.mean, self.std, image=image).image
+        zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        pasted = self.paste.render(batch, slots, slots.theta, epoch, zero, one).image
+        return (pasted * 255).round().to(torch.uint8)
+
+    @staticmethod
+    def _boxes(image: Tensor, boxes: Any) -> Tensor:
+        """x0, y0, x1, y1 -> Batch.box: centre x, centre y, width, height; [B, 4] float32."""
+        count, (height, width) = len(image), image.shape[-2:]
+        if boxes is None:
+            box = torch.empty((count, 4), device=image.device)  # filled there: a copy is what a host waits for
+            for column, value in enumerate((width / 2, height / 2, width / 1.25, height / 1.25)):
+                box[:, column] = value
+            return box
+        boxes = _numbers(boxes)
+        if tuple(boxes.shape) not in ((count, 4), *([(4,)] if count == 1 else [])):
+            raise ValueError(f"boxes: expected one box x0, y0, x1, y1 per image, [{count}, 4], got {list(boxes.shape)}")
+        low, high = boxes.to(image.device, torch.float32).reshape(count, 2, 2).unbind(1)
+        if boxes.device.type == "cpu" and not (low < high).logical_and(high - low < torch.inf).all():
+            raise ValueError("boxes: expected x0 < x1 and y0 < y1 in every box")  # on a GPU that would be a wait
+        return torch.cat(((low + high) / 2, high - low), 1)
+
+    def extra_repr(self) -> str:
+        return f"{self.paste.pool!r}, parts={self.paste.parts}, p={self.paste.rules.probability}"
+
+
+def _boxes_of(target: Any, count: int, alone: bool) -> Any:
+    """The boxes that a target has, None if it has none. ValueError where a batch's are not one per image."""
+    if isinstance(target, dict) and target.get("boxes") is not None:
+        boxes = _numbers(target["boxes"])
+        return None if alone and boxes.numel() != 4 else boxes
+    if isinstance(target, (list, tuple)) and target and all(isinstance(t, dict) and "boxes" in t for t in target):
+        each = [_numbers(t["boxes"]) for t in target]
+        if len(each) != count or any(boxes.numel() != 4 for boxes in each):
+            came = [list(boxes.shape) for boxes in each]
+            raise ValueError(
+                f"boxes: expected one box x0, y0, x1, y1 in the target of each of {count} images, got {came}"
+            )
+        return torch.cat([boxes.reshape(1, 4) for boxes in each])
+    return None
+
+
+def _numbers(boxes: Any) -> Tensor:
+    named = getattr(boxes, "format", "XYXY") if isinstance(boxes, Tensor) else "XYXY"  # torchvision's BoundingBoxes
+    kind = str(named).rsplit(".", 1)[-1]
+    if kind != "XYXY":
+        raise ValueError(f"boxes: expected x0, y0, x1, y1 (format XYXY), got format {kind}")
+    try:
+        return torch.as_tensor(boxes).as_subclass(Tensor)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"boxes: expected numbers x0, y0, x1, y1 per image, got {type(boxes).__name__}") from None

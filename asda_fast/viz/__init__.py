@@ -1,0 +1,1 @@
+"""Pictures: drawing, contact sheets, the gallery."""

@@ -1,0 +1,83 @@
+"""The contact sheet of an epoch: what the network was shown, and what it made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asda_fast.augment import Augmentation, Augmented
+from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.data import Skeleton
+from asda_fast.models import heatmaps as targets
+from asda_fast.train.adversarial import Players
+from asda_fast.viz import draw
+
+SHOWN_SCORE = 0.15  # a joint whose peak is lower is not drawn: the network does not know
+
+
+@torch.no_grad()
+def contact(
+    path: Path,
+    batch: Batch,
+    augmentation: Augmentation,
+    players: Players,
+    skeleton: Skeleton,
+    epoch: int,
+    title: str = "",
+) -> Path:
+    """Write a PNG with a row per person: crop and annotation | pasted crop | prediction on it. Returns its path."""
+    networks = [net for net in (players.pose, players.generator) if net is not None]
+    for net in networks:
+        net.eval()
+    augmented = augmentation(batch, epoch, players.generator)
+    joints, score = targets.decode(players.pose(augmented.image).float())
+    for net in networks:
+        net.train()
+    pasted = to_uint8(augmented.image)
+    rows, captions = [], []
+    for i, crop in enumerate(batch.image.cpu().numpy()):
+        visible = batch.visible[i].cpu().numpy()
+        known = (score[i] > SHOWN_SCORE).cpu().numpy()
+        rows.append(
+            [
+                draw.skeleton(crop, batch.joints[i].cpu().numpy(), visible, skeleton),
+                draw.outline(pasted[i], outlines(augmented, i)),
+                draw.skeleton(pasted[i], joints[i].cpu().numpy(), known, skeleton),
+            ]
+        )
+        captions.append(["annotated", describe(augmented, i), f"predicted, {known.sum()} of {len(known)} joints"])
+    return draw.save(path, draw.sheet(rows, captions, title=title, cell=224))
+
+
+def to_uint8(image: Tensor) -> np.ndarray:
+    """Normalised [B, 3, H, W] -> [B, H, W, 3] uint8, to look at."""
+    mean, std = (image.new_tensor(v)[:, None, None] for v in (MEAN, STD))
+    pixels = ((image.float() * std + mean) * 255).round().clamp(0, 255)
+    return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def outlines(augmented: Augmented, i: int) -> list[np.ndarray]:
+    """The corners of each pasted patch of image i, in crop pixels."""
+    if augmented.slots is None or augmented.matrix is None or augmented.pool is None:
+        return []
+    found = []
+    for part, matrix in zip(augmented.slots.part[i].tolist(), augmented.matrix[i].double().cpu().numpy()):
+        if part >= 0 and abs(np.linalg.det(matrix[:, :2])) > 1e-12:
+            high, wide = augmented.pool.size[part].tolist()
+            corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float64)
+            found.append((corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
+    return found
+
+
+def describe(augmented: Augmented, i: int) -> str:
+    """'Left-arm r=12 tx=+0.1 ty=-0.2' of the first part of image i."""
+    slots: Any = augmented.slots
+    if slots is None or augmented.theta is None or augmented.pool is None or not (slots.part[i] >= 0).any():
+        return "nothing pasted"
+    n = int((slots.part[i] >= 0).float().argmax())
+    _, r, tx, ty = augmented.theta[i, n].tolist()
+    return f"{augmented.pool.types[int(slots.type[i, n])]} {np.rad2deg(r):+.0f} deg, {tx:+.2f}, {ty:+.2f}"

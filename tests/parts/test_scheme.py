@@ -1,0 +1,92 @@
+"""Label schemes: what each claims to be able to cut, and what a broken one says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from asda_fast.core.errors import UserError
+from asda_fast.parts.scheme import SCHEMES, SHARE, TYPES, load_scheme, mirrored
+
+
+def test_types_are_the_paper_s_26_in_the_released_order():
+    assert len(TYPES) == len(set(TYPES)) == len(SHARE) == 26
+    assert TYPES[0] == "Left-arm"
+    assert TYPES[9] == "All"
+    assert TYPES[24:] == ("Right-shoe", "Glove")
+    assert SHARE[TYPES.index("All")] == 0.9
+    assert SHARE[TYPES.index("Right-shoe")] == 0.1
+
+
+def test_mirrored():
+    assert mirrored("Left-leg-with-shoe") == "Right-leg-with-shoe"
+    assert mirrored(mirrored("Right-arm")) == "Right-arm"
+    assert mirrored("Face") == "Face"
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_built_in_schemes(name):
+    scheme = load_scheme(name)
+    assert scheme.types == TYPES
+    cut = [rule.type for rule in scheme.rules]
+    assert len(set(cut)) == len(cut)
+    for rule in scheme.rules:
+        assert set(rule.ids) <= set(scheme.labels)
+        assert not set(rule.ids) & set(scheme.background)
+        assert {i for group in rule.need for i in group} <= set(rule.ids)
+        assert mirrored(rule.type) in cut  # a scheme knows both sides or neither
+    table = scheme.flip_table()
+    assert (table[table] == range(256)).all()
+
+
+def test_what_each_scheme_cannot_know():
+    cut = {name: {rule.type for rule in load_scheme(name).rules} for name in SCHEMES}
+    assert cut["lip"] == set(TYPES)
+    assert set(TYPES) - cut["cihp"] == {"Jumpsuits"}  # id 10 is torso skin
+    assert set(TYPES) - cut["atr"] == {"Coat", "Socks", "Jumpsuits", "Glove"}
+    assert cut["pascal"] == {"Head", "Upper-body", "Upper-body-with-head", "Lower-body", "All"}
+    # one `skin` and one `shoes`: neither sides nor faces
+    assert not {t for t in cut["ccp"] if t.startswith(("Left-", "Right-")) or t in ("Face", "Head")}
+
+
+def test_torso_skin_belongs_to_the_upper_body():
+    rules = {rule.type: rule for rule in load_scheme("cihp").rules}
+    assert all(10 in rules[t].ids for t in ("Upper-body", "Upper-body-with-head", "All"))
+    assert not any(rule.ids == (10,) for rule in rules.values())
+
+
+def test_own_scheme_may_add_types(tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"labels": {"3": "Tail"}, "types": {"Tail": ["Tail"]}}))
+    scheme = load_scheme(path)
+    assert scheme.types == (*TYPES, "Tail")
+    assert scheme.rules[0].ids == (3,)
+    assert scheme.name == "own"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "JSON"),
+        ("[]", "not a scheme"),
+        ('{"labels": {"1": "a"}}', "not a scheme"),
+        ('{"labels": {"1": "a"}, "types": {}}', "empty"),
+        ('{"labels": {"300": "a"}, "types": {"x": ["a"]}}', "0..255"),
+        ('{"labels": {"1": "a"}, "types": {"x": ["b"]}}', "'b'"),
+        ('{"labels": {"1": "a", "2": "a"}, "types": {"x": ["a"]}}', "same label name"),
+        ('{"labels": {"1": "a"}, "pairs": [["a"]], "types": {"x": ["a"]}}', "two labels"),
+    ],
+)
+def test_a_broken_scheme_is_one_line(tmp_path, text, words):
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=words) as caught:
+        load_scheme(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_scheme():
+    with pytest.raises(UserError, match="lip, cihp, atr, ccp, pascal"):
+        load_scheme("lipp")

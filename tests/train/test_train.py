@@ -1,0 +1,239 @@
+"""The main job: every mode trains, a resumed run is the uninterrupted one, a user's mistake is one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from asda_fast import data
+from asda_fast.core.errors import UserError
+from asda_fast.parts.pool import PartPool
+from asda_fast.train import checkpoint as state
+from asda_fast.train import distributed
+from asda_fast.train.config import TrainConfig, resolve
+from asda_fast.train.console import Console
+from asda_fast.train.trainer import Training, set_aside, train
+
+SMALL: dict[str, Any] = {"limit": 24, "batch_size": 8, "epochs": 1, "input": "64x64", "device": "cpu"}
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("augment", "update", "pipeline"),
+    [
+        ("none", "alternate", "native"),
+        ("none", "alternate", "dali"),
+        ("sda", "alternate", "native"),
+        ("asda", "alternate", "dali"),
+        ("asda", "joint", "native"),
+        ("cutout", "alternate", "native"),
+        ("ror", "alternate", "native"),
+    ],
+)
+def test_every_mode_trains(augment: str, update: str, pipeline: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(TrainConfig(augment=augment, update=update, pipeline=pipeline, out=str(out), parts=2, **SMALL))
+    (row,) = rows(out)
+    assert row["epoch"] == 1
+    assert row["loss_d"] > 0
+    assert 0 <= row["pck"] <= 100
+    assert (row["loss_g"] is not None and row["loss_g"] < 0) == (augment == "asda")
+    saved = state.load(out / "last.pt")
+    assert (saved["epoch"], saved["step"], saved["generator"] is not None) == (1, 0, augment == "asda")
+    assert (out / "sheets" / "epoch-001.png").stat().st_size > 10_000
+    assert list((out / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "update", "stop"),  # 5: in the middle of the second epoch; 6: after its last step
+    [("native", "alternate", 5), ("native", "joint", 6), ("dali", "alternate", 5), ("dali", "joint", 5)],
+)
+def test_a_resumed_run_ends_with_the_same_weights(
+    pipeline: str, update: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {**SMALL, "epochs": 2, "pipeline": pipeline, "update": update}
+    train(TrainConfig(out=str(tmp_path / "whole"), **config))
+
+    learn, seen = Training.learn, []
+
+    def interrupted(self: Training, batch: Any) -> None:
+        learn(self, batch)
+        seen.append(batch.row)
+        if len(seen) == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Training, "learn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(TrainConfig(out=str(tmp_path / "parts"), **config))
+    saved = state.load(tmp_path / "parts" / "last.pt")
+    assert (saved["epoch"], saved["step"]) == (1, stop - 3)
+    torch.manual_seed(99)  # whatever state the next process happens to be in
+    train(TrainConfig(out=str(tmp_path / "parts"), resume=True, **config))
+
+    whole, parts = (state.load(tmp_path / name / "last.pt") for name in ("whole", "parts"))
+    for network in ("pose", "generator"):
+        for key, value in whole[network].items():
+            assert torch.equal(value, parts[network][key]), f"{network}.{key}"
+    timing = {"seconds", "images_per_second"}
+    for a, b in zip(rows(tmp_path / "whole"), rows(tmp_path / "parts"), strict=True):
+        assert {k: v for k, v in a.items() if k not in timing} == {k: v for k, v in b.items() if k not in timing}
+
+
+def test_an_earlier_run_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    for expected in (None, tmp_path / "run.old-1", tmp_path / "run.old-2"):
+        assert set_aside(out) == expected
+        out.mkdir()
+        (out / "last.pt").write_bytes(b"x")
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "asda_fast.train", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--device", "cuda"], "--device cuda"),
+        (["--dataset", "coco", "--root", "{tmp}/nowhere"], "nowhere"),
+        (["--pool", "{tmp}/empty.safetensors"], "empty.safetensors"),
+        (["--pool", "{tmp}/torn.safetensors"], "torn.safetensors"),
+        (["--model", "hrnet_w33"], "hrnet_w33"),
+        (["--pipeline", "ffcv"], "ffcv"),
+        (["--resume"], "last.pt"),
+        (["--input", "big"], "--input"),
+        (["--epoch", "3"], "perhaps you meant --epochs"),
+        (["--epochs", "x"], "Error parsing --epochs"),
+        (["--scale-range", "1"], "Missing value for argument '--scale-range'"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_code_2(arguments: list[str], says: str, tmp_path: Path) -> None:
+    if "--device" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU: --device cuda is no mistake")
+    PartPool.from_patches([]).save(tmp_path / "empty.safetensors")
+    (tmp_path / "torn.safetensors").write_bytes((tmp_path / "empty.safetensors").read_bytes()[:20])
+    arguments = [a.replace("{tmp}", str(tmp_path)) for a in arguments]
+    done = run(*arguments, "--out", str(tmp_path / "run"), "--limit", "8")
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_two_ranks_learn_one_network(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = ["--limit", "32", "--batch-size", "8", "--epochs", "1", "--input", "64x64", "--device", "cpu"]
+    options += ["--pipeline", "native", "--out", str(out)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29655"]
+    done = subprocess.run(
+        [*command, "-m", "asda_fast.train", *options], capture_output=True, text=True, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    (row,) = rows(out)
+    assert row["loss_d"] > 0
+    saved = state.load(out / "last.pt")
+    assert not any(key.startswith("module.") for key in saved["pose"])
+
+
+def test_a_signal_to_one_rank_stops_all_at_one_step(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    out = tmp_path / "run"
+    options = ["--batch-size", "2", "--input", "64x64", "--device", "cpu", "--pipeline", "native", "--save-every", "10"]
+    command = [sys.executable, "-m", "asda_fast.train", *options, "--augment", "none", "--out", str(out)]
+    run_of = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen(
+            command, env={**os.environ, **run_of, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE
+        )
+        for rank in range(2)
+    ]
+    try:
+        deadline = time.monotonic() + 120
+        while not (out / "last.pt").is_file() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        ranks[1].send_signal(signal.SIGTERM)
+        codes = [rank.wait(timeout=120) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert codes == [130, 130], [rank.stderr.read() for rank in ranks if rank.stderr]
+    saved = state.load(out / "last.pt")
+    assert saved["world"] == 2
+    assert saved["step"] % 10 == 0
+    with pytest.raises(UserError, match="stopped within an epoch of 2 processes, not 1"):
+        train(
+            TrainConfig(
+                batch_size=2, input="64x64", device="cpu", pipeline="native", save_every=10, augment="none",
+                out=str(out), resume=True,
+            )
+        )  # fmt: skip
+
+
+def test_a_signal_during_validation_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = Training.evaluate
+
+    def signalled(self: Training) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(self)
+
+    config = {**SMALL, "augment": "none", "pipeline": "native", "out": str(tmp_path / "run")}
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "evaluate", signalled)
+        with pytest.raises(KeyboardInterrupt):
+            train(TrainConfig(**config))
+    saved = state.load(tmp_path / "run" / "last.pt")
+    assert (saved["epoch"], saved["step"], saved["history"]) == (0, 3, [])
+    train(TrainConfig(resume=True, **{**config, "epochs": None}))  # as many epochs as it was begun with
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == [1]
+
+
+def test_bad_photos_are_skipped_on_the_sheet_too(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    shutil.copytree(data.demo_root(), root)
+    for photo in sorted((root / "val").iterdir())[:3]:
+        photo.write_bytes(b"x")
+    options: dict[str, Any] = {"root": str(root), "augment": "none", "pipeline": "native", "on_bad_image": "skip"}
+    train(TrainConfig(**SMALL, **options, out=str(tmp_path / "run")))
+    assert (tmp_path / "run" / "sheets" / "epoch-001.png").is_file()
+
+
+def test_a_network_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"augment": "none", "pipeline": "native", "lr": 1e30, "save_every": 2}
+    with pytest.raises(UserError, match=r"L_D became .* try a lower --lr"):
+        train(TrainConfig(**SMALL, **options, out=str(tmp_path / "run")))
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
+@pytest.mark.parametrize(("augment", "update"), [("none", "joint"), ("asda", "alternate"), ("asda", "joint")])
+def test_a_step_does_not_wait_for_the_device(cuda: torch.device, augment: str, update: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {**SMALL, "device": cuda.type, "pipeline": "native", "augment": augment, "update": update}
+    config = resolve(TrainConfig(**options, out=str(tmp_path / "run")))
+    training = Training(config, distributed.start(cuda.type), Console(enabled=False))
+    batches = list(training.loader)
+    training.learn(batches[0])  # compiles kernels, makes the optimizers' state
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training.learn(batches[1])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        training.loader.close()
