@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from asda_fast.models.loss import pose_loss
+
 Paste = Callable[[Tensor], Tensor]  # G's output [B, T, 3] -> image [B, 3, H, W]
 
 
@@ -43,17 +45,6 @@ class Outcome:
     loss_d: Tensor  # []
     loss_g: Tensor | None  # []
     heatmaps: Tensor  # [B, J, h, w]
-
-
-def pose_loss(prediction: Tensor | list[Tensor], target: Tensor, weight: Tensor) -> Tensor:
-    """HRNet's loss: half the mean squared error of each joint's heatmap, times its weight, mean over joints.
-
-    prediction [B, J, h, w], or a list of them (stacked hourglass: summed over stacks); target [B, J, h, w];
-    weight [B, J] -> []. Paper: L_D = ||D(I_aug) - H_gt||^2; a paste changes neither heatmaps nor visibility.
-    """
-    if isinstance(prediction, (list, tuple)):
-        return torch.stack([pose_loss(stack, target, weight) for stack in prediction]).sum()
-    return 0.5 * ((prediction.float() - target) * weight[:, :, None, None]).square().mean()
 
 
 def frozen(network: nn.Module, image: Tensor) -> Any:

@@ -20,6 +20,7 @@ from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError, parse_cli
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.models import heatmaps as targets
+from asda_fast.models.loss import pose_losses
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.train import checkpoint as state
@@ -102,12 +103,11 @@ def load_networks(path: str, joints: int) -> Networks:
 
 
 def losses(pose: nn.Module, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """(loss [B], joints [B, J, 2] crop pixels, score [B, J]): adversarial.pose_loss, person by person."""
+    """(loss [B], joints [B, J, 2] crop pixels, score [B, J])."""
     size = (batch.image.shape[1], batch.image.shape[2])
     target, weight = targets.heatmaps(batch.joints, batch.visible, size)
     heatmaps = pose(image).float()
-    loss = 0.5 * ((heatmaps - target) * weight[:, :, None, None]).square().mean((1, 2, 3))
-    return loss, *targets.decode(heatmaps)
+    return pose_losses(heatmaps, target, weight), *targets.decode(heatmaps)
 
 
 def views(config: PreviewConfig, batch: Batch, pool: PartPool | None, networks: Networks | None) -> list[View]:
