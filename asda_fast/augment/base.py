@@ -71,9 +71,9 @@ class Augmentation:
         device, count = batch.image.device, len(batch)
         part = torch.empty((count, 0), dtype=torch.int64, device=device)
         matrix = torch.empty((count, 0, 2, 3), device=device)
-        return paste(batch.image, self._pool_on(device), part, matrix, mean, std, **self.paste_options)
+        return paste(batch.image, self.pool_on(device), part, matrix, mean, std, **self.paste_options)
 
-    def _pool_on(self, device: torch.device) -> PartPool:
+    def pool_on(self, device: torch.device) -> PartPool:
         """The pool on the batch's device; moved once."""
         if device not in self._moved:
             pool = self.pool

@@ -52,7 +52,7 @@ class Cutout(Augmentation):
         zero = torch.zeros_like(x)
         rows = (torch.stack((_SIDE / w, zero, -x * _SIDE / w), -1), torch.stack((zero, _SIDE / h, -y * _SIDE / h), -1))
         return self._paste(
-            batch, self._pool_on(batch.image.device), slots, slots.theta, torch.stack(rows, -2), mean, std
+            batch, self.pool_on(batch.image.device), slots, slots.theta, torch.stack(rows, -2), mean, std
         )
 
 

@@ -39,7 +39,7 @@ class Objects(Semantic):
         super().__init__(pool, ranges=ranges, objects=objects, **options)
 
     def matrices(self, batch: Batch, slots: Slots, theta: Tensor) -> Tensor:
-        pool = self._pool_on(batch.image.device)
+        pool = self.pool_on(batch.image.device)
         row = slots.part.clamp(min=0)
         unknown = pool.person[row] * float("nan")  # sized by theta's s alone
         size = (batch.image.shape[1], batch.image.shape[2])

@@ -53,7 +53,7 @@ class Semantic(Augmentation):
     def draw_from(self, batch: Batch, seed: int, epoch: int) -> Slots:
         """`draw` with another seed."""
         return sample(
-            self._pool_on(batch.row.device),
+            self.pool_on(batch.row.device),
             batch,
             self.parts,
             seed=seed,
@@ -66,7 +66,7 @@ class Semantic(Augmentation):
     def matrices(self, batch: Batch, slots: Slots, theta: Tensor) -> Tensor:
         """theta [B, N, 4] -> [B, N, 2, 3] crop pixel -> patch pixel, differentiable in r, tx, ty."""
         return matrices_for(
-            self._pool_on(batch.image.device), slots, theta, batch, self.mode, self._index_on(batch.image.device)
+            self.pool_on(batch.image.device), slots, theta, batch, self.mode, self._index_on(batch.image.device)
         )
 
     def render(
@@ -84,7 +84,7 @@ class Semantic(Augmentation):
         image: [B, 3, H, W] float, already normalised with mean and std, to paste on instead of batch.image.
         """
         matrix = self.matrices(batch, slots, theta)
-        pool = self._pool_on(batch.image.device)
+        pool = self.pool_on(batch.image.device)
         if self.jitter > 0:
             own, part = jittered(pool, slots.part, batch.row, self.jitter, seed=self.seed, epoch=epoch)
             slots = Slots(part, slots.type, slots.mirror, slots.theta)

@@ -1,0 +1,183 @@
+"""The critic: learns from D's own losses which placements are hard, and chooses by it.
+
+For every candidate and joint a small network says by how much that joint's loss would rise. It learns by regression
+from the losses that training computes anyway: of D's own step, beside a learned baseline; or, where proposals are
+verified, from the differences between the passes of one person, in which all that is not the placement drops out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asda_fast.adversary.base import Choice
+from asda_fast.adversary.coverage import Coverage
+from asda_fast.adversary.critic_network import Baseline, Rise, features
+from asda_fast.adversary.ranks import gathered
+from asda_fast.adversary.replay import Replay
+from asda_fast.adversary.scene import Scene
+from asda_fast.adversary.selection import Clean, Judged, Selection
+
+MOMENTUM = 0.98  # of the running mean loss of each joint
+NEWEST = 0.5  # weight of the newest visit in a person's history
+
+
+class Critic(Selection):
+    """Further options:
+
+    types, joints  of the pool and the skeleton
+    people         rows of the table that D is trained on, whose losses it remembers; 0: none are remembered
+    rate           Adam's learning rate
+    updates        steps of regression for each batch, of `lessons` lessons each
+    memory         lessons kept (fewer where a lesson is large)
+    """
+
+    def __init__(
+        self,
+        types: int,
+        joints: int,
+        edges: tuple[tuple[int, int], ...] = (),
+        *,
+        people: int = 0,
+        rate: float = 3e-3,
+        updates: int = 2,
+        lessons: int = 128,
+        memory: int = 8192,
+        device: torch.device | str = "cpu",
+        explore: float = 0.3,
+        **options: Any,
+    ) -> None:
+        super().__init__(edges, explore=explore, **options)
+        for name, value in (("updates", updates), ("lessons", lessons), ("memory", memory)):
+            if value < 1:
+                raise ValueError(f"{name}: expected at least 1, got {value}")
+        if self.verify == self.candidates:
+            raise ValueError(f"verify: expected less than candidates ({self.candidates}), got {self.verify}")
+        self.updates, self.lessons = updates, lessons
+        with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the run
+            torch.manual_seed(self.seed)
+            self.rise, self.baseline = Rise(types, joints).to(device), Baseline(joints).to(device)
+        parameters = [*self.rise.parameters(), *self.baseline.parameters()]
+        self.optimizer = torch.optim.Adam(parameters, lr=rate, fused=True)
+        self.replay = Replay(memory, self.seed)
+        self.sums = torch.zeros(2, joints, device=device)  # running sums of losses and of labelled joints
+        self.history = torch.zeros((people, joints, 2), device=device)  # loss / mean loss, and 1 where there is any
+
+    def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
+        x = self.features(scene, covered, clean)
+        return (self.rise(x, filled(scene)) * (scene.weight > 0)[:, None, None]).sum(-1)
+
+    def features(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
+        if clean is None:
+            response = losses = torch.zeros_like(scene.weight)
+        else:
+            response, losses = clean.response, clean.losses / self.means()[1]
+        return features(scene, covered, response, losses)
+
+    def means(self) -> tuple[Tensor, Tensor]:
+        """The running mean loss of each joint [J] and of all []; 1 before anything was learnt."""
+        seen = self.sums[1].sum() > 0
+        whole = torch.where(seen, self.sums[0].sum() / self.sums[1].sum(), 1.0)
+        return torch.where(self.sums[1] > 0, self.sums[0] / self.sums[1], whole), whole
+
+    @torch.no_grad()
+    def learn(self, scene: Scene, choice: Choice, losses: Tensor) -> None:
+        judged: Judged = choice.memory
+        assert judged.coverage is not None
+        alone = judged.losses is None  # D's own step is the only pass
+        seen = gathered(
+            {
+                "row": scene.batch.row,
+                "type": filled(scene),
+                "x": self.features(scene, judged.coverage, judged.clean),  # [B, N, G, J, FEATURES]
+                "weight": (scene.weight > 0).float(),
+                "hidden": judged.coverage.far.amax((1, 2)),  # [B, J]
+                "losses": losses[:, None] if judged.losses is None else judged.losses,  # [B, G, J]
+            }
+        )
+        lesson = {name: seen[name] for name in ("x", "type", "weight")}
+        if alone:
+            lesson["known"] = self.circumstances(seen, scene.trained)
+        self.count(seen, scene.trained)
+        lesson["y"] = seen["losses"] / self.means()[1]
+        self.replay.add(lesson)
+        for _ in range(self.updates):
+            self.regress(self.replay.draw(self.lessons))
+
+    def circumstances(self, seen: dict[str, Tensor], trained: bool) -> Tensor:
+        """[B, J, CIRCUMSTANCES] what is known of each joint's loss besides the placement."""
+        joint_mean, mean = self.means()
+        usual = (joint_mean / mean).expand_as(seen["weight"])
+        old = torch.zeros_like(usual)
+        if trained and len(self.history):
+            past = self.history[seen["row"]]
+            usual, old = torch.where(past[..., 1] > 0, past[..., 0], usual), past[..., 1]
+        # How the person's other joints fared in this pass, those that the part does not hide: the crop, the flip, D's
+        # progress since the last visit. Each joint is told of the others only.
+        trust = seen["weight"] * (1 - seen["hidden"])
+        surprise = (seen["losses"][:, 0] / mean - usual) * trust
+        others = trust.sum(1, keepdim=True) - trust
+        surprise = (surprise.sum(1, keepdim=True) - surprise) / others.clamp(min=1.0)
+        clean = seen["x"][:, 0, 0, :, -2:]
+        return torch.cat(
+            (torch.stack((usual, old, surprise, others / others.shape[1]), -1), clean, usual[..., None].log1p()), -1
+        )
+
+    def count(self, seen: dict[str, Tensor], trained: bool) -> None:
+        """Take the batch into the running means and the people's histories."""
+        losses, weight = seen["losses"].mean(1), seen["weight"]
+        self.sums.mul_(MOMENTUM).add_(torch.stack(((losses * weight).sum(0), weight.sum(0))))
+        if trained and len(self.history):
+            past, now = self.history[seen["row"]], losses / self.means()[1]
+            now = torch.where(past[..., 1] > 0, torch.lerp(past[..., 0], now, NEWEST), now)
+            labelled = weight > 0
+            now = torch.where(labelled, now, past[..., 0])
+            self.history[seen["row"]] = torch.stack((now, torch.maximum(past[..., 1], weight)), -1)
+
+    @torch.enable_grad()
+    def regress(self, lesson: dict[str, Tensor]) -> None:
+        rise = self.rise(lesson["x"], lesson["type"]).sum(1)  # [n, G, J], over slots
+        y = lesson["y"]
+        if "known" in lesson:
+            rise = rise + self.baseline(lesson["known"])[:, None]
+        else:
+            rise, y = rise - rise.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
+        error = F.smooth_l1_loss(rise, y, reduction="none") * lesson["weight"][:, None]
+        self.optimizer.zero_grad(set_to_none=True)
+        error.mean().backward()
+        self.optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "rise": self.rise.state_dict(),
+            "baseline": self.baseline.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "replay": self.replay.state_dict(),
+            "sums": self.sums.clone(),
+            "history": self.history.clone(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "rise" not in state:
+            raise ValueError("adversary: expected the state of a critic, got another adversary's")
+        for name, own in (("type", self.rise.type_embedding), ("joint", self.rise.joint_embedding)):
+            came = state["rise"].get(f"{name}_embedding.weight")
+            if came is None or came.shape != own.weight.shape:
+                have = "none" if came is None else len(came)
+                raise ValueError(f"adversary: expected a critic of {len(own.weight)} {name}s, got one of {have}")
+        if state["history"].shape != self.history.shape:
+            raise ValueError(f"adversary: expected a critic of {len(self.history)} people, got {len(state['history'])}")
+        self.rise.load_state_dict(state["rise"])
+        self.baseline.load_state_dict(state["baseline"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.replay.load_state_dict(state["replay"], self.sums.device)
+        self.sums.copy_(state["sums"])
+        self.history.copy_(state["history"])
+
+
+def filled(scene: Scene) -> Tensor:
+    """[B, N] the type of each slot, -1 where it is empty."""
+    return torch.where(scene.slots.part >= 0, scene.slots.type, -1)

@@ -1,0 +1,100 @@
+"""Scene: one batch just before its paste, with the pose network that is to be fooled. What every adversary is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asda_fast.augment.sampling import Slots
+from asda_fast.augment.sda import Semantic
+from asda_fast.core.batch import Batch
+from asda_fast.models import heatmaps as targets
+from asda_fast.models.loss import joint_losses
+
+SMALLEST_SIDE = 64  # pixels; below it the coarsest maps of the networks are of one cell
+
+
+@dataclass
+class Scene:
+    """Who is in the batch, which parts each person gets, and D. The placement is what the adversary chooses.
+
+    `trained` says that `batch.row` counts in the table that D is trained on, so that an adversary may keep what it
+    learns of each person; of held-out people it may not.
+    """
+
+    batch: Batch
+    slots: Slots
+    target: Tensor  # [B, J, h, w]
+    weight: Tensor  # [B, J]
+    augmentation: Semantic
+    pose: nn.Module  # the bare network, not DistributedDataParallel
+    epoch: int = 0
+    amp: torch.dtype | None = None
+    trained: bool = True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the crop."""
+        return self.batch.image.shape[1], self.batch.image.shape[2]
+
+    def render(self, theta: Tensor) -> Tensor:
+        """The normalised image [B, 3, H, W] with the parts at theta [B, N, 4]; differentiable in r, tx, ty."""
+        return self.augmentation.render(self.batch, self.slots, theta, self.epoch).image
+
+    @torch.no_grad()
+    def predict(self, image: Tensor) -> Tensor:
+        """D's heatmaps [B, J, h, w] of `image`, as D is when it is used: running batch-norm statistics, no gradient."""
+        with evaluating(self.pose), self.autocast():
+            return self.pose(image).float()
+
+    @torch.no_grad()
+    def look(self, theta: Tensor | None, reduced: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """What D says of the parts at theta [B, N, 4] (None: of the clean crop), in one forward pass.
+
+        reduced: at about half the resolution, a quarter of the arithmetic (multiples of 32 pixels from 64 up).
+        Returns heatmaps [B, J, h, w] with the target [B, J, h, w] and weight [B, J] that belong to them.
+        """
+        image = self.augmentation.clean(self.batch) if theta is None else self.render(theta)
+        size = reduced_size(self.size) if reduced else self.size
+        if size == self.size:
+            return self.predict(image), self.target, self.weight
+        image = F.interpolate(image, size, mode="bilinear", antialias=True)
+        joints = self.batch.joints
+        x, y = joints[..., 0] * (size[1] / self.size[1]), joints[..., 1] * (size[0] / self.size[0])
+        target, weight = targets.heatmaps(torch.stack((x, y), -1), self.batch.visible, size)
+        return self.predict(image), target, weight * (self.weight > 0)
+
+    def judge(self, theta: Tensor | None, reduced: bool = False) -> Tensor:
+        """D's loss of each joint [B, J] with the parts at theta (see `look`)."""
+        return joint_losses(*self.look(theta, reduced))
+
+    def autocast(self) -> Any:
+        device = self.batch.image.device.type
+        return torch.autocast(device, self.amp) if self.amp is not None else nullcontext()
+
+
+def reduced_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The smallest (H, W) of at least half of `size` that every network takes: multiples of 32 from 64 up.
+
+    256x192 -> 128x96; 96x96 -> 64x64; 64x64 stays.
+    """
+    height, width = (min(side, max(SMALLEST_SIDE, 32 * -(-side // 64))) for side in size)
+    return height, width
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode for a while; every module's own mode comes back after it."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

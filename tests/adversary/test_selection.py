@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from asda_fast.adversary import Cover, Generated, Search
+from asda_fast.adversary.candidates import CANDIDATES, candidates
+from asda_fast.adversary.coverage import coverage
+from asda_fast.models import Generator
+
+from .conftest import EDGES, JOINTS, Small, WhereWhite
+
+
+class Peaks(torch.nn.Module):
+    """A D that finds joint `best` wherever it is, and no other: set by the test."""
+
+    def __init__(self, target: torch.Tensor, best: int) -> None:
+        super().__init__()
+        self.maps = target * (torch.arange(JOINTS) == best)[:, None, None]
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.maps
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_search_takes_the_hardest_of_its_placements(make_scene, parts) -> None:
+    torch.manual_seed(0)
+    scene = make_scene(Small().eval(), parts=parts)
+    chosen = Search(verify=5, reduced=False, seed=9).choose(scene, explore=True).theta
+    places = candidates(scene.slots, scene.batch.row, 5, scene.augmentation.ranges, 9, 0, CANDIDATES)
+    losses = torch.stack([scene.judge(places[:, :, k]).mean(1) for k in range(5)])  # [5, B]
+    for person, k in enumerate(losses.argmax(0).tolist()):
+        assert torch.equal(chosen[person], places[person, :, k])
+
+
+def test_cover_hides_the_joint_that_d_sees(make_scene) -> None:
+    scene = make_scene(WhereWhite(), count=40)
+    scene.pose = Peaks(scene.target, 1)
+    chosen = Cover(EDGES, clean=True, candidates=64).choose(scene, explore=True).theta
+    hidden = coverage(scene, chosen[:, :, None], EDGES).joint[:, 0, 0].mean(0)
+    drawn = coverage(scene, scene.slots.theta[:, :, None], EDGES).joint[:, 0, 0].mean(0)
+    assert hidden[1] > 0.7 > 0.2 > drawn[1] and hidden[0] < 0.3
+    blind = Cover(EDGES, candidates=64).choose(scene, explore=True).theta
+    hidden = coverage(scene, blind[:, :, None], EDGES).joint[:, 0, 0]
+    assert hidden.sum(1).mean() > 2 * drawn.sum()
+
+
+def test_verified_proposals_are_the_best_of_each_group(make_scene) -> None:
+    torch.manual_seed(0)
+    scene = make_scene(Small().eval())
+    cover = Cover(EDGES, candidates=8, verify=2, reduced=False)
+    places = candidates(scene.slots, scene.batch.row, 8, scene.augmentation.ranges, 0, 0, CANDIDATES)
+    score = cover.score(scene, coverage(scene, places, EDGES), None)[:, 0]
+    judged = [scene.judge(places[:, :, k]).mean(1) for k in range(8)]
+    chosen = cover.choose(scene, explore=False).theta
+    for person in range(6):
+        first, second = score[person, :4].argmax().item(), 4 + score[person, 4:].argmax().item()
+        hardest = first if judged[first][person] >= judged[second][person] else second
+        assert torch.equal(chosen[person, 0], places[person, 0, hardest])
+
+
+def test_a_share_of_the_proposals_is_random_while_exploring(make_scene) -> None:
+    scene = make_scene(WhereWhite(), count=2000)
+    scene.pose = torch.nn.Identity()
+    cover = Cover(EDGES, candidates=16, explore=0.4)
+    best, explored = (cover.choose(scene, explore=e).theta for e in (False, True))
+    first = candidates(scene.slots, scene.batch.row, 16, scene.augmentation.ranges, 0, 0, CANDIDATES)[:, :, 0]
+    same, random = (best == explored).all(-1), (first == explored).all(-1)
+    assert (same | random).all()
+    lucky = (best == first).all(-1).float().mean().item()
+    assert 1 - same.float().mean().item() == pytest.approx(0.4 * (1 - lucky), abs=0.04)
+
+
+def test_the_choice_does_not_depend_on_the_batch(make_scene) -> None:
+    cover = Cover(EDGES, candidates=16, explore=0.4)
+    whole = cover.choose(make_scene(WhereWhite(), count=6), explore=True).theta
+    part = make_scene(WhereWhite(), count=6)
+    for name in vars(part.batch):
+        setattr(part.batch, name, getattr(part.batch, name)[2:4])
+    part.slots = part.augmentation.draw(part.batch, 0)
+    part.target, part.weight = part.target[2:4], part.weight[2:4]
+    assert torch.equal(cover.choose(part, explore=True).theta, whole[2:4])
+
+
+def test_the_generators_placement_is_that_of_each_slots_type(make_scene) -> None:
+    scene = make_scene(WhereWhite(), parts=2)
+    generator = Generator(types=4, width=4).train()
+    before = copy.deepcopy(generator.state_dict())
+    with torch.no_grad():
+        generator.fc_locs[2].bias.copy_(torch.arange(12) / 10)
+    chosen = Generated(generator).choose(scene, explore=True).theta
+    u = (torch.arange(12).view(4, 3) / 10).sigmoid() - 0.5
+    expected = u[scene.slots.type] * torch.tensor([torch.pi, 2.4, 2.4])
+    torch.testing.assert_close(chosen[..., 1:], expected)
+    assert torch.equal(chosen[..., 0], scene.slots.scale)
+    assert generator.training and torch.equal(before["bn1.running_mean"], generator.bn1.running_mean)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Search(verify=0), "verify: expected at least 2 placements to search among, got 0"),
+        (lambda: Cover(candidates=0), "candidates: expected at least 1, got 0"),
+        (lambda: Cover(verify=0), "verify: expected at least 1, got 0"),
+        (lambda: Cover(candidates=32, verify=5), r"verify: expected a divisor of candidates \(32\), got 5"),
+        (lambda: Cover(explore=1.0), "explore: expected 0 up to, not including, 1, got 1.0"),
+        (lambda: Cover().load_state_dict({"rise": 1}), "adversary: expected no state, got rise"),
+    ],
+)
+def test_wrong_options_are_named(make, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
