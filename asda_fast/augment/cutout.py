@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from asda_fast.augment.base import Augmentation, Augmented
-from asda_fast.augment.sampling import Slots, random_bits, uniform
+from asda_fast.augment.sampling import Slots
 from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.random import random_bits, uniform
 from asda_fast.parts.pool import PartPool
 
 STREAM = 3

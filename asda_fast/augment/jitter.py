@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from asda_fast.augment.sampling import random_bits, uniform
+from asda_fast.core.random import random_bits, uniform
 from asda_fast.parts.pool import PartPool
 
 STREAM = 2

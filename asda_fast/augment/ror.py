@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from asda_fast.augment.base import Augmentation, Augmented, translation
 from asda_fast.augment.cutout import hole_slots
-from asda_fast.augment.sampling import random_bits, uniform
 from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.random import random_bits, uniform
 from asda_fast.parts.pool import PartPool
 
 STREAM = 5

@@ -14,51 +14,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from asda_fast.core.random import below, random_bits, uniform
 from asda_fast.parts.scheme import SHARE, TYPES, mirrored
 
 if TYPE_CHECKING:
     from asda_fast.core.batch import Batch
     from asda_fast.parts.pool import PartPool
-
-_MASK = 0xFFFFFFFF
-_MUL0, _MUL1 = 0xD2511F53, 0xCD9E8D57  # Philox 4x32-10 (Salmon et al. 2011)
-_WEYL0, _WEYL1 = 0x9E3779B9, 0xBB67AE85
-
-
-def philox(row: Tensor, stream: Tensor, seed: int, epoch: int) -> Tensor:
-    """Philox4x32-10, key (seed, epoch), counter (row low, row high, stream, 0): [..., 4] int64, each 32 random bits.
-
-    `row` and `stream` are int64 and broadcast. 64-bit products wrap as two's complement: the masked halves are right.
-    """
-    row, stream = torch.broadcast_tensors(row, stream)
-    c0, c1, c2, c3 = row & _MASK, (row >> 32) & _MASK, stream & _MASK, torch.zeros_like(row)
-    k0, k1 = (seed ^ (seed >> 32)) & _MASK, epoch & _MASK
-    for _ in range(10):
-        p0, p1 = c0 * _MUL0, c2 * _MUL1
-        c0, c1, c2, c3 = ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK, ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK
-        k0, k1 = (k0 + _WEYL0) & _MASK, (k1 + _WEYL1) & _MASK
-    return torch.stack((c0, c1, c2, c3), -1)
-
-
-def random_bits(row: Tensor, count: int, seed: int, epoch: int, stream: int = 0) -> Tensor:
-    """[B, count] int64, each 32 random bits; `stream` (0 .. 255) separates the users of one (seed, epoch, row)."""
-    blocks = torch.arange((count + 3) // 4, device=row.device) + (stream << 24)
-    return philox(row[:, None], blocks[None], seed, epoch).flatten(1)[:, :count]
-
-
-def uniform(bits: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """32 random bits -> float32 in [low, high); computed in float64, so that it rounds alike on every device."""
-    value = bits.to(torch.float64) * (2.0**-32)
-    result = (value * (high - low) + low).to(torch.float32)
-    if high > low:  # rounding to float32 may reach `high` itself
-        below = torch.nextafter(torch.tensor(high, dtype=torch.float32), torch.tensor(low, dtype=torch.float32)).item()
-        result = result.clamp(max=below)
-    return result
-
-
-def below(bits: Tensor, count: Tensor | int) -> Tensor:
-    """32 random bits -> integer in [0, count), without the bias of a modulo beyond count / 2^32."""
-    return (bits * count) >> 32
 
 
 @dataclass(frozen=True)

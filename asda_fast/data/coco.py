@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import read_json
 from asda_fast.core.skeletons import COCO
+from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import FAR, PIXEL_STD, People
+from asda_fast.data.plan import GlobalAug
 
 PAD = 1.25  # crop / box, as in HRNet
 JOINTS = len(COCO.joints)
@@ -19,14 +21,18 @@ JOINTS = len(COCO.joints)
 def read(root: Path, split: str) -> People:
     """root/annotations/person_keypoints_{split}2017.json and photos in root/{split}2017, root/images/{split}2017 or
     root/images. Left out, as HRNet does: crowds, people without a labelled joint, empty boxes."""
-    annotations = root / "annotations" / f"person_keypoints_{split}2017.json"
     folders = [root / f"{split}2017", root / "images" / f"{split}2017", root / "images"]
-    return read_json(annotations, folders, name=f"coco {split}")
+    return read_file(annotations_of(root, split), folders, name=f"coco {split}")
 
 
-def read_json(path: Path, folders: list[Path], name: str) -> People:
+def annotations_of(root: Path, split: str) -> Path:
+    """The annotation file of a split."""
+    return root / "annotations" / f"person_keypoints_{split}2017.json"
+
+
+def read_file(path: Path, folders: list[Path], name: str) -> People:
     """A COCO keypoint file with its photos in the first of `folders` that holds the first of them."""
-    table = load_json(path)
+    table = read_json(path)
     if not isinstance(table, dict) or not {"images", "annotations"} <= table.keys():
         raise UserError(f"{path}: expected COCO annotations, an object with 'images' and 'annotations'")
     for name_of in ("images", "annotations"):
@@ -112,19 +118,6 @@ def _person(
     return {"keypoints": keypoints, "box": box, "image_id": image_id, "area": area, "id": identity}
 
 
-def load_json(path: Path) -> Any:
-    """The content of a JSON file; a missing or broken one is a UserError."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file (annotations)") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON: {error}") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-
-
 def folder_of(annotations: Path, folders: list[Path], first: str) -> Path:
     """The first of `folders` that holds the photo `first`."""
     for folder in folders:
@@ -132,3 +125,14 @@ def folder_of(annotations: Path, folders: list[Path], first: str) -> Path:
             return folder
     places = " or ".join(str(folder) for folder in folders)
     raise UserError(f"{annotations}: its first photo {first} is in none of {places}")
+
+
+DATASET = Dataset(
+    "coco",
+    read,
+    # [paper]: rotation +-40 degrees, scale 0.7..1.3; half bodies as in HRNet
+    Preset(size=(256, 192), aug=GlobalAug(flip=0.5, rotation=40.0, scale=0.3, half_body=0.3)),
+    protocol="oks",
+    skeleton=COCO,
+    annotations=annotations_of,
+)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from asda_fast.core.errors import UserError
-from asda_fast.data.coco import read_json
+from asda_fast.core.skeletons import COCO
+from asda_fast.data.coco import read_file
+from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import People
+from asda_fast.data.plan import GlobalAug
 
 
 def read(root: Path, split: str) -> People:
-    """root/annotations/person_keypoints_{split}.json; root/{split}/ holds the photos (jpg) and label maps (png)."""
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder (the demo set)")
-    annotations = root / "annotations" / f"person_keypoints_{split}.json"
-    people = read_json(annotations, [root / split, root / "images" / split], name=f"demo {split}")
-    labels = [_label(root, split, Path(photo)) for photo in people.files]
-    return replace(people, labels=labels)
+    """root/annotations/person_keypoints_{split}.json; root/{split}/ holds the photos."""
+    return read_file(annotations_of(root, split), [root / split, root / "images" / split], name=f"demo {split}")
 
 
-def _label(root: Path, split: str, photo: Path) -> str:
-    for place in (root / "labels" / split / f"{photo.stem}.png", photo.with_suffix(".png")):
-        if place.is_file():
-            return str(place)
-    raise UserError(f"{photo}: no label map {photo.stem}.png beside it or in {root / 'labels' / split}")
+def annotations_of(root: Path, split: str) -> Path:
+    """The annotation file of a split."""
+    return root / "annotations" / f"person_keypoints_{split}.json"
+
+
+def demo_root() -> Path:
+    """The folder of the embedded set."""
+    return Path(__file__).resolve().parent / "demo"
+
+
+DATASET = Dataset(
+    "demo",
+    read,
+    Preset("hrnet_tiny", (128, 128), epochs=12, batch_size=16, aug=GlobalAug(flip=0.5, rotation=30.0, scale=0.25)),
+    protocol="oks",
+    skeleton=COCO,
+    home=demo_root(),
+    annotations=annotations_of,
+)

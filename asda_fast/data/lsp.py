@@ -17,7 +17,9 @@ import numpy as np
 
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import LSP
+from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import PIXEL_STD, People, box_of_joints
+from asda_fast.data.plan import GlobalAug
 
 PAD = 1.1  # crop / box; the box is already wider than the joints (box_of_joints)
 JOINTS = len(LSP.joints)
@@ -131,3 +133,7 @@ def _concatenate(parts: list[People]) -> People:
     file = np.concatenate([part.file + first for part, first in zip(parts, firsts)]).astype(np.int32)
     files = [name for part in parts for name in part.files]
     return replace(parts[0], files=files, file=file, id=ids, image_id=file.astype(np.int64), **columns)
+
+
+# [paper]: rotation +-30 degrees, scale 0.75..1.25
+DATASET = Dataset("lsp", read, Preset(aug=GlobalAug(flip=0.5, rotation=30.0, scale=0.25)), protocol="pck", skeleton=LSP)

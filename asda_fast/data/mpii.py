@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import read_json
 from asda_fast.core.skeletons import MPII
-from asda_fast.data.coco import folder_of, load_json
+from asda_fast.data.coco import folder_of
+from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import FAR, PIXEL_STD, People, box_of_joints
+from asda_fast.data.plan import GlobalAug
 
 PAD = 1.25  # HRNet: the annotated scale is the person's height; the centre moves down by 15 of its 200 units
 DOWN = 15.0
@@ -23,7 +26,7 @@ def read(root: Path, split: str) -> People:
     """Head sizes come from gt_valid.mat beside the JSON (0.6 x the head box's diagonal, the PCKh of the benchmark);
     without it as HEAD_OF_NECK x the distance from upper neck to head top, which the annotators' boxes gave."""
     path = _annotations(root, split)
-    table = load_json(path)
+    table = read_json(path)
     if not isinstance(table, list) or not table:
         raise UserError(f"{path}: expected a list of records (HRNet's MPII JSON)")
     for number, record in enumerate(table):
@@ -107,3 +110,9 @@ def _head_sizes(path: Path, joints: np.ndarray, known: np.ndarray) -> np.ndarray
         return (0.6 * np.linalg.norm(boxes[1] - boxes[0], axis=0)).astype(np.float32)
     length = HEAD_OF_NECK * np.linalg.norm(joints[:, HEAD_TOP] - joints[:, NECK], axis=1)
     return np.where(known[:, HEAD_TOP] & known[:, NECK], length, np.nan).astype(np.float32)
+
+
+# [paper]: rotation +-30 degrees, scale 0.75..1.25
+DATASET = Dataset(
+    "mpii", read, Preset(aug=GlobalAug(flip=0.5, rotation=30.0, scale=0.25)), protocol="pckh", skeleton=MPII
+)

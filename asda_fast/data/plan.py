@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asda_fast.core.random import uniforms
 from asda_fast.data import crop
 from asda_fast.data.people import People
 
@@ -71,13 +72,6 @@ class Plan:
         if not 0 <= index < len(self):
             raise IndexError(f"step {index} of {len(self)}")
         return slice(index * self.batch_size, min((index + 1) * self.batch_size, len(self.row)))
-
-
-def uniforms(rows: int, *, seed: int, epoch: int, stream: int, per_row: int) -> np.ndarray:
-    """[rows, per_row] uniforms in [0, 1): row r is the same however many rows are asked for."""
-    key = np.array([seed & (2**64 - 1), epoch], dtype=np.uint64)
-    bits = np.random.Philox(key=key, counter=np.array([0, 0, 0, stream], dtype=np.uint64))
-    return np.random.Generator(bits).random((rows, per_row))
 
 
 def order(rows: int, *, epoch: int, seed: int, shuffle: bool) -> np.ndarray:

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.skeletons import Skeleton
+from asda_fast.core.skeletons import SKELETONS, Skeleton
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan, place
 
@@ -157,7 +157,6 @@ def read(folder: Path, split: str, photos: bool = True) -> StorePeople:
 
 
 def _people(at: Path, about: dict[str, Any], columns: dict[str, np.ndarray], photos: bool) -> StorePeople:
-    skeleton = about["skeleton"]
     columns["file"] = columns.pop("file_index")
     own: dict[str, Any] = {
         name: columns.pop(name) for name in ("shard", "offset", "length", "window", "shrink", "photo")
@@ -165,14 +164,7 @@ def _people(at: Path, about: dict[str, Any], columns: dict[str, np.ndarray], pho
     files = [str(Path(about["root"]) / name) for name in columns.pop("files").tolist()]
     store = Store(folder=at, shards=about["shards"], raw=about["raw"], margin=about["margin"], photos=photos, **own)
     return StorePeople(
-        skeleton=Skeleton(
-            name=skeleton["name"],
-            joints=tuple(skeleton["joints"]),
-            pairs=tuple((a, b) for a, b in skeleton["pairs"]),
-            edges=tuple((a, b) for a, b in skeleton["edges"]),
-            upper=tuple(skeleton["upper"]),
-            sigmas=tuple(skeleton["sigmas"]) if skeleton["sigmas"] else None,
-        ),
+        skeleton=_skeleton(about["skeleton"]),
         files=files,
         labels=None,
         name=about["dataset"],
@@ -180,6 +172,22 @@ def _people(at: Path, about: dict[str, Any], columns: dict[str, np.ndarray], pho
         crop=np.arange(len(columns["file"])),
         store=store,
         **columns,
+    )
+
+
+def _skeleton(record: dict[str, Any]) -> Skeleton:
+    known = SKELETONS.get(record["name"])
+    if known and list(known.joints) == record["joints"]:
+        return known  # also for stores that were packed before skeletons had groups and a torso
+    return Skeleton(
+        name=record["name"],
+        joints=tuple(record["joints"]),
+        pairs=tuple((a, b) for a, b in record["pairs"]),
+        edges=tuple((a, b) for a, b in record["edges"]),
+        upper=tuple(record["upper"]),
+        groups={name: tuple(joints) for name, joints in record.get("groups", {}).items()},
+        torso=(record["torso"][0], record["torso"][1]) if record.get("torso") else None,
+        sigmas=tuple(record["sigmas"]) if record["sigmas"] else None,
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from asda_fast.core.errors import UserError
-from asda_fast.data.coco import PAD, load_json
+from asda_fast.core.files import read_json
+from asda_fast.data.coco import PAD
 from asda_fast.data.people import PIXEL_STD, People
 from asda_fast.evaluate.inference import Predictions
 from asda_fast.metrics import oks
@@ -25,10 +26,10 @@ def from_detections(path: str | Path, people: People, annotations: Path) -> tupl
     whatever their score, as HRNet does by default.
     """
     path = Path(path)
-    records = load_json(path)
+    records = read_json(path)
     if not isinstance(records, list) or not records:
         raise UserError(f"{path}: expected a list of detections")
-    table = load_json(annotations)
+    table = read_json(annotations)
     images = {int(i["id"]): i for i in table["images"]}
     kept: list[tuple[int, list[float], float]] = []
     for row, record in enumerate(records):

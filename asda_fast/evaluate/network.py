@@ -12,8 +12,8 @@ import torch
 
 from asda_fast import data, models
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import read_json
 from asda_fast.core.skeletons import Skeleton
-from asda_fast.data.coco import load_json
 from asda_fast.data.crop import fit_aspect, region
 from asda_fast.data.people import People
 from asda_fast.evaluate.coco_results import from_detections, results
@@ -163,7 +163,7 @@ def _score_coco(
     if not records:
         raise UserError(f"{annotations}: nobody was predicted")
     unread = set(boxes.image_id[~np.isfinite(found.xy).all((1, 2))].tolist())
-    truth = load_json(annotations)
+    truth = read_json(annotations)
     for kind, key in (("images", "id"), ("annotations", "image_id")) if unread else ():
         truth[kind] = [record for record in truth[kind] if record[key] not in unread]
     result = coco(truth if unread else annotations, records, protocols.Options(bootstrap=config.bootstrap))

@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import replacing, write_atomic
 
 FORMAT = 1
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` holds the old content or the new one, whatever happens in between."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def save(path: Path, state: dict[str, Any]) -> None:
     """Save a dictionary of tensors and plain values atomically."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        torch.save({"format": FORMAT, **state}, file)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from scipy import stats
 
-from asda_fast.augment.sampling import Ranges, Rules, below, index, philox, random_bits, sample, uniform
+from asda_fast.augment.sampling import Ranges, Rules, index, sample
 from asda_fast.core.batch import Batch
+from asda_fast.core.random import below, philox, random_bits, uniform
 from asda_fast.parts.pool import PartPool
 from asda_fast.parts.scheme import TYPES
 

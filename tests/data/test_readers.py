@@ -108,9 +108,7 @@ def test_demo() -> None:
         pytest.fail(f"the embedded demo set is missing: {demo_root()}")
     for split in ("train", "val"):
         people = load("demo", split=split)
-        assert people.labels is not None
-        assert len(people.labels) == len(people.files)
-        assert all(Path(name).is_file() for name in [*people.files, *people.labels])
+        assert all(Path(name).is_file() for name in people.files)
 
 
 def coco_folder(root: Path, table: Any) -> Path:
@@ -215,7 +213,7 @@ def test_wrong_names_and_folders(tmp_path: Path) -> None:
             load(name, root)
     with pytest.raises(UserError, match="no such folder"):
         load("coco", tmp_path / "nowhere")
-    with pytest.raises(UserError, match="--root"):
+    with pytest.raises(UserError, match="root: "):
         load("mpii")
     with pytest.raises(UserError, match="expected one of"):
         load("lip", tmp_path)

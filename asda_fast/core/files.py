@@ -1,0 +1,51 @@
+"""Files: written whole or not at all, JSON read with one line for what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from asda_fast.core.errors import UserError
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` so that `path` holds the old content or the new one, whatever happens in between."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write into that takes the place of `path` at the end; where the writing fails, `path` is as before."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path, what: str = "annotations") -> Any:
+    """The content of a JSON file. UserError for a missing or broken one; `what` it was to be is said of a missing one.
+
+    Numbers beyond float64 come as inf, as JSON's readers do; a whole number of more digits than Python converts, or
+    nesting beyond its stack, counts as broken.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file ({what})") from None
+    except RecursionError:
+        raise UserError(f"{path}: not JSON: nested too deeply") from None
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, a number of thousands of digits
+        raise UserError(f"{path}: not JSON: {str(error).splitlines()[0]}") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
