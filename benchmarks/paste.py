@@ -1,4 +1,4 @@
-"""The paste op against its peers: the twin in plain torch (eager and compiled), kornia, and the copy of one batch.
+"""The paste op against its peers: the reference in plain torch (eager and compiled), kornia, and the copy of one batch.
 
     python -m benchmarks.paste --device cpu --threads 2 --json benchmarks/results/paste-amd-epyc-2threads.json
 
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from asda_fast.ops import paste
-from asda_fast.ops.reference import normalise, stack
-from asda_fast.ops.reference import paste as twin
+from asda_fast.ops.paste_reference import normalise, stack
+from asda_fast.ops.paste_reference import paste as reference
 from asda_fast.parts.pool import PartPool
 from benchmarks.common import Report, Timing, interleave, parser, peak_memory
 
@@ -73,10 +73,10 @@ class Case:
     def ours(self, image: Tensor) -> Tensor:
         return paste(image, self.pool, self.part, self.matrix, MEAN, STD)
 
-    def twin(self, image: Tensor) -> Tensor:
+    def reference(self, image: Tensor) -> Tensor:
         if image.dtype == torch.uint8:
             image = normalise(image, MEAN, STD)
-        return twin(image, self.patches, self.part, self.matrix, MEAN, STD)
+        return reference(image, self.patches, self.part, self.matrix, MEAN, STD)
 
     def kornia(self, image: Tensor) -> Tensor:
         """warp_affine (which takes the inverse of what it applies, and pixel centres at integers) + blend."""
@@ -122,10 +122,10 @@ class Case:
 
 
 def contestants(case: Case, compiled: bool, kornia: bool) -> dict[str, Callable[[Tensor], Tensor]]:
-    out: dict[str, Callable[[Tensor], Tensor]] = {"asda_fast": case.ours, "twin": case.twin}
+    out: dict[str, Callable[[Tensor], Tensor]] = {"asda_fast": case.ours, "reference": case.reference}
     if compiled:
         torch._dynamo.reset()
-        out["twin compiled"] = torch.compile(case.twin, fullgraph=True, dynamic=False)
+        out["reference compiled"] = torch.compile(case.reference, fullgraph=True, dynamic=False)
     if kornia:
         out["kornia"] = case.kornia
     return out
@@ -157,7 +157,7 @@ def main() -> None:
     cli.add_argument("--sizes", default="256x256,256x192", help="HEIGHTxWIDTH, comma-separated")
     cli.add_argument("--parts", default="1,2,3,8", help="parts per image, comma-separated")
     cli.add_argument("--dtypes", default="fp32,bf16,uint8", help="comma-separated")
-    cli.add_argument("--no-compile", action="store_true", help="leave the compiled twin out")
+    cli.add_argument("--no-compile", action="store_true", help="leave the compiled reference out")
     cli.add_argument("--seconds", type=float, default=3.0, help="time per row of contestants")
     options = cli.parse_args()
     if options.threads:
@@ -231,7 +231,7 @@ def one_case(
             report.add(name, {**params, "mode": mode}, "ms", timing)
             _print(params, mode, name, timing, timings["asda_fast"])
         if mode == "both":
-            for name in ("asda_fast", "twin"):
+            for name in ("asda_fast", "reference"):
                 peak = peak_memory(calls[name], device)
                 report.add(name, {**params, "mode": "peak memory of both"}, "MiB", peak)
                 print(f"{_label(params)}  {mode:10}  {name:30} {peak:9.1f} MiB peak")

@@ -1,7 +1,7 @@
 """python -m benchmarks.step: what one adversarial training step costs, in each mode, beside the way it was released.
 
 `released` is the released code's step on this project's networks: every step runs the generator and the pose network
-anew for each of the two updates, pastes with affine_grid + grid_sample + blend (the plain-torch twin), and computes
+anew for each of the two updates, pastes with affine_grid + grid_sample + blend (plain torch), and computes
 the pose network's weight gradients in the generator's step too. Decoding is left out: benchmarks.loader has that.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from asda_fast import models
 from asda_fast.core.batch import MEAN, STD
-from asda_fast.ops import reference
+from asda_fast.ops import paste_reference as reference
 from asda_fast.ops.paste import paste
 from asda_fast.parts.pool import PartPool
 from asda_fast.train.adversarial import Players, pose_loss, step_alone, step_alternate, step_joint

@@ -206,7 +206,7 @@ __device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p
 
 } // namespace asda
 
-// The types of one module, chosen by asda_fast/ops/cuda.py.
+// The types of one module, chosen by asda_fast/ops/paste_cuda.py.
 constexpr int BACKWARD_RESIDENT = sizeof(ASDA_OUT) == 8 ? 1
                                   : ASDA_NEED_IMAGE     ? 2
                                                         : 3; // blocks per SM, for which the registers must do

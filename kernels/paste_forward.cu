@@ -133,7 +133,7 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
 
 } // namespace asda
 
-// The types of one module, chosen by asda_fast/ops/cuda.py.
+// The types of one module, chosen by asda_fast/ops/paste_cuda.py.
 constexpr int FORWARD_RESIDENT = sizeof(ASDA_OUT) == 8 ? 1 : 4; // blocks per SM, for which the registers must do
 extern "C" __global__ void __launch_bounds__(asda::THREADS, FORWARD_RESIDENT)
     paste_forward(const asda::Paste<asda::Compute<ASDA_OUT>::type> p) {

@@ -12,10 +12,10 @@ namespace asda {
 
 constexpr int WARPS = 8; // per block
 constexpr int THREADS = WARPS * 32;
-constexpr int MAX_SLOTS = 32; // per launch: one bit of a warp's mask each; asda_fast/ops/cuda.py splits longer lists
+constexpr int MAX_SLOTS = 32; // per launch: one bit of a warp's mask each; ops/paste_cuda.py splits longer lists
 constexpr int TILE = 32;      // pixels across a warp's tile, so a row of it is one 128-byte line of floats
 
-// The one parameter of both kernels. asda_fast/ops/cuda.py has the same fields in the same order.
+// The one parameter of both kernels. asda_fast/ops/paste_cuda.py has the same fields in the same order.
 template <class S> struct Paste {
     const void *image;      // [B, 3, H, W] or [B, H, W, 3]
     const unsigned *texels; // [T] premultiplied RGBA, one word each

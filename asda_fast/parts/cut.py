@@ -136,7 +136,7 @@ def _people(
 def spans_of(label: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
     """id -> x0, y0, x1, y1 of its pixels, for the ids present in [h, w] uint8."""
     table = np.empty((256, 4), np.int64)
-    _C.parts_spans(*_rows(label), *label.shape, table.ctypes.data)
+    _C.parts_spans(*_rows(label), label.shape[0], label.shape[1], table.ctypes.data)
     present = np.flatnonzero(table[:, 2])
     return {i: (x0, y0, x1, y1) for i, (x0, y0, x1, y1) in zip(present.tolist(), table[present].tolist())}
 

@@ -73,6 +73,6 @@ def threads():
 @pytest.fixture
 def portable(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """portable(True) turns the AVX2 rows off for this test."""
-    from asda_fast.ops import cpu
+    from asda_fast.ops import paste_cpu
 
-    return lambda on: monkeypatch.setattr(cpu, "portable", on)
+    return lambda on: monkeypatch.setattr(paste_cpu, "portable", on)

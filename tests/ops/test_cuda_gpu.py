@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import asda_fast
-from asda_fast.ops import Paste, reference, skipped
+from asda_fast.ops import Paste, skipped
+from asda_fast.ops import paste_reference as reference
 from asda_fast.ops.paste import paste_backward, paste_forward
 
 pytestmark = pytest.mark.cuda
@@ -60,7 +61,7 @@ def test_same_as_cpu(cuda, scene, dtype, out_dtype, layout, size):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_same_as_twin(cuda, scene, size):
+def test_same_as_reference(cuda, scene, size):
     case = scene(4, 3, *size, dtype=F64)
     patches, _ = reference.stack(case.pool, F64)
     v_out = torch.randn(4, 3, *size, generator=torch.Generator().manual_seed(1), dtype=F64)

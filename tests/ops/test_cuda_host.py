@@ -1,5 +1,5 @@
-"""The shipped CUDA kernels, executed on the CPU under the shim of tests/cuda_host: `asda_fast.ops.cuda` runs as it is,
-only its launch goes to a library compiled from the same .cu files. A GPU is needed for nothing here."""
+"""The shipped CUDA kernels, executed on the CPU under the shim of tests/cuda_host: `paste_cuda` runs as it is, only
+its launch goes to a library compiled from the same .cu files. A GPU is needed for nothing here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ import pytest
 import torch
 
 import asda_fast
-from asda_fast.ops import cpu, cuda, reference
+from asda_fast.ops import nvrtc
+from asda_fast.ops import paste_cpu as cpu
+from asda_fast.ops import paste_cuda as cuda
+from asda_fast.ops import paste_reference as reference
+from asda_fast.ops.paste_arguments import PasteSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = ROOT / "tests" / "cuda_host"
@@ -27,6 +31,7 @@ BUILDS = {
 }
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 F64, F32, BF16, F16, U8 = DTYPES
+SPEC = PasteSpec(MEAN, STD, F32, False, True)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +39,7 @@ def build(request, tmp_path_factory):
     """build(kind) -> path of the compiled host. All are compiled side by side, once for a state of the sources."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or "c++"
     digest = hashlib.sha256(compiler.encode())
-    for path in sorted([*HOST.glob("*"), *cuda.kernels().glob("*")]):
+    for path in sorted([*HOST.glob("*"), *nvrtc.folder().glob("*")]):
         digest.update(path.read_bytes())
     cache = getattr(request.config, "cache", None)
     folder = cache.mkdir("cuda_host") if cache else tmp_path_factory.mktemp("cuda_host")
@@ -44,7 +49,7 @@ def build(request, tmp_path_factory):
         path = folder / f"{kind}-{hashlib.sha256(digest.digest() + ' '.join(flags).encode()).hexdigest()[:16]}"
         if not path.is_file():
             command = [compiler, "-std=c++20", *flags, "-Wno-unknown-pragmas", "-ffp-contract=off", "-pthread",
-                       f"-I{cuda.kernels()}", str(HOST / "host.cpp"), "-o", f"{path}{partial}"]  # fmt: skip
+                       f"-I{nvrtc.folder()}", str(HOST / "host.cpp"), "-o", f"{path}{partial}"]  # fmt: skip
             running[kind] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         running[kind] = (running.get(kind), path)
 
@@ -77,18 +82,18 @@ class Host:
         self.recorded: list[bytes] | None = None
         self.outputs: list[bytes] = []
 
-    def counters(self, device: torch.device, batch: int) -> torch.Tensor:
+    def counters(self, index: int, batch: int) -> torch.Tensor:
         return self.done.setdefault(batch, torch.zeros(batch, dtype=torch.int32))
 
-    def run(self, variant: cuda.Variant, launch: cuda.Launch, **tensors: torch.Tensor) -> None:
-        cuda._raise_reported(0)
+    def run(self, launch: cuda.Prepared, **tensors: torch.Tensor) -> None:
+        variant = launch.variant
+        cuda._raise_reported(self.report)
         if launch.blocks == 0:
             return
-        params = launch.params.copy()
-        assert self.library.asda_params_size(int(variant.out == F64)) == params.dtype.itemsize
         tensors = {**tensors, "report": torch.from_numpy(self.report)}
-        for name, tensor in tensors.items():
-            params[name] = tensor.data_ptr()
+        addresses = [tensors[name].data_ptr() if name in tensors else 0 for name in cuda.POINTERS]
+        params = np.frombuffer(np.array(addresses, np.uint64).tobytes() + launch.rest, np.uint8)
+        assert self.library.asda_params_size(int(variant.out == F64)) == params.nbytes
         code = DTYPES.index(variant.image) * 1000 + variant.image_nhwc * 100
         code += DTYPES.index(variant.out) * 10 + variant.out_nhwc
         numbers = (code, variant.direction == "backward", variant.wide, variant.need_image, launch.blocks)
@@ -96,7 +101,7 @@ class Host:
         head = np.array([*numbers, processors, -1], np.int64)
         if self.recorded is not None:
             packed = [head.tobytes(), np.int64(params.nbytes).tobytes(), params.tobytes()]
-            for name in cuda._POINTERS:
+            for name in cuda.POINTERS:
                 content = _bytes(tensors[name]) if name in tensors else b""
                 packed += [np.int64(len(content)).tobytes(), content]
             self.recorded.append(b"".join(packed))
@@ -104,7 +109,7 @@ class Host:
             f"host.cpp has no {variant}"
         )
         if self.recorded is not None:
-            self.outputs.append(b"".join(_bytes(tensors[name]) for name in cuda._POINTERS if name in tensors))
+            self.outputs.append(b"".join(_bytes(tensors[name]) for name in cuda.POINTERS if name in tensors))
 
 
 def _bytes(tensor: torch.Tensor) -> bytes:
@@ -116,12 +121,23 @@ def _bytes(tensor: torch.Tensor) -> bytes:
 def host(build, monkeypatch):
     stand_in = Host(build("plain"))
     monkeypatch.setattr(cuda, "_run", stand_in.run)
-    monkeypatch.setattr(cuda, "_counters", stand_in.counters)
-    monkeypatch.setattr(cuda, "_report", lambda index: stand_in.report)
-    monkeypatch.setattr(cuda, "_index", lambda device: 0)
+    monkeypatch.setattr(nvrtc, "compile", lambda *what: None)
+    monkeypatch.setattr(nvrtc, "counters", stand_in.counters)
     yield stand_in
+    cuda._prepare.cache_clear()
+    cuda._kernel.cache_clear()
     for held in stand_in.done.values():
         assert not held.any(), "a launch must leave its counters at zero"
+
+
+def forward(ops, image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips):
+    """That of a module of kernels."""
+    return ops.forward(image, texels, table, part, matrix, PasteSpec(mean, std, out_dtype, channels_last, mips))
+
+
+def backward(ops, v_out, image, texels, table, part, matrix, mean, std, mips, need_image):
+    spec = PasteSpec(mean, std, v_out.dtype, False, mips)
+    return ops.backward(v_out, image, texels, table, part, matrix, spec, need_image)
 
 
 @pytest.fixture(scope="module")
@@ -176,34 +192,34 @@ TOLERANCE = {F64: 1e-11, F32: 2e-5, BF16: 2e-2, F16: 2e-3}
     ids=_name,
 )
 def test_forward_and_backward(host, pool, pair, size):
-    """Against the twin, and forward bit for bit against the CPU kernels."""
+    """Against the reference, and forward bit for bit against the CPU kernels."""
     dtype, image_nhwc, out_dtype, out_nhwc = pair
     batch, slots = 2, 3
     image = picture(batch, *size, dtype, image_nhwc)
     part, matrix = placements(batch, slots, *size)
     matrix = matrix.to(F64 if out_dtype == F64 else F32)
     common = (pool.texels, pool.table, part, matrix, MEAN, STD)
-    out = cuda.forward(image, *common, out_dtype, out_nhwc, False)
-    assert torch.equal(out, cpu.forward(image, *common, out_dtype, out_nhwc, False))
+    out = forward(cuda, image, *common, out_dtype, out_nhwc, False)
+    assert torch.equal(out, forward(cpu, image, *common, out_dtype, out_nhwc, False))
     assert out.is_contiguous(memory_format=torch.channels_last if out_nhwc else torch.contiguous_format)
 
     patches, _ = reference.stack(pool, F64)
     start = reference.normalise(image, MEAN, STD, F64) if dtype == U8 else image.to(F64)
     start, where = start.clone().requires_grad_(), matrix.to(F64).requires_grad_()
-    twin = reference.paste(start, patches, part, where, MEAN, STD)
+    expected = reference.paste(start, patches, part, where, MEAN, STD)
     tolerance = TOLERANCE[out_dtype]
-    assert (out.to(F64) - twin).abs().max() <= tolerance * twin.abs().max()
+    assert (out.to(F64) - expected).abs().max() <= tolerance * expected.abs().max()
 
     v_out = picture(batch, *size, out_dtype, out_nhwc, seed=2)
-    v_start, v_where = torch.autograd.grad(twin, (start, where), v_out.to(F64))
+    v_start, v_where = torch.autograd.grad(expected, (start, where), v_out.to(F64))
     need_image = dtype != U8
-    v_matrix, v_image = cuda.backward(v_out, image, *common, False, need_image)
+    v_matrix, v_image = backward(cuda, v_out, image, *common, False, need_image)
     assert v_matrix.dtype == matrix.dtype
     assert (v_matrix - v_where).abs().max() <= max(tolerance, 1e-11) * v_where.abs().max()
     if need_image:
         assert v_image.stride() == image.stride()
         assert (v_image.to(F64) - v_start).abs().max() <= tolerance * v_start.abs().max()
-        assert torch.equal(cuda.backward(v_out, image, *common, False, False)[0], v_matrix)
+        assert torch.equal(backward(cuda, v_out, image, *common, False, False)[0], v_matrix)
 
 
 def test_gradcheck(host, pool):
@@ -214,12 +230,12 @@ def test_gradcheck(host, pool):
         @staticmethod
         def forward(ctx, matrix):
             ctx.save_for_backward(matrix)
-            return cuda.forward(image, pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD, F64, False, True)
+            return forward(cuda, image, pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD, F64, False, True)
 
         @staticmethod
         def backward(ctx, v_out):
             rest = (pool.texels, pool.table, part.clamp(min=0), ctx.saved_tensors[0], MEAN, STD, True, False)
-            return cuda.backward(v_out, image, *rest)[0]
+            return backward(cuda, v_out, image, *rest)[0]
 
     torch.autograd.gradcheck(Op.apply, (matrix.to(F64).requires_grad_(),), eps=1e-7, atol=1e-4, fast_mode=True)
 
@@ -230,11 +246,11 @@ def test_any_number_of_slots(host, pool, slots, dtype):
     image = picture(2, 6, 24, dtype, False)
     part, matrix = placements(2, slots, 6, 24)
     common = (pool.texels, pool.table, part, matrix, MEAN, STD)
-    out = cuda.forward(image, *common, dtype, dtype == F16, True)
-    assert torch.equal(out, cpu.forward(image, *common, dtype, dtype == F16, True))
+    out = forward(cuda, image, *common, dtype, dtype == F16, True)
+    assert torch.equal(out, forward(cpu, image, *common, dtype, dtype == F16, True))
     v_out = picture(2, 6, 24, dtype, dtype == F16, seed=2)
     for found, expected in zip(
-        cuda.backward(v_out, image, *common, True, True), cpu.backward(v_out, image, *common, True, True)
+        backward(cuda, v_out, image, *common, True, True), backward(cpu, v_out, image, *common, True, True)
     ):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
@@ -247,12 +263,12 @@ def test_mips_and_extreme_scales(host, pool):
     matrix[2] *= 1e2
     matrix[3, 0] *= 1e30  # overflows on the way
     common = (pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD)
-    out = cuda.forward(image, *common, F32, False, True)
-    assert torch.equal(out, cpu.forward(image, *common, F32, False, True))
-    assert not torch.equal(out, cuda.forward(image, *common, F32, False, False))
+    out = forward(cuda, image, *common, F32, False, True)
+    assert torch.equal(out, forward(cpu, image, *common, F32, False, True))
+    assert not torch.equal(out, forward(cuda, image, *common, F32, False, False))
     v_out = picture(4, 16, 32, F32, False, seed=2)
     for found, expected in zip(
-        cuda.backward(v_out, image, *common, True, True), cpu.backward(v_out, image, *common, True, True)
+        backward(cuda, v_out, image, *common, True, True), backward(cpu, v_out, image, *common, True, True)
     ):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
@@ -268,11 +284,11 @@ def test_strides(host, pool):
         big.transpose(2, 3)[..., :12, :20],
         big[:1, :, :12, :20].expand(2, -1, -1, -1),
     ):
-        out = cuda.forward(image, *common, F32, False, True)
-        assert torch.equal(out, cpu.forward(image, *common, F32, False, True))
-        v_matrix, v_image = cuda.backward(torch.ones(()).expand(2, 3, 12, 20), image, *common, True, True)
+        out = forward(cuda, image, *common, F32, False, True)
+        assert torch.equal(out, forward(cpu, image, *common, F32, False, True))
+        v_matrix, v_image = backward(cuda, torch.ones(()).expand(2, 3, 12, 20), image, *common, True, True)
         assert v_image.stride() == torch.empty_like(image).stride()
-        expected = cpu.backward(torch.ones(2, 3, 12, 20), image, *common, True, True)
+        expected = backward(cpu, torch.ones(2, 3, 12, 20), image, *common, True, True)
         torch.testing.assert_close(v_matrix, expected[0], rtol=1e-4, atol=1e-3)
         torch.testing.assert_close(v_image, expected[1])
 
@@ -285,14 +301,14 @@ def test_refused_slots(host, pool):
     matrix[0, 0, 0, 0], matrix[2, 1, 1, 2] = torch.nan, torch.inf
     part[1, 0], part[2, 0] = len(pool), 10**12
     common = (pool.texels, pool.table, part, matrix, MEAN, STD, F32, False, True)
-    out = cuda.forward(image, *common)
+    out = forward(cuda, image, *common)
     empty = torch.tensor([[-1, part[0, 1]], [-1, part[1, 1]], [-1, -1]])
-    assert torch.equal(out, cpu.forward(image, pool.texels, pool.table, empty, matrix, *common[4:]))
+    assert torch.equal(out, forward(cpu, image, pool.texels, pool.table, empty, matrix, *common[4:]))
     assert host.report.tolist() == [2, 2, (2 << 32) + 1]
     with pytest.raises(ValueError, match=r"^part: expected -1 .*at \[2, 0\] "):
-        cuda.forward(image, *common)
+        forward(cuda, image, *common)
     host.report[2] = 0
-    v_matrix, _ = cuda.backward(out, image, *common[:6], True, False)
+    v_matrix, _ = backward(cuda, out, image, *common[:6], True, False)
     assert host.report.tolist() == [2, 2, 0], "the way back counts nothing twice"
     assert not v_matrix[0, 0].any()
     assert not v_matrix[1, 0].any()
@@ -305,8 +321,8 @@ def test_nothing_to_do(host, pool, shape):
     batch, slots, height, width = shape
     image = picture(batch, height, width, F32, False)
     common = (pool.texels, pool.table, *placements(batch, slots, height, width), MEAN, STD)
-    assert torch.equal(cuda.forward(image, *common, F32, False, True), image)
-    v_matrix, v_image = cuda.backward(image, image, *common, True, True)
+    assert torch.equal(forward(cuda, image, *common, F32, False, True), image)
+    v_matrix, v_image = backward(cuda, image, image, *common, True, True)
     assert torch.equal(v_image, image)
     assert not v_matrix.any()
 
@@ -318,49 +334,49 @@ def test_same_bits_in_any_order(host, pool):
     found = []
     for host.processors in (1, 2, 3, 3, 3):
         rest = (pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD, True, True)
-        found.append(cuda.backward(v_out, image, *rest))
+        found.append(backward(cuda, v_out, image, *rest))
     for v_matrix, v_image in found[1:]:
         assert torch.equal(v_matrix, found[0][0])
         assert torch.equal(v_image, found[0][1])
 
 
-def test_plan_does_not_overflow():
+def test_launch_config_does_not_overflow():
     """B * N = 4096 * 8 and the largest images: what the kernels keep in 32 bits fits."""
     forward = cuda.Variant("forward", U8, True, F32, False, True)
     backward = cuda.Variant("backward", F32, False, F32, False, True, True)
     for batch, side in ((4096, 256), (65536, 512), (64, 32768)):
         for variant in (forward, backward):
-            launch = cuda.plan(variant, batch, 8, side, side, 10, MEAN, STD, True)
+            launch = cuda.launch_config(variant, batch, 8, side, side, 10, SPEC)
             assert 0 < launch.blocks < 2**31
             assert int(launch.params["tiles"]) * cuda.WARPS < 2**31
-    assert cuda.plan(backward, 4096, 8, 256, 256, 10, MEAN, STD, True).params["strips"] == 1
-    assert cuda.plan(backward, 32, 8, 256, 256, 10, MEAN, STD, True).params["strips"] * 32 * 8 * 6 * 4 <= 2**20
+    assert cuda.launch_config(backward, 4096, 8, 256, 256, 10, SPEC).params["strips"] == 1
+    assert cuda.launch_config(backward, 32, 8, 256, 256, 10, SPEC).params["strips"] * 32 * 8 * 6 * 4 <= 2**20
     with pytest.raises(ValueError, match=r"^image: "):
-        cuda.plan(forward, 4096, 8, 32768, 32768, 10, MEAN, STD, True)
+        cuda.launch_config(forward, 4096, 8, 32768, 32768, 10, SPEC)
 
 
 def test_kernels_are_found_in_both_kinds_of_install(tmp_path, monkeypatch):
     """By path: beside the package in a checkout, inside it in a wheel (where it wins)."""
-    assert cuda.kernels() == ROOT / "kernels"
+    assert nvrtc.folder() == ROOT / "kernels"
     package = tmp_path / "site-packages" / "asda_fast"
-    monkeypatch.setattr(cuda, "__file__", str(package / "ops" / "cuda.py"))
+    monkeypatch.setattr(nvrtc, "__file__", str(package / "ops" / "nvrtc.py"))
     with pytest.raises(FileNotFoundError, match="kernels"):
-        cuda.kernels()
+        nvrtc.folder()
     for folder in (package.parent / "kernels", package / "kernels"):
         shutil.copytree(ROOT / "kernels", folder)
-        assert cuda.kernels() == folder
+        assert nvrtc.folder() == folder
 
 
 def test_an_edited_header_is_another_kernel(tmp_path):
     """CuPy keys its cache by the source and the options, not by what is included: the options have a hash of it."""
     folder = tmp_path / "kernels"
     shutil.copytree(ROOT / "kernels", folder)
-    before = cuda._fingerprint(folder)
-    assert before == cuda._fingerprint(ROOT / "kernels")
-    cuda._fingerprint.cache_clear()
+    before = nvrtc.fingerprint(folder)
+    assert before == nvrtc.fingerprint(ROOT / "kernels")
+    nvrtc.fingerprint.cache_clear()
     with (folder / "paste_math.h").open("a") as header:
         header.write("// edited\n")
-    assert cuda._fingerprint(folder) != before
+    assert nvrtc.fingerprint(folder) != before
 
 
 # --- under the sanitizers ---------------------------------------------------------------------------------------------
@@ -373,8 +389,8 @@ def _record(host: Host, pool, pair, size=(12, 64)) -> tuple[bytes, bytes]:
     image, v_out = picture(2, *size, dtype, image_nhwc), picture(2, *size, out_dtype, out_nhwc, seed=2)
     part, matrix = placements(2, 2, *size)
     common = (pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD)
-    cuda.forward(image, *common, out_dtype, out_nhwc, True)
-    cuda.backward(v_out, image, *common, True, dtype != U8)
+    forward(cuda, image, *common, out_dtype, out_nhwc, True)
+    backward(cuda, v_out, image, *common, True, dtype != U8)
     return b"".join(host.recorded), b"".join(host.outputs)
 
 
@@ -405,7 +421,7 @@ def test_sanitizer_is_silent(host, build, pool, kind, pair, size):
 def test_planted_overrun_is_caught(host, build, pool, name, access):
     """A buffer one access short of what the kernels were promised: the sanitizer must see it."""
     launches, _ = _record(host, pool, PAIRS[0])
-    result = _replay(build("address"), launches, str(cuda._POINTERS.index(name)))
+    result = _replay(build("address"), launches, str(cuda.POINTERS.index(name)))
     assert result.returncode != 0
     assert b"heap-buffer-overflow" in result.stderr
     assert f"{access} of size".encode() in result.stderr

@@ -1,5 +1,5 @@
 """Every CUDA kernel compiles with NVRTC, without a GPU and without CuPy, for the architectures we name: the options are
-those that `asda_fast.ops.cuda` gives to CuPy, and what ptxas says of registers and spills is asserted."""
+those that `asda_fast.ops.paste_cuda` gives to CuPy, and what ptxas says of registers and spills is asserted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asda_fast.ops.cuda import Variant
+from asda_fast.ops.paste_cuda import Variant
 
 F64, F32, BF16, F16, U8 = torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.uint8
 

@@ -1,4 +1,4 @@
-"""What paste computes: hand tables, the plain-torch twin, float64 gradcheck of the shipping code, the same bits."""
+"""What paste computes: hand tables, a plain-torch reference, float64 gradcheck of the shipping code, the same bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from asda_fast import PartPool, paste
-from asda_fast.ops import reference, skipped
+from asda_fast.ops import paste_reference as reference
+from asda_fast.ops import skipped
 from asda_fast.ops.paste import paste_backward
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -92,25 +93,25 @@ def test_hand_gradient():
 @pytest.mark.parametrize(
     ("batch", "slots", "height", "width"), [(3, 1, 64, 48), (2, 8, 33, 45), (1, 3, 1, 7), (2, 2, 61, 1)]
 )
-def test_twin_float64(scene, scale, batch, slots, height, width):
+def test_reference_float64(scene, scale, batch, slots, height, width):
     s = scene(batch, slots, height, width, torch.float64, scale)
-    check_twin(s, 1e-9, 1e-9)
+    check_reference(s, 1e-9, 1e-9)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_twin_float32(scene, seed):
+def test_reference_float32(scene, seed):
     """Texels are noise of full contrast, so a coordinate's rounding (1e-5 of a texel) is what the tolerance covers; a
     rounding across a texel's edge flips single terms of the gradient."""
-    check_twin(scene(2, 5, 70, 83, torch.float32, seed=seed), 5e-4, 2e-3)
+    check_reference(scene(2, 5, 70, 83, torch.float32, seed=seed), 5e-4, 2e-3)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_any_shape(scene, portable, seed):
-    """Sizes around the eight pixels of a vector and the 32 rows of a block, any number of slots: the twin's numbers
-    in float64, and the same bits from both paths in float32."""
+    """Sizes around the eight pixels of a vector and the 32 rows of a block, any number of slots: the numbers of
+    the reference in float64, and the same bits from both paths in float32."""
     rng = np.random.default_rng(seed)
     batch, slots, height, width = rng.integers((1, 1, 1, 1), (4, 6, 70, 40)).tolist()
-    check_twin(scene(batch, slots, height, width, torch.float64, seed=seed), 1e-9, 1e-9)
+    check_reference(scene(batch, slots, height, width, torch.float64, seed=seed), 1e-9, 1e-9)
     s = scene(batch, slots, height, width, torch.float32, seed=seed)
     seen = []
     for plain in (False, True):
@@ -121,14 +122,16 @@ def test_any_shape(scene, portable, seed):
     assert all(torch.equal(a, b) for a, b in zip(*seen))
 
 
-def check_twin(s, tolerance: float, gradient_tolerance: float) -> None:
+def check_reference(s, tolerance: float, gradient_tolerance: float) -> None:
     image, matrix = s.image.requires_grad_(), s.matrix.requires_grad_()
     patches, _ = reference.stack(s.pool, image.dtype)
     ours = paste(image, s.pool, s.part, matrix, MEAN, STD, mips=False)
-    twin = reference.paste(image, patches, s.part, matrix, MEAN, STD)
-    assert torch.allclose(ours, twin, atol=tolerance, rtol=0)
+    expected = reference.paste(image, patches, s.part, matrix, MEAN, STD)
+    assert torch.allclose(ours, expected, atol=tolerance, rtol=0)
     v_out = torch.randn(ours.shape, dtype=ours.dtype, generator=torch.Generator().manual_seed(0))
-    for name, a, b in zip(("matrix", "image"), *(torch.autograd.grad(o, (matrix, image), v_out) for o in (ours, twin))):
+    for name, a, b in zip(
+        ("matrix", "image"), *(torch.autograd.grad(o, (matrix, image), v_out) for o in (ours, expected))
+    ):
         largest = b.abs().amax().clamp(min=1)
         assert torch.allclose(a, b, atol=gradient_tolerance * float(largest), rtol=0), name
 
@@ -250,10 +253,10 @@ def test_uint8_with_parts(scene):
     image = torch.randint(0, 256, (3, 37, 50, 3), dtype=torch.uint8)
     normal = reference.normalise(image, MEAN, STD, torch.float64)
     patches, _ = reference.stack(s.pool, torch.float64)
-    twin = reference.paste(normal, patches, s.part, s.matrix, MEAN, STD)
+    expected = reference.paste(normal, patches, s.part, s.matrix, MEAN, STD)
     matrix = s.matrix.float().requires_grad_()
     out = paste(image, s.pool, s.part, matrix, MEAN, STD, mips=False)
-    assert torch.allclose(out.double(), twin, atol=1e-3)
+    assert torch.allclose(out.double(), expected, atol=1e-3)
     out.sum().backward()
     assert matrix.grad.abs().sum() > 0
 
@@ -342,9 +345,9 @@ def test_many_slots():
     matrix.requires_grad_()
     patches, _ = reference.stack(pool)
     out = paste(image, pool, part, matrix, mips=False)
-    twin = reference.paste(image, patches, part, matrix)
-    assert torch.allclose(out, twin, atol=1e-4)
-    ours, theirs = (torch.autograd.grad(o.square().sum(), matrix)[0] for o in (out, twin))
+    expected = reference.paste(image, patches, part, matrix)
+    assert torch.allclose(out, expected, atol=1e-4)
+    ours, theirs = (torch.autograd.grad(o.square().sum(), matrix)[0] for o in (out, expected))
     assert ((ours - theirs).abs() > 1e-2).float().mean() < 1e-3  # a coordinate on a texel's edge may fall either way
 
 

@@ -1,4 +1,4 @@
-"""The twin of paste in plain torch: affine_grid, grid_sample, blend. It shares no code with the kernels, so it is the
+"""Paste again in plain torch: affine_grid, grid_sample, blend. It shares no code with the kernels, so it is the
 tests' independent opinion, and written as a careful user would write it, it is the benchmark's peer."""
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""The CPU kernels of paste: allocation and one call into the C++ module. Arguments are checked in `paste.py`."""
+"""The CPU kernels of paste: allocation and one call into the C++ module. `paste_arguments.py` checks."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from asda_fast import _C
+from asda_fast.ops.paste_arguments import PasteSpec, Triple
 
 portable = False  # True: the plain C++ rows instead of AVX2 (the same bits; tests compare the two)
 
@@ -23,21 +23,16 @@ def forward(
     table: Tensor,  # [P, 4] int64
     part: Tensor,  # [B, N] int64
     matrix: Tensor,  # [B, N, 2, 3] float32, or float64 where image or output is
-    mean: Sequence[float],
-    std: Sequence[float],
-    out_dtype: torch.dtype,
-    channels_last: bool,
-    mips: bool,
+    spec: PasteSpec,
 ) -> Tensor:
-    """image with the parts laid over it, [B, 3, H, W] of `out_dtype`."""
+    """image with the parts laid over it, [B, 3, H, W] of `spec.out_dtype`."""
     shape, strides = _layout(image, part)
     texels = _aligned(texels)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    out = torch.empty((shape[0], 3, *shape[2:]), dtype=out_dtype, memory_format=layout)
+    out = torch.empty((shape[0], 3, *shape[2:]), dtype=spec.out_dtype, memory_format=spec.memory_format)
     part, matrix = part.contiguous(), matrix.contiguous()
     bad_matrix, bad_index = _C.paste_forward(
-        image.data_ptr(), _DTYPES[image.dtype], strides, out.data_ptr(), _DTYPES[out_dtype], out.stride(),
-        *_common(texels, table, part, matrix, shape, mean, std, mips),
+        image.data_ptr(), _DTYPES[image.dtype], strides, out.data_ptr(), _DTYPES[spec.out_dtype], out.stride(),
+        *_common(texels, table, part, matrix, shape, spec),
     )  # fmt: skip
     if bad_index >= 0:
         b, n = divmod(bad_index, shape[1])
@@ -57,9 +52,7 @@ def backward(
     table: Tensor,
     part: Tensor,
     matrix: Tensor,
-    mean: Sequence[float],
-    std: Sequence[float],
-    mips: bool,
+    spec: PasteSpec,
     need_image: bool,
 ) -> tuple[Tensor, Tensor]:
     """(gradient by matrix [B, N, 2, 3], gradient by image like image, or of no elements if not needed)."""
@@ -71,7 +64,7 @@ def backward(
     _C.paste_backward(
         v_out.data_ptr(), _DTYPES[v_out.dtype], v_out.stride(), image.data_ptr(), _DTYPES[image.dtype], strides,
         v_matrix.data_ptr(), v_image.data_ptr() if need_image else 0, v_image.stride() if need_image else strides,
-        *_common(texels, table, part, matrix, shape, mean, std, mips),
+        *_common(texels, table, part, matrix, shape, spec),
     )  # fmt: skip
     return v_matrix, v_image
 
@@ -91,16 +84,18 @@ def _aligned(texels: Tensor) -> Tensor:
     return texels.clone() if texels.data_ptr() % 4 else texels
 
 
-def _layout(image: Tensor, part: Tensor) -> tuple[tuple[int, int, int, int], tuple[int, ...]]:
+def _layout(image: Tensor, part: Tensor) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
     """(batch, slots, height, width) and the image's strides as batch, channel, row, pixel."""
     size, stride = image.shape, image.stride()
     if image.dtype == torch.uint8:  # [B, H, W, 3]
         return (size[0], part.shape[1], size[1], size[2]), (stride[0], stride[3], stride[1], stride[2])
-    return (size[0], part.shape[1], size[2], size[3]), stride
+    return (size[0], part.shape[1], size[2], size[3]), (stride[0], stride[1], stride[2], stride[3])
 
 
-def _common(texels, table, part, matrix, shape, mean, std, mips) -> tuple:
+def _common(
+    texels: Tensor, table: Tensor, part: Tensor, matrix: Tensor, shape: tuple[int, int, int, int], spec: PasteSpec
+) -> tuple[int, int, int, int, int, tuple[int, int, int, int], Triple, Triple, bool, bool, int, bool]:
     return (
-        texels.data_ptr(), table.data_ptr(), table.shape[0], part.data_ptr(), matrix.data_ptr(), shape, mean, std,
-        matrix.dtype == torch.float64, mips, torch.get_num_threads(), portable,
+        texels.data_ptr(), table.data_ptr(), table.shape[0], part.data_ptr(), matrix.data_ptr(), shape, spec.mean,
+        spec.std, matrix.dtype == torch.float64, spec.mips, torch.get_num_threads(), portable,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The twin against the definition itself, pixel by pixel in plain Python: it must not be wrong in the same way."""
+"""The reference against the definition itself, pixel by pixel in plain Python: it must not be wrong in the same way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from asda_fast.ops import reference
+from asda_fast.ops import paste_reference as reference
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -44,12 +44,12 @@ def by_definition(image, pool, part, matrix):
 
 
 @pytest.mark.parametrize("scale", [(0.5, 2.0), (4.0, 6.0)])
-def test_twin_is_the_definition(scene, scale):
+def test_reference_is_the_definition(scene, scale):
     s = scene(2, 3, 14, 11, torch.float64, scale, high=12)
     s.matrix[0, 1, 0, 2] = float("nan")
     patches, size = reference.stack(s.pool, torch.float64)
-    twin = reference.paste(s.image, patches, s.part, s.matrix, MEAN, STD)
-    assert torch.allclose(twin, by_definition(s.image, s.pool, s.part, s.matrix), atol=1e-10)
+    found = reference.paste(s.image, patches, s.part, s.matrix, MEAN, STD)
+    assert torch.allclose(found, by_definition(s.image, s.pool, s.part, s.matrix), atol=1e-10)
     assert torch.equal(size, s.pool.size)
 
 
@@ -61,8 +61,8 @@ def test_normalise():
     assert out[1, 1, 2, 3].item() == pytest.approx(expected, abs=1e-7)
 
 
-def test_twin_compiles_in_one_graph(scene):
-    """The benchmark's compiled peer is the whole twin, not pieces between graph breaks."""
+def test_reference_compiles_in_one_graph(scene):
+    """The benchmark's compiled peer is the whole reference, not pieces between graph breaks."""
     s = scene(2, 2, 9, 10, torch.float32)
     patches, _ = reference.stack(s.pool)
     compiled = torch.compile(reference.paste, fullgraph=True, backend="aot_eager")
