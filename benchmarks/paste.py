@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from asda_fast.ops import paste
 from asda_fast.ops.paste_reference import normalise, stack
 from asda_fast.ops.paste_reference import paste as reference
 from asda_fast.parts.pool import PartPool
+from benchmarks import paste_launch
 from benchmarks.common import Report, Timing, interleave, parser, peak_memory
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -159,7 +161,11 @@ def main() -> None:
     cli.add_argument("--dtypes", default="fp32,bf16,uint8", help="comma-separated")
     cli.add_argument("--no-compile", action="store_true", help="leave the compiled reference out")
     cli.add_argument("--seconds", type=float, default=3.0, help="time per row of contestants")
+    cli.add_argument("--launch-cost", action="store_true", help="only what a call on a GPU costs Python (needs none)")
     options = cli.parse_args()
+    if options.launch_cost:
+        launch_cost(options.json)
+        return
     if options.threads:
         torch.set_num_threads(options.threads)
     device = options.device
@@ -188,6 +194,15 @@ def main() -> None:
     if options.json:
         report.save(options.json)
         print(f"wrote {options.json.name}")
+
+
+def launch_cost(json: Path | None) -> None:
+    report = Report(1)
+    for name, micro in paste_launch.measure().items():
+        report.add(name, {"mode": "launch cost"}, "us", micro)
+        print(f"{name:36} {micro:7.1f} us")
+    if json:
+        report.save(json)
 
 
 def limits(report: Report, batch: int, size: list[int], dtype: str, device: str) -> None:

@@ -10,7 +10,7 @@ import ctypes
 import functools
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 _lock = threading.Lock()
+_loaded: list[Any] = []
 
 
 def folder() -> Path:
@@ -48,8 +49,8 @@ def options() -> tuple[str, ...]:
     return ("-std=c++17", "-fmad=false", f"-I{sources}", f"-DASDA_SOURCES={fingerprint(sources)}")
 
 
-def compile(code: str, options: tuple[str, ...], name: str, index: int) -> Any:
-    """The function `name` of `code` on device `index`; `.ptr` is its handle."""
+def compile(code: str, options: tuple[str, ...], name: str, index: int) -> int:
+    """The handle of the function `name` of `code` on device `index`."""
     try:
         import cupy
     except ImportError as error:
@@ -57,25 +58,38 @@ def compile(code: str, options: tuple[str, ...], name: str, index: int) -> Any:
             "paste on a GPU needs CuPy: pip install 'asda_fast[cuda13]' or 'asda_fast[cuda12]'"
         ) from error
     with cupy.cuda.Device(index):
-        return cupy.RawModule(code=code, options=options, backend="nvrtc").get_function(name).kernel
+        kernel = cupy.RawModule(code=code, options=options, backend="nvrtc").get_function(name).kernel
+    _loaded.append(kernel)  # a handle is good for as long as its module is loaded
+    return kernel.ptr
 
 
-def launch(kernel: Any, blocks: int, threads: int, params: bytes, index: int) -> None:
-    """One launch of what `compile` gave on device `index` and torch's current stream there."""
+class Driver(NamedTuple):
+    """The four calls that every launch makes."""
+
+    launch: Callable[..., None]  # of cuLaunchKernel's arguments
+    stream: Callable[[int], int]  # device -> handle of torch's current stream there
+    device: Callable[[], int]  # the current one
+    set_device: Callable[[int], None]
+
+
+@functools.cache
+def driver() -> Driver:
     from cupy.cuda import driver, runtime
 
-    held = (ctypes.c_char * len(params)).from_buffer_copy(params)
-    pointer = ctypes.c_void_p(ctypes.addressof(held))  # the driver takes a list of addresses, here of one parameter
-    stream = torch._C._cuda_getCurrentRawStream(index)
-    before = torch.cuda.current_device()
-    runtime.setDevice(index)  # also makes its context current: a thread of autograd's may not have one yet
+    return Driver(driver.launchKernel, torch._C._cuda_getCurrentRawStream, torch.cuda.current_device, runtime.setDevice)
+
+
+def launch(kernel: int, blocks: int, threads: int, params: bytes, index: int) -> None:
+    """One launch of a handle from `compile` on device `index` and torch's current stream there."""
+    call, stream, device, set_device = driver()
+    held = ctypes.c_char_p(params)  # a list of one address: the driver copies the parameter before it returns
+    before = device()
+    set_device(index)  # also makes its context current: a thread of autograd's may not have one yet
     try:
-        driver.launchKernel(
-            kernel.ptr, blocks, 1, 1, threads, 1, 1, 0, stream, ctypes.addressof(pointer), 0
-        )  # which copies the parameter before it returns
+        call(kernel, blocks, 1, 1, threads, 1, 1, 0, stream(index), ctypes.addressof(held), 0)
     finally:
         if before != index:
-            runtime.setDevice(before)
+            set_device(before)
 
 
 _counters: dict[tuple[int, int], Tensor] = {}  # (device, stream) -> zeros
@@ -86,10 +100,13 @@ def counters(index: int, count: int) -> Tensor:
 
     Kept per stream, because launches of one stream do not overlap, and in CuPy's memory, because torch's may belong to
     a CUDA graph that is being warmed up. A graph may be replayed on any stream: it gets its own (and one fill)."""
-    with torch.cuda.device(index):
-        if torch.cuda.is_current_stream_capturing():
-            return torch.zeros(count, dtype=torch.int32, device=torch.device("cuda", index))
-    stream = torch._C._cuda_getCurrentRawStream(index)
+    call = driver()
+    if call.device() != index:
+        with torch.cuda.device(index):
+            return counters(index, count)
+    if torch.cuda.is_current_stream_capturing():
+        return torch.zeros(count, dtype=torch.int32, device=torch.device("cuda", index))
+    stream = call.stream(index)
     held = _counters.get((index, stream))
     if held is None or held.numel() < count:
         import cupy

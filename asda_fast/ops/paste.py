@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from asda_fast.ops.paste_arguments import PasteSpec, Pool, check, make_spec, sizes
+from asda_fast.ops.paste_arguments import PasteSpec, Pool, checked, sizes
 
 
 def paste(
@@ -55,11 +55,13 @@ def paste(
 
     Raises TypeError or ValueError that names the argument. Source: the paste of ASDA (ECCV 2020), section 3.2.
     """
-    check(image, pool, part, matrix)
-    spec = make_spec(image, mean, std, out_dtype, memory_format, mips)
+    spec = checked(image, pool, part, matrix, mean, std, out_dtype, memory_format, mips)
     image, matrix = image.resolve_neg(), matrix.resolve_neg()  # a lazily negated tensor's memory has the other sign
-    wide = torch.float64 in (image.dtype, spec.out_dtype)
-    matrix = matrix.to(torch.float64 if wide else torch.float32)
+    wide = image.dtype == torch.float64 or spec.out_dtype == torch.float64
+    if matrix.dtype != (exact := torch.float64 if wide else torch.float32):
+        matrix = matrix.to(exact)
+    if _is_plain(image) and not (torch.is_grad_enabled() and (matrix.requires_grad or image.requires_grad)):
+        return _kernels(image).forward(image, pool.texels, pool.table, part, matrix, spec)
     return Paste.apply(image, pool.texels, pool.table, part, matrix, *spec)
 
 
@@ -67,13 +69,7 @@ def skipped(device: torch.device | str = "cpu", reset: bool = False) -> dict[str
     """Slots that paste has left empty on `device` since the last reset although they were not -1: {"matrix": for NaN
     or inf in the matrix, "index": for an index past the pool}. Reading a GPU's counters waits for it."""
     device = torch.device(device)
-    if device.type == "cpu":
-        matrix, index = _kernels(device).counters(reset)
-    else:
-        counts = _kernels(device).counters(device)
-        matrix, index = (int(v) for v in counts.tolist())
-        if reset:
-            counts.zero_()
+    matrix, index = _module(device.type).counters(device, reset)
     return {"matrix": matrix, "index": index}
 
 
@@ -83,11 +79,10 @@ class Paste(torch.autograd.Function):
     @staticmethod
     def forward(ctx, image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips):
         ctx.save_for_backward(image, texels, table, part, matrix)
-        ctx.constants = (mean, std, mips)
+        ctx.spec = PasteSpec(tuple(mean), tuple(std), out_dtype, channels_last, mips)
         if not _is_plain(image):
-            return paste_forward(image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips)
-        spec = PasteSpec(tuple(mean), tuple(std), out_dtype, channels_last, mips)
-        return _kernels(image.device).forward(image, texels, table, part, matrix, spec)
+            return paste_forward(image, texels, table, part, matrix, *ctx.spec)
+        return _kernels(image).forward(image, texels, table, part, matrix, ctx.spec)
 
     @staticmethod
     @once_differentiable
@@ -111,7 +106,7 @@ def paste_forward(
     """The registered kernel: image, pool tensors, part and matrix (float64 where image or output is, else float32)
     -> [B, 3, H, W] of `out_dtype`."""
     spec = PasteSpec(tuple(mean), tuple(std), out_dtype, channels_last, mips)
-    return _kernels(image.device).forward(image, texels, table, part, matrix, spec)
+    return _kernels(image).forward(image, texels, table, part, matrix, spec)
 
 
 @torch.library.custom_op("asda_fast::paste_backward", mutates_args=())
@@ -129,7 +124,9 @@ def paste_backward(
 ) -> tuple[Tensor, Tensor]:
     """The registered kernel of the way back -> (v_matrix [B, N, 2, 3], v_image like image or of no elements)."""
     spec = PasteSpec(tuple(mean), tuple(std), v_out.dtype, False, mips)
-    return _kernels(image.device).backward(v_out, image, texels, table, part, matrix, spec, need_image)
+    call = _kernels(image).backward
+    v_matrix, v_image = call(v_out, image, texels, table, part, matrix, spec, need_image)
+    return v_matrix, image.new_empty(0) if v_image is None else v_image
 
 
 @paste_forward.register_fake
@@ -148,22 +145,20 @@ def _(v_out, image, texels, table, part, matrix, mean, std, mips, need_image):
 def _setup_context(ctx, inputs, output):
     image, texels, table, part, matrix, mean, std, _, _, mips = inputs
     ctx.save_for_backward(image, texels, table, part, matrix)
-    ctx.constants = (mean, std, mips)
+    ctx.spec = PasteSpec(tuple(mean), tuple(std), output.dtype, False, mips)
 
 
 def _gradients(ctx: Any, v_out: Tensor) -> tuple[Tensor | None, ...]:
     image, texels, table, part, matrix = ctx.saved_tensors
-    mean, std, mips = ctx.constants
-    need_image, need_matrix = ctx.needs_input_grad[0], ctx.needs_input_grad[4]
+    need_image, _, _, _, need_matrix, *_ = ctx.needs_input_grad
     # With a graph asked for, the registered op: it says that it has no derivative, where the kernel would say nothing.
     v_out = v_out.resolve_neg()
     if _is_plain(v_out) and not torch.is_grad_enabled():
-        spec = PasteSpec(tuple(mean), tuple(std), v_out.dtype, False, mips)
-        call = _kernels(image.device).backward
-        v_matrix, v_image = call(v_out, image, texels, table, part, matrix, spec, need_image)
+        call = _kernels(image).backward
+        v_matrix, v_image = call(v_out, image, texels, table, part, matrix, ctx.spec, need_image)
     else:
         given = (v_out, image, texels, table, part, matrix)
-        v_matrix, v_image = paste_backward(*given, mean, std, mips, need_image)
+        v_matrix, v_image = paste_backward(*given, ctx.spec.mean, ctx.spec.std, ctx.spec.mips, need_image)
     return (v_image if need_image else None, None, None, None, v_matrix if need_matrix else None, *[None] * 5)
 
 
@@ -176,13 +171,13 @@ def _is_plain(tensor: Tensor) -> bool:
     return type(tensor) is Tensor and not torch.compiler.is_compiling() and not is_in_torch_dispatch_mode()
 
 
-def _kernels(device: torch.device) -> Any:
-    """The module of this device's kernels."""
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"image: expected a CPU or CUDA tensor, got device {device}")
-    return _module(device.type)
+def _kernels(image: Tensor) -> Any:
+    """The module of this tensor's device's kernels."""
+    return _module("cuda" if image.is_cuda else image.device.type)
 
 
 @functools.cache
 def _module(kind: str) -> Any:
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"image: expected a CPU or CUDA tensor, got device {kind}")
     return importlib.import_module(f"asda_fast.ops.paste_{kind}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -44,7 +44,48 @@ def sizes(image: Tensor) -> tuple[int, int, int]:
     return image.shape[0], image.shape[2], image.shape[3]
 
 
-def make_spec(
+_known: dict[tuple[Any, ...], PasteSpec] = {}  # what passed the checks before, by all that they look at
+
+
+def checked(
+    image: Tensor,
+    pool: Pool,
+    part: Tensor,
+    matrix: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    out_dtype: torch.dtype | None,
+    memory_format: torch.memory_format,
+    mips: bool,
+) -> PasteSpec:
+    """The record of paste's arguments. Raises TypeError or ValueError that names what the kernels cannot take.
+
+    A training step asks the same question every time, and asking costs more than a launch: the answer is kept."""
+    key = None
+    if not torch.compiler.is_compiling() and type(mean) is type(std) is tuple:
+        try:
+            texels, table = pool.texels, pool.table
+            key = (
+                image.dtype, image.shape, image.layout, image.device, part.dtype, part.shape, part.layout, part.device,
+                matrix.dtype, matrix.shape, matrix.layout, matrix.device, texels.dtype, texels.shape,
+                texels.is_contiguous(), texels.device, table.dtype, table.shape, table.is_contiguous(), table.device,
+                mean, std, out_dtype, memory_format, mips, type(mips),
+            )  # fmt: skip
+            spec = _known.get(key)
+            if spec is not None:
+                return spec
+        except (AttributeError, RuntimeError, TypeError):  # something that is no tensor, or that cannot be kept
+            key = None
+    _check(image, pool, part, matrix)
+    spec = _make_spec(image, mean, std, out_dtype, memory_format, mips)
+    if key is not None and all(type(value) in (int, float) for value in (*mean, *std)):
+        if len(_known) >= 1024:
+            _known.clear()
+        _known[key] = spec
+    return spec
+
+
+def _make_spec(
     image: Tensor,
     mean: Sequence[float],
     std: Sequence[float],
@@ -52,7 +93,7 @@ def make_spec(
     memory_format: torch.memory_format,
     mips: bool,
 ) -> PasteSpec:
-    """The record of these arguments for such an image (one that `check` let pass); refuses them by their names."""
+    """The record of these arguments for such an image (one that `_check` let pass); refuses them by their names."""
     mean, std = _triple("mean", mean), _triple("std", std)
     if not all(value > 0 for value in std):
         raise ValueError(f"std: expected 3 positive numbers, got {std}")
@@ -70,7 +111,7 @@ def make_spec(
     return PasteSpec(mean, std, dtype, memory_format == torch.channels_last, mips)
 
 
-def check(image: Tensor, pool: Pool, part: Tensor, matrix: Tensor) -> None:
+def _check(image: Tensor, pool: Pool, part: Tensor, matrix: Tensor) -> None:
     """Refuse tensors that the kernels cannot take, by the argument's name."""
     for name, value in (("image", image), ("part", part), ("matrix", matrix)):
         if not isinstance(value, Tensor):

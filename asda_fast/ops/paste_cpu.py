@@ -54,22 +54,22 @@ def backward(
     matrix: Tensor,
     spec: PasteSpec,
     need_image: bool,
-) -> tuple[Tensor, Tensor]:
-    """(gradient by matrix [B, N, 2, 3], gradient by image like image, or of no elements if not needed)."""
+) -> tuple[Tensor, Tensor | None]:
+    """(gradient by matrix [B, N, 2, 3], gradient by image like image, or None if not needed)."""
     shape, strides = _layout(image, part)
     texels = _aligned(texels)
     part, matrix = part.contiguous(), matrix.contiguous()
     v_matrix = torch.empty_like(matrix)
-    v_image = torch.empty_like(image) if need_image else image.new_empty(0)
+    v_image = torch.empty_like(image) if need_image else None
+    v_image_at, v_image_stride = (0, strides) if v_image is None else (v_image.data_ptr(), v_image.stride())
     _C.paste_backward(
         v_out.data_ptr(), _DTYPES[v_out.dtype], v_out.stride(), image.data_ptr(), _DTYPES[image.dtype], strides,
-        v_matrix.data_ptr(), v_image.data_ptr() if need_image else 0, v_image.stride() if need_image else strides,
-        *_common(texels, table, part, matrix, shape, spec),
+        v_matrix.data_ptr(), v_image_at, v_image_stride, *_common(texels, table, part, matrix, shape, spec),
     )  # fmt: skip
     return v_matrix, v_image
 
 
-def counters(reset: bool) -> tuple[int, int]:
+def counters(device: torch.device, reset: bool) -> tuple[int, int]:
     """(slots skipped for a NaN or inf matrix, 0): a part index past the pool is an error on the CPU."""
     global _bad_matrices
     with _lock:

@@ -82,8 +82,9 @@ class LaunchConfig(NamedTuple):
 class Prepared(NamedTuple):
     """All of a launch but the addresses."""
 
+    device: int
     variant: Variant
-    kernel: Any
+    kernel: int  # its handle
     blocks: int
     strips: int
     rest: bytes  # of the parameter, behind its pointers
@@ -104,12 +105,13 @@ def forward(
         last = slice(len(below) * MAX_SLOTS - MAX_SLOTS, None)
         return forward(below[-1], texels, table, part[:, last], matrix[:, last], spec)
     image, nhwc = _dense(image)
+    texels, table, part, matrix = _inputs(texels, table, part, matrix)
     batch, height, width = sizes(image)
     out = torch.empty((batch, 3, height, width), dtype=spec.out_dtype, device=image.device,
                       memory_format=spec.memory_format)  # fmt: skip
     variant = Variant("forward", image.dtype, nhwc, spec.out_dtype, spec.channels_last, _aligned(image, out))
     launch = _prepare(_index(image), variant, batch, slots, height, width, table.shape[0], spec)
-    _run(launch, image=image, out=out, **_inputs(texels, table, part, matrix))
+    _run(launch, (image, texels, table, part, matrix, out, None, None, None, None, None))
     return out
 
 
@@ -122,49 +124,53 @@ def backward(
     matrix: Tensor,
     spec: PasteSpec,
     need_image: bool,
-) -> tuple[Tensor, Tensor]:
-    """(gradient by matrix [B, N, 2, 3], gradient by image like image, or of no elements if not needed)."""
+) -> tuple[Tensor, Tensor | None]:
+    """(gradient by matrix [B, N, 2, 3], gradient by image like image, or None if not needed)."""
     slots = part.shape[1]
     if slots > MAX_SLOTS:
         below = _stages(image, texels, table, part, matrix, spec)
         v_parts: list[Tensor] = []
+        v_stage: Tensor | None = v_out
         for i, stage in reversed(list(enumerate(below))):
+            assert v_stage is not None
             some = slice(i * MAX_SLOTS, (i + 1) * MAX_SLOTS)
-            given = (v_out, stage, texels, table, part[:, some], matrix[:, some])
-            v_part, v_out = backward(*given, spec._replace(out_dtype=v_out.dtype), i > 0 or need_image)
+            given = (v_stage, stage, texels, table, part[:, some], matrix[:, some])
+            v_part, v_stage = backward(*given, spec._replace(out_dtype=v_stage.dtype), i > 0 or need_image)
             v_parts.insert(0, v_part)
-        return torch.cat(v_parts, 1), v_out
+        return torch.cat(v_parts, 1), v_stage
     v_matrix = torch.empty(matrix.shape, dtype=matrix.dtype, device=matrix.device)
-    v_image = torch.empty_like(image) if need_image else image.new_empty(0)
+    v_image = torch.empty_like(image) if need_image else None
     if not (need_image or v_matrix.numel()):
-        return v_matrix, v_image
+        return v_matrix, None
     image, nhwc = _dense(image)
+    texels, table, part, matrix = _inputs(texels, table, part, matrix)
     v_out, v_out_nhwc = _dense(v_out)
     dense = v_image
-    if need_image and v_image.stride() != image.stride():  # an image of odd strides: computed dense, then copied
+    if (
+        v_image is not None and v_image.stride() != image.stride()
+    ):  # an image of odd strides: computed dense, then copied
         dense = torch.empty_like(image)
     batch, height, width = sizes(image)
-    aligned = _aligned(image, v_out) and _aligned(dense, dense)
+    aligned = _aligned(image, v_out) and (dense is None or _aligned(dense, dense))
     variant = Variant("backward", image.dtype, nhwc, v_out.dtype, v_out_nhwc, aligned, need_image)
     index = _index(image)
     launch = _prepare(index, variant, batch, slots, height, width, table.shape[0], spec)
     partial = v_matrix.new_empty(batch * launch.strips * slots * 6)
-    _run(
-        launch, image=image, v_out=v_out, v_matrix=v_matrix, v_image=dense, partial=partial,
-        done=nvrtc.counters(index, batch), **_inputs(texels, table, part, matrix),
-    )  # fmt: skip
-    if dense is not v_image:
+    done = nvrtc.counters(index, batch)
+    _run(launch, (image, texels, table, part, matrix, None, v_out, v_matrix, dense, partial, done))
+    if v_image is not None and dense is not None and dense is not v_image:
         v_image.copy_(dense)
     return v_matrix, v_image
 
 
-def counters(device: torch.device) -> Tensor:
-    """[2] int64 in host memory: slots skipped on `device` for a NaN or inf matrix, and for an index past the pool.
-
-    Waits for the device."""
+def counters(device: torch.device, reset: bool) -> tuple[int, int]:
+    """(slots skipped on `device` for a NaN or inf matrix, for an index past the pool). Waits for the device."""
     torch.cuda.synchronize(device)
-    index = torch.cuda.current_device() if device.index is None else device.index
-    return torch.from_numpy(_report(index)[:2])
+    report, _ = _report(torch.cuda.current_device() if device.index is None else device.index)
+    found = report[0], report[1]
+    if reset:
+        report[0] = report[1] = 0
+    return found
 
 
 def launch_config(
@@ -198,11 +204,11 @@ def _prepare(
     variant = variant._replace(wide=variant.wide and width % variant.pixels == 0)
     config = launch_config(variant, batch, slots, height, width, parts, spec)
     rest = config.params.tobytes()[8 * len(POINTERS) :]
-    return Prepared(variant, _kernel(variant, index), config.blocks, config.strips, rest)
+    return Prepared(index, variant, _kernel(variant, index), config.blocks, config.strips, rest)
 
 
 @functools.cache
-def _kernel(variant: Variant, index: int) -> Any:
+def _kernel(variant: Variant, index: int) -> int:
     return nvrtc.compile(variant.source(), variant.options(), f"paste_{variant.direction}", index)
 
 
@@ -215,27 +221,22 @@ def _layout(scalar: torch.dtype) -> np.dtype:
     return np.dtype(fields, align=True)
 
 
-def _run(launch: Prepared, **tensors: Tensor) -> None:
-    index = _index(tensors["image"])
-    report = _report(index)
-    _raise_reported(report)
-    if launch.blocks == 0:
-        return
-    addresses = {name: tensor.data_ptr() for name, tensor in tensors.items()}
-    addresses["report"] = report.ctypes.data
-    params = _addresses(*(addresses.get(name, 0) for name in POINTERS)) + launch.rest
-    nvrtc.launch(launch.kernel, launch.blocks, WARPS * 32, params, index)
+def _run(launch: Prepared, tensors: tuple[Tensor | None, ...]) -> None:
+    """tensors: as POINTERS, without the report."""
+    index = launch.device
+    report, address = _report(index)
+    if report[2]:
+        _raise_reported(report)
+    if launch.blocks:
+        params = _addresses(*[0 if t is None else t.data_ptr() for t in tensors], address) + launch.rest
+        nvrtc.launch(launch.kernel, launch.blocks, WARPS * 32, params, index)
 
 
-def _inputs(texels: Tensor, table: Tensor, part: Tensor, matrix: Tensor) -> dict[str, Tensor]:
+def _inputs(texels: Tensor, table: Tensor, part: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As the kernels read them: without gaps, and a texel as one word."""
     if texels.data_ptr() % 4:
         texels = texels.clone()
-    return {
-        "texels": texels.contiguous(),
-        "table": table.contiguous(),
-        "part": part.contiguous(),
-        "matrix": matrix.contiguous(),
-    }
+    return texels.contiguous(), table.contiguous(), part.contiguous(), matrix.contiguous()
 
 
 def _stages(
@@ -270,26 +271,25 @@ def _index(tensor: Tensor) -> int:
     return tensor.get_device()
 
 
-_reports: dict[int, np.ndarray] = {}
+_reports: dict[int, tuple[memoryview, int]] = {}
 
 
-def _report(index: int) -> np.ndarray:
-    """[3] int64 in page-locked host memory, which device `index` writes into when it refuses a slot: counts of bad
-    matrices and of bad indices, and 1 + (b << 32 | n) of the last bad index that nobody was told of."""
+def _report(index: int) -> tuple[memoryview, int]:
+    """([3] int64 in page-locked host memory, its address), which device `index` writes into when it refuses a slot:
+    counts of bad matrices and of bad indices, and 1 + (b << 32 | n) of the last bad index that nobody was told of."""
     held = _reports.get(index)
     if held is None:
         with _lock:  # one block only: a second one, made by another thread at once, would be freed under a kernel
             held = _reports.get(index)
             if held is None:
-                held = _reports[index] = torch.zeros(3, dtype=torch.int64, pin_memory=True).numpy()
+                block = torch.zeros(3, dtype=torch.int64, pin_memory=True)
+                held = _reports[index] = (block.numpy().data, block.data_ptr())
     return held
 
 
-def _raise_reported(report: np.ndarray) -> None:
-    """Raise for what an earlier launch reported. Reads host memory without a wait: it may come a few calls late."""
-    at = int(report[2]) - 1
-    if at < 0:
-        return
+def _raise_reported(report: memoryview) -> None:
+    """Raise for what an earlier launch reported. Read from host memory without a wait: it may come a few calls late."""
+    at = report[2] - 1
     report[2] = 0
     raise ValueError(
         "part: expected -1 (empty) or an index into the pool, but an earlier call on this GPU met one past the pool "

@@ -85,13 +85,14 @@ class Host:
     def counters(self, index: int, batch: int) -> torch.Tensor:
         return self.done.setdefault(batch, torch.zeros(batch, dtype=torch.int32))
 
-    def run(self, launch: cuda.Prepared, **tensors: torch.Tensor) -> None:
-        variant = launch.variant
-        cuda._raise_reported(self.report)
+    def run(self, launch: cuda.Prepared, given: tuple[torch.Tensor | None, ...]) -> None:
+        variant, report = launch.variant, torch.from_numpy(self.report)
+        if report[2]:
+            cuda._raise_reported(self.report.data)
         if launch.blocks == 0:
             return
-        tensors = {**tensors, "report": torch.from_numpy(self.report)}
-        addresses = [tensors[name].data_ptr() if name in tensors else 0 for name in cuda.POINTERS]
+        tensors = (*given, report)
+        addresses = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
         params = np.frombuffer(np.array(addresses, np.uint64).tobytes() + launch.rest, np.uint8)
         assert self.library.asda_params_size(int(variant.out == F64)) == params.nbytes
         code = DTYPES.index(variant.image) * 1000 + variant.image_nhwc * 100
@@ -101,15 +102,15 @@ class Host:
         head = np.array([*numbers, processors, -1], np.int64)
         if self.recorded is not None:
             packed = [head.tobytes(), np.int64(params.nbytes).tobytes(), params.tobytes()]
-            for name in cuda.POINTERS:
-                content = _bytes(tensors[name]) if name in tensors else b""
+            for tensor in tensors:
+                content = b"" if tensor is None else _bytes(tensor)
                 packed += [np.int64(len(content)).tobytes(), content]
             self.recorded.append(b"".join(packed))
         assert self.library.asda_run(ctypes.c_void_p(head.ctypes.data), ctypes.c_void_p(params.ctypes.data)) == 0, (
             f"host.cpp has no {variant}"
         )
         if self.recorded is not None:
-            self.outputs.append(b"".join(_bytes(tensors[name]) for name in cuda.POINTERS if name in tensors))
+            self.outputs.append(b"".join(_bytes(tensor) for tensor in tensors if tensor is not None))
 
 
 def _bytes(tensor: torch.Tensor) -> bytes:
