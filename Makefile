@@ -2,30 +2,33 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# DALI and CuPy come as one build per CUDA major version; `make CUDA=12 train` for an older driver.
-CUDA ?= 13
 TEST ?= tests
 RESULTS := benchmarks/results
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
-.PHONY: help env train test lint format bench test-gpu bench-gpu clean
+.PHONY: help env train test pins lint format bench wheel aarch64 gpu-check gpu-pack clean
 
 help:
 	@echo "make train      set up, then train on the embedded demo set (runs/demo)"
 	@echo "make test       set up, then run the tests (TEST=tests/ops for a part)"
+	@echo "make pins       what pip would install for a stranger, asked of the package index"
 	@echo "make lint       ruff, mypy, clang-format;  make format mends what they can"
 	@echo "make bench      the benchmarks on this CPU -> $(RESULTS), tables and plots"
-	@echo "make test-gpu   all that needs a GPU, with compute-sanitizer; fails without one"
-	@echo "make bench-gpu  the benchmarks on the GPU -> $(RESULTS)"
+	@echo "make gpu-check  all that needs a GPU, with what is installed -> build/gpu/ (ARGS='--seconds 470 --only paste')"
+	@echo "make gpu-pack   wheels to carry to a GPU machine without a package index -> build/carry/"
+	@echo "make wheel      sdist and a wheel of this Python -> dist/"
+	@echo "make aarch64    the C++ parts for aarch64, under qemu: the bits of x86's portable path"
 
-# One stamp per set of packages: made anew when what it was made from changes.
-.env-train: setup.py pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/* kernels/*.h)
+# One stamp per set of packages: made anew when what it was made from changes. A torch that is in .venv already stays, and
+# decides which CUDA the rest is for.
+.env-train: setup.py pyproject.toml constraints.txt CMakeLists.txt tools/extras.py $(wildcard csrc/* kernels/*.h)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install -q -c constraints.txt torch
-	$(PIP) install -q -c constraints.txt -e '.[dali-cuda$(CUDA)]'
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install -q -c constraints.txt torch
+	$(PIP) install -q $$($(BIN)/python tools/extras.py train)
 	touch $@
 
 .env-dev: .env-train
-	$(PIP) install -q -c constraints.txt -e '.[dali-cuda$(CUDA),cuda$(CUDA),synth,dev]'
+	$(PIP) install -q $$($(BIN)/python tools/extras.py dev)
 	touch $@
 
 env: .env-dev
@@ -35,6 +38,9 @@ train: .env-train
 
 test: .env-dev
 	$(BIN)/python -m pytest $(TEST)
+
+pins: .env-dev
+	$(BIN)/python -m pytest tests/packaging/test_pins.py -m network
 
 lint: .env-dev
 	$(BIN)/ruff check .
@@ -50,14 +56,6 @@ format: .env-dev
 bench: .env-dev
 	for name in paste loader parts metrics step; do $(BIN)/python -m benchmarks.$$name --json $(RESULTS)/$$name-cpu.json || exit 1; done
 	$(BIN)/python -m benchmarks.report $(RESULTS)/*-cpu.json
-
-test-gpu: .env-dev
-	$(PIP) install -q nvidia-cuda-sanitizer-api
-	tests/gpu.sh $(BIN)/python
-
-bench-gpu: .env-dev
-	gpu=$$($(BIN)/python -c "import torch; print(torch.cuda.get_device_name().replace(' ', '-').lower())") && \
-	for name in paste loader step; do $(BIN)/python -m benchmarks.$$name --device cuda --json $(RESULTS)/$$name-$$gpu.json || exit 1; done
 
 clean:
 	rm -rf .venv .env-train .env-dev build *.egg-info asda_fast/_C*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -17,11 +17,11 @@ class CMakeBuild(build_ext):
         import pybind11
 
         target = Path(self.get_ext_fullpath(ext.name)).resolve().parent
-        # Never inside the tree that pip copies: a stale cache of another interpreter must not be reused.
+        # --fresh: the cache that an earlier build left here may name the tools of an environment that is gone.
         build = Path(self.build_temp).resolve() / f"cmake-{sys.implementation.cache_tag}"
         build.mkdir(parents=True, exist_ok=True)
         configure = [
-            "cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+            "cmake", "--fresh", "-S", str(ROOT), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
             f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             f"-DASDA_FAST_OUTPUT={target}",
         ]  # fmt: skip
@@ -40,7 +40,7 @@ class BuildWithKernels(build_py):
 
 setup(
     packages=find_packages(include=["asda_fast", "asda_fast.*"]),
-    package_data={"asda_fast": ["py.typed", "data/demo/**/*", "parts/schemes/*.json", "models/layouts/*"]},
+    package_data={"asda_fast": ["py.typed", "_C.pyi", "data/demo/**/*", "parts/schemes/*.json", "models/layouts/*"]},
     ext_modules=[Extension("asda_fast._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild, "build_py": BuildWithKernels},
     zip_safe=False,

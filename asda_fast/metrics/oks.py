@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
+
+from asda_fast.metrics.compiled import compiled
 
 COCO_SIGMAS = np.array(
     [0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]
@@ -240,7 +241,7 @@ def nms(
     return order[kept]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _similarity(
     g: np.ndarray, d: np.ndarray, box: np.ndarray, area: float, variance: np.ndarray
 ) -> float:  # pragma: no cover
@@ -263,7 +264,7 @@ def _similarity(
     return total / (labelled if labelled > 0 else joints)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _match(
     truth_at, found_at, gk, box, g_area, g_ignore, crowd, void, dk, d_area, variance, thresholds, ranges
 ):  # pragma: no cover
@@ -309,7 +310,7 @@ def _match(
     return matched, counted
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _best(image, at, gk, box, g_area, dk, variance):  # pragma: no cover
     best, value = np.full(len(gk), -1, np.int64), np.zeros(len(gk))
     for g in range(len(gk)):
@@ -320,7 +321,7 @@ def _best(image, at, gk, box, g_area, dk, variance):  # pragma: no cover
     return best, value
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _nms(keypoints, area, variance, threshold, least):  # pragma: no cover
     count, joints = keypoints.shape[0], keypoints.shape[1]
     alive = np.ones(count, np.bool_)

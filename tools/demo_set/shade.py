@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numba import njit
 
-from asda_fast.data.synth.noise import fractal
-from asda_fast.data.synth.raster import draw
+from tools.demo_set.noise import fractal
+from tools.demo_set.raster import draw
 
 MAP = 640  # shadow map, pixels a side
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asda_fast.data.synth.noise import fractal
-from asda_fast.data.synth.poses import ARMS, LEGS, TEMPLATES, sample
-from asda_fast.data.synth.raster import Camera, draw
+from tools.demo_set.noise import fractal
+from tools.demo_set.poses import ARMS, LEGS, TEMPLATES, sample
+from tools.demo_set.raster import Camera, draw
 
 
 def test_rasteriser_keeps_the_nearer_triangle_and_interpolates_in_perspective() -> None:
@@ -58,8 +58,8 @@ def test_poses_name_rows_that_exist_and_keep_joint_limits() -> None:
 
 
 def test_same_seed_same_photo() -> None:
-    pytest.importorskip("anny", reason="anny makes the bodies: pip install 'asda_fast[synth]'")
-    from asda_fast.data.synth.writer import photo, records
+    pytest.importorskip("anny", reason="anny makes the bodies: pip install anny")
+    from tools.demo_set.writer import photo, records
 
     one, two = photo(3, "train", 5, (96, 80)), photo(3, "train", 5, (96, 80))
     assert one.image.shape == (96, 80, 3)
@@ -74,7 +74,7 @@ def test_same_seed_same_photo() -> None:
 
 
 def test_command_names_what_is_wrong(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "asda_fast.data.synth", "--out", str(tmp_path), "--size", "big"]
+    command = [sys.executable, "-m", "tools.demo_set", "--out", str(tmp_path), "--size", "big"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.strip() == "error: --size: expected HxW such as 256x256, got 'big'"

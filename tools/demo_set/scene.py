@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asda_fast.data.synth import dress, places, shapes
-from asda_fast.data.synth.body import Bodies
-from asda_fast.data.synth.raster import Camera, draw
-from asda_fast.data.synth.shade import Surface, develop, light
+from tools.demo_set import dress, places, shapes
+from tools.demo_set.body import Bodies
+from tools.demo_set.raster import Camera, draw
+from tools.demo_set.shade import Surface, develop, light
 
 SUPER = 2  # pixels are rendered twice as fine along each side and averaged
 # how far in front of a joint's centre its own surface may lie (metres), in the order of KEYPOINTS

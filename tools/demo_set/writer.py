@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from asda_fast.data.synth.body import KEYPOINTS, bodies
-from asda_fast.data.synth.scene import Photo, render
+from tools.demo_set.body import KEYPOINTS, bodies
+from tools.demo_set.scene import Photo, render
 
 LIMBS = ((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11))
 FACE_LIMBS = ((2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7))

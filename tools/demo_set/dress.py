@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from asda_fast.data.synth import outfit as wear
-from asda_fast.data.synth import poses
-from asda_fast.data.synth.body import Bodies, normals, rotation
-from asda_fast.data.synth.noise import fractal
-from asda_fast.data.synth.outfit import FIELDS, Outfit
-from asda_fast.data.synth.poses import Pose
-from asda_fast.data.synth.shapes import Mesh, ball, grid_faces, plain, tube
+from tools.demo_set import outfit as wear
+from tools.demo_set import poses
+from tools.demo_set.body import Bodies, normals, rotation
+from tools.demo_set.noise import fractal
+from tools.demo_set.outfit import FIELDS, Outfit
+from tools.demo_set.poses import Pose
+from tools.demo_set.shapes import Mesh, ball, grid_faces, plain, tube
 
 
 @dataclass

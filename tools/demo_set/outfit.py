@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asda_fast.data.synth.fabric import Fabric, colour
-from asda_fast.data.synth.noise import fractal, smooth
+from tools.demo_set.fabric import Fabric, colour
+from tools.demo_set.noise import fractal, smooth
 
 # LIP-20
 HAT, HAIR, GLOVE, GLASSES, UPPER, DRESS, COAT, SOCKS, PANTS, JUMPSUIT, SCARF, SKIRT, FACE = range(1, 14)

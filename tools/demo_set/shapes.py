@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asda_fast.data.synth.body import normals
-from asda_fast.data.synth.noise import fractal
+from tools.demo_set.body import normals
+from tools.demo_set.noise import fractal
 
 Paint = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asda_fast.data.synth.noise import fractal, smooth
+from tools.demo_set.noise import fractal, smooth
 
 PATTERNS = (
     "plain",

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from asda_fast.core.errors import UserError
-from asda_fast.data.synth.poses import Pose
+from tools.demo_set.poses import Pose
 
 KEYPOINTS = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
@@ -58,7 +58,7 @@ class Bodies:
             from anny.keypoints import KeypointsRegressor
         except ImportError as error:
             raise UserError(
-                f"data.synth: expected the package anny (pip install 'asda_fast[synth]'), got {error}"
+                f"expected the package anny (pip install anny), which makes the bodies; got {error}"
             ) from None
         torch.set_num_threads(1)
         self.model = anny.Anny()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from asda_fast.data.synth.noise import cell, fractal, smooth
-from asda_fast.data.synth.raster import Camera
+from tools.demo_set.noise import cell, fractal, smooth
+from tools.demo_set.raster import Camera
 
 OUTDOORS = ("street", "park", "beach", "court", "square")
 INDOORS = ("room", "gym", "hall")

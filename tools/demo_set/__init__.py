@@ -1,4 +1,4 @@
-"""Rendered people with exact keypoints and label maps: `python -m asda_fast.data.synth --out DIR`.
+"""Rendered people with exact keypoints and label maps: `python -m tools.demo_set --out DIR`.
 
 The way of the data: poses + bodies -> dressed meshes -> scene -> G-buffer -> photo, label map, keypoints -> files.
 Bodies come from `anny` (code Apache-2.0, assets CC0). It is needed to make more pictures, never to read the demo set.

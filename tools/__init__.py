@@ -1,0 +1,1 @@
+"""What the project's own people run in a checkout; not in the wheel."""
