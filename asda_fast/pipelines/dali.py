@@ -23,6 +23,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
 from asda_fast.data.store import StorePeople
+from asda_fast.pipelines import dali_version
 from asda_fast.pipelines.dali_source import Feed, Source
 from asda_fast.pipelines.faults import Faults
 from asda_fast.pipelines.native import COLUMNS, take
@@ -34,7 +35,8 @@ class DaliPipeline:
     device: "cpu" (DALI's CPU operators) or a CUDA device: its JPEG decoders, warp on the GPU, batch handed over there.
     threads: of DALI, and as many that read files. prefetch: batches under way.
     hw_decoder_load: share of the JPEGs for the hardware decoder of a GPU that has one. whole: decode whole photos, not
-    the rectangles that the crops touch: more pixels, but a hardware decoder may take no rectangles.
+    the rectangles that the crops touch: more pixels, but a hardware decoder may take no rectangles. By default as is
+    safe (dali_version.py).
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class DaliPipeline:
         threads: int | None = None,
         prefetch: int = 2,
         hw_decoder_load: float = 0.65,
-        whole: bool = False,
+        whole: bool | None = None,
     ) -> None:
         self.dali = import_dali()
         self.size, self.batch_size, self.device = size, batch_size, device
@@ -58,9 +60,9 @@ class DaliPipeline:
         self.prefetch = max(prefetch, 1)
         self.hw_decoder_load = hw_decoder_load
         self.raw = isinstance(people, StorePeople) and people.store.raw
-        self.whole = whole
-        self.columns = 2 if self.raw or whole else 4  # of a Feed; only image_slice needs the rectangles
-        self.source = Source(people, size, faults, self.threads, raw=self.raw, whole=whole)
+        self.whole = bool(whole) if self.raw else dali_version.whole(whole, device.type, self.dali.__version__)
+        self.columns = 2 if self.raw or self.whole else 4  # of a Feed; only image_slice needs the rectangles
+        self.source = Source(people, size, faults, self.threads, raw=self.raw, whole=self.whole)
         self._pipe: Any = None
         self._steps = 0  # of the plan
         self._first = 0  # the step that DALI's iteration 0 is

@@ -117,7 +117,7 @@ class NativePipeline:
                 job.error = GeneratorExit()  # what is not begun is not begun any more
 
     def __del__(self) -> None:  # a loader that nobody closed must not leave its threads waiting for ever
-        if hasattr(self, "_closing"):
+        if getattr(self, "_workers", None):  # none after `_close_all`, when this module's names may be gone already
             self._dismiss()
 
     def close(self) -> None:
