@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -45,18 +46,23 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
-def tracked(*under: str) -> list[str]:
-    listed = subprocess.run(["git", "ls-files", *under], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode:
+@functools.cache
+def listed() -> tuple[str, ...]:
+    found = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if found.returncode:
         pytest.skip("not a git checkout: what belongs into the package is read from git")
-    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    return tuple(name for name in found.stdout.splitlines() if (ROOT / name).is_file())
+
+
+def tracked(*under: str) -> list[str]:
+    return [name for name in listed() if name.startswith(tuple(f"{folder}/" for folder in under))]
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made from a copy of what git tracks, in a folder whose name has a space."""
     source = tmp_path_factory.mktemp("a stranger's folder") / "src"
-    for name in tracked():
+    for name in listed():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, source / name)
     run(sys.executable, "setup.py", "-q", "sdist", cwd=source)
