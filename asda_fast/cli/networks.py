@@ -13,7 +13,7 @@ from rich.table import Table
 
 from asda_fast.core.errors import UserError, parse_cli
 from asda_fast.models import NETWORKS, Generator, build, export_onnx, load
-from asda_fast.models.count import PUBLISHED, multiply_adds, parameters
+from asda_fast.models.count import multiply_adds, parameters
 from asda_fast.train.config import OptionalText, parse_size
 
 GIGA_PRINTED = 2**30  # the "G" of those tables
@@ -27,7 +27,7 @@ def table() -> Table:
         with torch.device("meta"):
             model = build(name, joints=17)
         unit = multiply_adds(model, (64, 64))  # all strides divide it, so that costs are proportional to the area
-        printed = PUBLISHED.get(name)
+        printed = NETWORKS.load(name).published
         sizes = [(p.size, p) for p in printed] if printed else [((256, 256), None)]
         for i, (size, paper) in enumerate(sizes):
             area = size[0] * size[1] / 64**2

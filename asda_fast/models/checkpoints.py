@@ -1,17 +1,13 @@
-"""Weights from files: published checkpoints recognised by their keys, our own as safetensors with their configuration.
-
-Nothing in a file is ever executed: torch files are read with `weights_only=True`. A load always reports what it loaded,
-what the network misses and what the file had too much of, and refuses where too little matches: a network that silently
-stays at its random start is the worst of answers.
-"""
+"""Files of weights, read without executing anything in them, and our own kind written: safetensors that name their
+network. What the tensors of other people's files mean is for `foreign`, how they get into a network for `weights`."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError
+from asda_fast.models.network import State
 
-State = dict[str, Tensor]
 FORMAT = "asda_fast-1"
-PREFIXES = ("module.", "_orig_mod.", "model.")  # DataParallel, torch.compile, Lightning
-# Where files keep their weights, best first. ASDA's stn_state_dict is its generator.
-NESTS = {
-    "pose": ("pose", "state_dict", "best_state_dict", "model_state_dict", "model"),
-    "generator": ("generator", "stn_state_dict", "state_dict", "model_state_dict", "model"),
-}
-RELEASED_TYPES = 25
-HEADS = ("final_layer.", "fc.", "fc_locs.", "classifier.", "chantojoints.", "jointstochan.")
-
-
-@dataclass
-class Report:
-    """What a file gave a network. Tensors by their names in the network; `unexpected` by their names in the file."""
-
-    path: str
-    format: str
-    loaded: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    mismatched: list[str] = field(default_factory=list)  # there, but of another shape
-
-    def __str__(self) -> str:
-        text = f"{self.path} ({self.format}): {len(self.loaded)} tensors loaded"
-        for name in ("missing", "unexpected", "mismatched"):
-            keys = getattr(self, name)
-            if keys:
-                text += f", {len(keys)} {name} ({shorten(keys)})"
-        return text
-
-
-def shorten(keys: list[str], most: int = 3) -> str:
-    return ", ".join(keys[:most]) + (", .." if len(keys) > most else "")
+DEEPEST = 5  # dictionaries in dictionaries
 
 
 @dataclass
@@ -62,56 +27,96 @@ class Checkpoint:
     """What a file holds."""
 
     path: Path
-    state: State  # under this project's names
-    format: str  # as recognised
-    config: dict[str, Any] | None = None  # of our own files: "model", "joints", "dataset", "input", ..
+    states: dict[str, State]  # every dictionary of tensors by its place in the file: "", "state_dict", "a.b", ..
+    config: dict[str, Any] | None = None  # of our own files: "model", "joints", perhaps "options", "dataset", "input"
 
 
 def read(path: str | Path, part: str = "pose") -> Checkpoint:
-    """The tensors of a checkpoint, the recognised format, and the configuration that `save` or a training run wrote.
+    """The tensors of a checkpoint, and the configuration that `save` or a training run wrote.
 
-    part: "pose" or "generator", for files that hold both. Raises UserError for a file that cannot be read without
-    executing it, or that holds no network.
+    part: "pose" or "generator", of a training run's file, which holds both. Raises UserError for a file that cannot be
+    read without executing it, or that holds no tensors.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                card = file.metadata() or {}
-                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise UserError(f"{path}: not a readable safetensors file ({error})") from None
-        ours = card.get("format") == FORMAT
-        try:
-            config = json.loads(card["config"]) if ours else None
-        except (KeyError, ValueError):
-            raise UserError(f"{path}: its configuration is damaged") from None
-        return Checkpoint(path, *rename(state, path), config)
-    with _plain_data():
+        return _safetensors(path)
+    with _plain_data(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickle's protocols: nothing that a user could mend
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises half a dozen kinds for a damaged or unsafe file
-            why = (str(error) or type(error).__name__).splitlines()[0][:160]
+            why = " ".join((str(error) or type(error).__name__).splitlines()[:1])[:160]
             if "weights only" in why.lower() or "weights_only" in why:
                 why = "it holds other Python objects than tensors and plain values, which are never executed"
             raise UserError(f"{path}: not a checkpoint that can be read safely ({why})") from None
-    found = unwrap(content, part)
-    if found is None:
-        keys = ", ".join(list(map(str, content))[:6]) if isinstance(content, dict) else type(content).__name__
+    config = _run_config(path, content)
+    if config is not None:
+        states = {"": _tensors(content[part])} if isinstance(content.get(part), Mapping) else {}
+    else:
+        states = dict(_walk(content, "", DEEPEST))
+    if not any(states.values()):
+        keys = ", ".join(list(map(str, content))[:6]) if isinstance(content, Mapping) else type(content).__name__
         raise UserError(f"{path}: expected weights of a {part} network, found {keys or 'nothing'}")
-    return Checkpoint(path, *rename(found, path), _run_config(content))
+    return Checkpoint(path, states, config)
 
 
-def _run_config(content: dict[str, Any]) -> dict[str, Any] | None:
-    """What a training run's last.pt says of its network."""
-    config = content.get("config")
-    if not isinstance(config, dict) or "model" not in config or "joints" not in content:
+def _safetensors(path: Path) -> Checkpoint:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:  # SafetensorError, and torch's own where a type is unknown to it
+        raise UserError(f"{path}: not a readable safetensors file ({error})") from None
+    if not state:
+        raise UserError(f"{path}: expected weights of a network, found nothing")
+    config = None
+    if card.get("format") == FORMAT:
+        try:
+            config = json.loads(card["config"])
+        except (KeyError, ValueError):
+            raise UserError(f"{path}: its configuration is damaged") from None
+        _check_config(path, config)
+    return Checkpoint(path, {"": state}, config)
+
+
+def _walk(content: Any, place: str, depth: int) -> Iterator[tuple[str, State]]:
+    """(place, tensors) of every dictionary in `content`."""
+    if not isinstance(content, Mapping) or depth == 0:
+        return
+    tensors = _tensors(content)
+    if tensors:
+        yield place, tensors
+    for key, value in content.items():
+        yield from _walk(value, f"{place}.{key}" if place else str(key), depth - 1)
+
+
+def _tensors(content: Mapping[Any, Any]) -> State:
+    return {str(k): v for k, v in content.items() if isinstance(v, Tensor) and v.layout == torch.strided}
+
+
+def _run_config(path: Path, content: Any) -> dict[str, Any] | None:
+    """What a training run's last.pt says of its network; None for other files."""
+    config = content.get("config") if isinstance(content, dict) else None
+    if not isinstance(config, dict) or "model" not in config or not {"joints", "pose"} <= content.keys():
         return None
-    return {"joints": content["joints"]} | {k: config[k] for k in ("model", "dataset", "input") if k in config}
+    found = {"joints": content["joints"]}
+    found |= {k: config[k] for k in ("model", "options", "dataset", "input") if config.get(k) is not None}
+    _check_config(path, found)
+    return found
+
+
+def _check_config(path: Path, config: Any) -> None:
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: its configuration is damaged: expected an object, got {type(config).__name__}")
+    for name, kind, wanted in (("model", str, "a name"), ("joints", int, "a number"), ("options", dict, "an object")):
+        if not isinstance(config.get(name, {} if name == "options" else None), kind):
+            raise UserError(
+                f"{path}: its configuration is damaged: {name}: expected {wanted}, got {config.get(name)!r}"
+            )
 
 
 @contextmanager
@@ -135,130 +140,12 @@ def _plain_data() -> Iterator[None]:
         yield
 
 
-def unwrap(content: Any, part: str) -> State | None:
-    """The dictionary of tensors inside whatever a project wrapped round it."""
-    if not isinstance(content, dict):
-        return None
-    for nest in NESTS[part]:
-        if isinstance(content.get(nest), dict):
-            return unwrap(content[nest], part)
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor) and v.layout == torch.strided}
-    return tensors or None
-
-
-def rename(state: State, path: Path) -> tuple[State, str]:
-    """Published names -> this project's, which are HRNet's, SimpleBaseline's and torchvision's own."""
-    for prefix in PREFIXES:
-        while state and all(k.startswith(prefix) for k in state):
-            state = {k.removeprefix(prefix): v for k, v in state.items()}
-    kind = recognise(state)
-    if kind is None:
-        raise UserError(f"{path}: no network known here has keys such as {shorten(list(state))}")
-    if kind.startswith("mmpose"):
-        state = {_from_mmpose(k): v for k, v in state.items()}
-    if kind == "hourglass, ASDA":
-        state = {k.removeprefix("hourglass."): v for k, v in state.items()}
-    return state, kind
-
-
-def _from_mmpose(key: str) -> str:
-    key = re.sub(r"^(backbone|head|keypoint_head)\.", "", key)
-    return re.sub(r"^final_layer\.0\.", "final_layer.", key)
-
-
-def recognise(state: State) -> str | None:
-    """The name of a checkpoint's format by its keys, None for an unknown one."""
-
-    def any_key(pattern: str) -> bool:
-        return any(re.match(pattern, k) for k in state)
-
-    mmpose = any_key(r"backbone\.(conv1|stage4|layer4)")
-    prefix = "mmpose, " if mmpose else ""
-    body = r"(backbone\.)?" if mmpose else ""
-    if any_key(body + r"stage4\.0\.branches\."):
-        head = any_key(r"((head|keypoint_head)\.)?final_layer\.")
-        return prefix + ("HRNet for ImageNet" if any_key("incre_modules") else "HRNet" if head else "HRNet body")
-    if any_key(body + r"layer4\.0\.conv1"):
-        if any_key(r"fc_locs\."):
-            return "ASDA generator"
-        if any_key(r"((head|keypoint_head)\.)?deconv_layers\."):
-            return prefix + "SimpleBaseline"
-        return prefix + "ResNet"
-    if any_key(r"hourglass\.hourglass\.0\."):
-        return "hourglass, ASDA"
-    if any_key(r"hourglass\.0\."):
-        return "hourglass"
-    return None
-
-
-def load_into(model: nn.Module, path: str | Path | Checkpoint, part: str = "pose", complete: bool = False) -> Report:
-    """Copy the weights of a published or own checkpoint into `model`, and report.
-
-    complete: every tensor of the network must come from the file (evaluation). Otherwise the file may have another head
-    (ImageNet's, or other joints), which then keeps its random start; but a body of another shape, or a file that fills
-    less than half of the network and is itself used to less than nine tenths, is refused with a UserError.
-    """
-    checkpoint = path if isinstance(path, Checkpoint) else read(path, part)
-    path = checkpoint.path
-    state, kind = checkpoint.state, checkpoint.format
-    own = model.state_dict()
-    if kind == "ASDA generator":
-        state = _with_all_types(state, own)
-    counters = {k for k in own if k.endswith("num_batches_tracked")}  # files from before torch 0.4.1 lack them
-    report = Report(str(path), kind)
-    for key in own:
-        if key not in state:
-            report.missing += [] if key in counters else [key]
-        elif state[key].shape != own[key].shape:
-            report.mismatched.append(key)
-        else:
-            report.loaded.append(key)
-    report.unexpected = [k for k in state if k not in own]
-    body = [k for k in report.mismatched if not k.startswith(HEADS)]
-    if body:
-        key = body[0]
-        raise UserError(
-            f"{path}: holds another network: {key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
-        )
-    if complete and (report.missing or report.mismatched):
-        lacking = report.missing + report.mismatched
-        raise UserError(
-            f"{path}: lacks {len(lacking)} of the network's {len(own)} tensors, or has them in another shape: "
-            f"{shorten(lacking)}"
-        )
-    modules = {k.split(".")[0] for k in own} - {"lin2", "jointstochan"}  # ASDA's hourglass has one that leads nowhere
-    more = [k for k in report.unexpected if k.split(".")[0] in modules]
-    if complete and more:  # what stands beside the network (a loss, a preprocessor) does no harm, more layers do
-        raise UserError(f"{path}: holds a larger network: {len(more)} tensors have no place: {shorten(more)}")
-    if len(report.loaded) < 0.5 * len(own) and len(report.loaded) < 0.9 * len(state):
-        raise UserError(
-            f"{path} ({kind}): only {len(report.loaded)} of the network's {len(own)} tensors match; "
-            f"expected e.g. {report.missing[0]}, found e.g. {next(iter(report.unexpected), next(iter(state)))}"
-        )
-    model.load_state_dict({k: state[k] for k in report.loaded}, strict=False)
-    return report
-
-
-def _with_all_types(state: State, own: State) -> State:
-    """The released generator places 25 part types, the paper's 26 less Glove, which is our last: the first 25 of a
-    larger generator's outputs come from it, the others stay at their start."""
-    state = dict(state)
-    for key in ("fc_locs.0.weight", "fc_locs.0.bias", "fc_locs.2.weight", "fc_locs.2.bias"):
-        given, wanted = state.get(key), own.get(key)
-        if given is None or wanted is None or given.shape[1:] != wanted.shape[1:]:
-            continue
-        if len(given) % RELEASED_TYPES == 0 and len(wanted) % (len(given) // RELEASED_TYPES) == 0 < len(wanted) - len(
-            given
-        ):
-            state[key] = torch.cat((given.to(wanted), wanted[len(given) :]))
-    return state
-
-
 def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
     """Write the weights as safetensors and `config` beside them as JSON (also inside the file, which is what `load`
     reads, so that a lost neighbour does no harm).
 
-    config: plain JSON; "model" (a name of the registry) and "joints" are what `load` needs, "options" go to `build`.
+    config: plain JSON; "model" (a name of the registry or "my.module:make") and "joints" are what `load` needs,
+    "options" go to `build`.
     """
     from safetensors.torch import save_file
 
@@ -268,15 +155,13 @@ def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
     for name in ("model", "joints"):
         if name not in config:
             raise ValueError(f"config: expected a key {name!r}")
-    found = describe(model.state_dict())
-    if found is not None and found["joints"] != config["joints"]:
-        raise ValueError(f"config: says {config['joints']} joints, the network has {found['joints']}")
-    text = json.dumps(config, indent=2)
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    _check_joints(tensors, config)
+    text = json.dumps(config, indent=2)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file(tensors, partial, metadata={"format": FORMAT, "config": text})
+        save_file(_apart(tensors), partial, metadata={"format": FORMAT, "config": text})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -284,19 +169,23 @@ def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
     return path
 
 
-def describe(state: State) -> dict[str, Any] | None:
-    """Options of `build` that fit a checkpoint's shapes: {"model": name, "joints": J}, None where there is no head."""
-    head = state.get("final_layer.weight", state.get("chantojoints.0.weight"))
-    if head is None or head.ndim != 4:
-        return None
-    joints = int(head.shape[0])
-    if "stage4.0.branches.0.0.conv1.weight" in state:
-        width = int(state["stage4.0.branches.0.0.conv1.weight"].shape[0])
-        tail = "_s7" if any(k.startswith("stage7.") for k in state) else ""
-        return {"model": "hrnet_tiny" if width == 16 else f"hrnet_w{width}{tail}", "joints": joints}
-    if "deconv_layers.0.weight" in state:
-        third = len({k.split(".")[1] for k in state if k.startswith("layer3.")})
-        depth = {6: 50, 23: 101, 36: 152}.get(third, third)
-        return {"model": f"simple_r{depth}", "joints": joints}
-    stacks = len({k.split(".")[1] for k in state if k.startswith("chantojoints.")})
-    return {"model": f"hourglass_{stacks}", "joints": joints}
+def _check_joints(state: State, config: dict[str, Any]) -> None:
+    """ValueError where a built-in network has another number of joints than `config` says."""
+    from asda_fast.models import NETWORKS
+
+    if config["model"] in NETWORKS:
+        adapter = NETWORKS.load(config["model"]).adapt
+        told = adapter.read(state).build if adapter is not None else None
+        if told is not None and told["joints"] != config["joints"]:
+            raise ValueError(f"config: says {config['joints']} joints, the network has {told['joints']}")
+
+
+def _apart(state: State) -> State:
+    """Tensors that share memory (tied weights) as copies of their own: safetensors refuses the others."""
+    seen: set[int] = set()
+    apart = {}
+    for key, tensor in state.items():
+        where = tensor.untyped_storage().data_ptr()
+        apart[key] = tensor.clone() if where in seen else tensor
+        seen.add(where)
+    return apart

@@ -1,37 +1,11 @@
-"""Parameters and multiply-adds of a network, ours and as their authors printed them."""
+"""Parameters and multiply-adds of a network, true and as the tables of papers count them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-
-
-@dataclass(frozen=True)
-class Published:
-    """What a paper prints: millions of parameters, "GFLOPs" at an input, and where."""
-
-    parameters: float
-    gflops: float
-    size: tuple[int, int]
-    source: str
-
-
-HRNET, BASELINE = "HRNet, CVPR 2019, tables 1 and 4", "SimpleBaseline, ECCV 2018; HRNet, table 1"
-PUBLISHED: dict[str, tuple[Published, ...]] = {
-    "hrnet_w32": (
-        Published(28.5, 7.10, (256, 192), HRNET),
-        Published(28.5, 9.5, (256, 256), HRNET),
-        Published(28.5, 16.0, (384, 288), HRNET),
-    ),
-    "hrnet_w48": (Published(63.6, 14.6, (256, 192), HRNET), Published(63.6, 32.9, (384, 288), HRNET)),
-    "simple_r50": (Published(34.0, 8.9, (256, 192), BASELINE),),
-    "simple_r101": (Published(53.0, 12.4, (256, 192), BASELINE),),
-    "simple_r152": (Published(68.6, 15.7, (256, 192), BASELINE), Published(68.6, 35.6, (384, 288), BASELINE)),
-    "hourglass_8": (Published(25.1, 14.3, (256, 192), "HRNet, table 1, of Newell's network"),),
-}
 
 
 def parameters(model: nn.Module) -> int:

@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError
-from asda_fast.models.checkpoints import load_into, read
+from asda_fast.models.checkpoints import read
+from asda_fast.models.foreign import networks_in
+from asda_fast.models.network import Adapter, Foreign, State
 from asda_fast.models.resnet import ResNet
+from asda_fast.models.weights import load_into
 
+RELEASED_TYPES = 25  # the paper's 26 less Glove, our last
 SHIFT = 2.4  # tx and ty reach +-1.2 in units of half the crop: a part can leave it
 
 
@@ -27,6 +31,8 @@ class Generator(ResNet):
         depth: of the ResNet.
         init: a checkpoint to start from: torchvision's ResNet-18, or a generator (the released one has 25 types).
     """
+
+    heads = ("fc_locs",)
 
     def __init__(self, types: int = 26, width: int = 64, depth: int = 18, init: str | Path | None = None) -> None:
         super().__init__(depth, width)
@@ -45,15 +51,45 @@ class Generator(ResNet):
     @staticmethod
     def of(path: str | Path) -> Generator:
         """The generator in a checkpoint, its width and types read off its tensors. UserError where there is none."""
-        state = read(path, "generator").state
-        if "fc_locs.2.weight" not in state or "conv1.weight" not in state:
-            raise UserError(f"{path}: holds no generator (it was not trained with --augment asda)")
-        generator = Generator(len(state["fc_locs.2.weight"]) // 3, len(state["conv1.weight"]))
-        load_into(generator, path, part="generator", complete=True)
+        checkpoint = read(path, "generator")
+        states = [f.foreign.state for f in networks_in(checkpoint, "generator")]
+        if checkpoint.config is not None:
+            states = list(checkpoint.states.values())
+        state = next((s for s in states if all(k in s and s[k].ndim == 4 for k in _SIZES)), None)
+        if state is None:
+            raise UserError(f"{path}: holds no generator (it was not trained with asda)")
+        outputs, width = (len(state[key]) for key in _SIZES)
+        generator = Generator(max(1, outputs // 3), width)
+        load_into(generator, checkpoint, part="generator", complete=True)
         return generator.eval()
+
+    @staticmethod
+    def adapt_state(state: State, own: State) -> State:
+        """The first 25 of a larger generator's outputs from the released one, the others as they are in `own`."""
+        state = dict(state)
+        for layer in ("fc_locs.0", "fc_locs.2"):
+            for key in (f"{layer}.weight", f"{layer}.bias"):
+                given, wanted = state.get(key), own[key]
+                if given is None or given.ndim == 0 or given.shape[1:] != wanted.shape[1:]:
+                    continue
+                each, odd = divmod(len(given), RELEASED_TYPES)
+                if each and not odd and len(wanted) % each == 0 and len(wanted) > len(given):
+                    state[key] = torch.cat((given.to(wanted), wanted[len(given) :]))
+        return state
 
     def forward(self, image: Tensor) -> Tensor:
         pooled = self.forward_features(image).mean((2, 3), keepdim=True)
         u = self.fc_locs(pooled).float().sigmoid().view(-1, self.types, 3) - 0.5
         r, tx, ty = u.unbind(-1)  # scaled one by one: a tensor of factors would be a copy that the host waits for
         return torch.stack((r * math.pi, tx * SHIFT, ty * SHIFT), -1)  # r in +-pi/2
+
+
+_SIZES = ("fc_locs.2.weight", "conv1.weight")  # [3 types, ..] and [width, ..]
+
+
+def read_published(state: State) -> Foreign:
+    """The released generator has the names here."""
+    return Foreign("ASDA generator", state)
+
+
+FILES = Adapter(r"fc_locs\.2\.weight", read_published)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError
+from asda_fast.models.network import Adapter, Foreign, Network, Published, State, joints_of
 from asda_fast.models.resnet import initialise, small
 
 
@@ -96,6 +97,9 @@ class StackedHourglass(nn.Module):
         depth: of one hourglass.
     """
 
+    heads = ("chantojoints", "jointstochan")
+    leads_nowhere = ("lin2", "jointstochan")  # ASDA's files have one more of each, after the last stack
+
     def __init__(self, joints: int = 16, stacks: int = 8, width: int = 256, count: int = 1, depth: int = 4) -> None:
         super().__init__()
         self.depth = depth
@@ -117,7 +121,7 @@ class StackedHourglass(nn.Module):
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
         multiple = 4 << self.depth
         if image.shape[-2] % multiple or image.shape[-1] % multiple:
-            raise UserError(f"--input: an hourglass takes multiples of {multiple} only, got {list(image.shape[-2:])}")
+            raise UserError(f"input: an hourglass takes multiples of {multiple} only, got {list(image.shape[-2:])}")
         x = F.max_pool2d(self.res1(self.start(image)), 2)
         x = self.res3(self.res2(x))
         outputs = []
@@ -127,3 +131,24 @@ class StackedHourglass(nn.Module):
             if i + 1 < len(self.hourglass):
                 x = x + self.lin2[i](y) + self.jointstochan[i](outputs[-1])
         return outputs if self.training else outputs[-1]
+
+
+def read_published(state: State) -> Foreign:
+    """Files of the ASDA code, which keeps the network in an attribute `hourglass`, and any with the keys here."""
+    kind = "hourglass"
+    if any(key.startswith("hourglass.hourglass.") for key in state):
+        state, kind = {key.removeprefix("hourglass."): value for key, value in state.items()}, "hourglass, ASDA"
+    joints = joints_of(state, "chantojoints.0.weight")
+    stacks = len({key.split(".")[1] for key in state if key.startswith("chantojoints.")})
+    return Foreign(kind, state, None if joints is None else {"model": f"hourglass_{stacks}", "joints": joints})
+
+
+FILES = Adapter(r"(?:hourglass\.)?hourglass\.0\.skip\.0\.cb\.cbr1\.conv\.weight", read_published)
+
+TWO = Network(StackedHourglass, {"stacks": 2}, adapt=FILES)
+EIGHT = Network(
+    StackedHourglass,
+    {"stacks": 8},
+    (Published(25.1, 14.3, (256, 192), "HRNet, table 1, of Newell's network"),),
+    FILES,
+)

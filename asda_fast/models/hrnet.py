@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError
+from asda_fast.models.network import Adapter, Foreign, Network, Published, State, from_mmpose, joints_of
 from asda_fast.models.resnet import BasicBlock, Bottleneck, initialise, layer, small
 
 
@@ -80,6 +81,9 @@ class HRNet(nn.Module):
         layer1: number of those bottlenecks.
     """
 
+    heads = ("final_layer",)
+    optional = ("stage5", "stage6", "stage7")  # of W48-s7; the published bodies end with stage 4
+
     def __init__(
         self,
         joints: int = 17,
@@ -112,7 +116,7 @@ class HRNet(nn.Module):
     def forward_features(self, image: Tensor) -> Tensor:
         """The finest branch of the last stage, [B, width, H/4, W/4]. H and W are multiples of 32."""
         if image.shape[-2] % 32 or image.shape[-1] % 32:
-            raise UserError(f"--input: HRNet takes multiples of 32 only, got {list(image.shape[-2:])}")
+            raise UserError(f"input: HRNet takes multiples of 32 only, got {list(image.shape[-2:])}")
         x = self.relu(self.bn1(self.conv1(image)))
         x = self.relu(self.bn2(self.conv2(x)))
         xs = [self.layer1(x)]
@@ -125,3 +129,38 @@ class HRNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.final_layer(self.forward_features(image))
+
+
+def read_published(state: State) -> Foreign:
+    """HRNet's own files for pose (also of the W48-s7 kind) and for ImageNet, mmpose's, and any with these keys."""
+    state, by = from_mmpose(state)
+    joints = joints_of(state, "final_layer.weight")
+    first = state.get("stage4.0.branches.0.0.conv1.weight")
+    head = any(key.startswith("final_layer.") for key in state)
+    kind = "HRNet for ImageNet" if any("incre_modules" in key for key in state) else "HRNet" if head else "HRNet body"
+    if joints is None or first is None or first.ndim != 4:
+        return Foreign(by + kind, state)
+    width = int(first.shape[0])
+    tail = "_s7" if any(key.startswith("stage7.") for key in state) else ""
+    name = "hrnet_tiny" if width == 16 else f"hrnet_w{width}{tail}"
+    return Foreign(by + kind, state, {"model": name, "joints": joints})
+
+
+FILES = Adapter(r"(?:backbone\.)?stage4\.0\.branches\.0\.0\.conv1\.weight", read_published)
+PAPER = "HRNet, CVPR 2019, tables 1 and 4"
+
+TINY = Network(HRNet, {"width": 16, "modules": (1, 1, 1), "blocks": 1, "stem": 16, "layer1": 1}, adapt=FILES)
+W32 = Network(
+    HRNet,
+    {"width": 32},
+    (
+        Published(28.5, 7.10, (256, 192), PAPER),
+        Published(28.5, 9.5, (256, 256), PAPER),
+        Published(28.5, 16.0, (384, 288), PAPER),
+    ),
+    FILES,
+)
+W48 = Network(
+    HRNet, {"width": 48}, (Published(63.6, 14.6, (256, 192), PAPER), Published(63.6, 32.9, (384, 288), PAPER)), FILES
+)
+W48_S7 = Network(HRNet, {"width": 48, "modules": (1, 4, 3, 3, 3, 3)}, adapt=FILES)

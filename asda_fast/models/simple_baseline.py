@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from asda_fast.models.network import Adapter, Foreign, Network, Published, State, from_mmpose, joints_of
 from asda_fast.models.resnet import ResNet, small
 
 
 class SimpleBaseline(ResNet):
     """image [B, 3, H, W], normalised -> heatmaps [B, joints, H/4, W/4]. H and W are multiples of 32."""
+
+    heads = ("final_layer",)
+    optional = ("deconv_layers",)
 
     def __init__(self, joints: int = 17, depth: int = 50, width: int = 64, planes: int = 256) -> None:
         super().__init__(depth, width)
@@ -25,3 +29,29 @@ class SimpleBaseline(ResNet):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.final_layer(self.deconv_layers(self.forward_features(image)))
+
+
+def read_published(state: State) -> Foreign:
+    """SimpleBaseline's own files, mmpose's, and bare ResNets (torchvision's, for ImageNet)."""
+    state, by = from_mmpose(state)
+    joints = joints_of(state, "final_layer.weight")
+    if not any(key.startswith("deconv_layers.") for key in state):
+        return Foreign(by + "ResNet", state)
+    if joints is None:
+        return Foreign(by + "SimpleBaseline", state)
+    third = len({key.split(".")[1] for key in state if key.startswith("layer3.")})
+    depth = {6: 50, 23: 101, 36: 152}.get(third, third)
+    return Foreign(by + "SimpleBaseline", state, {"model": f"simple_r{depth}", "joints": joints})
+
+
+FILES = Adapter(r"(?:backbone\.)?layer4\.0\.conv1\.weight", read_published)
+PAPER = "SimpleBaseline, ECCV 2018; HRNet, table 1"
+
+R50 = Network(SimpleBaseline, {"depth": 50}, (Published(34.0, 8.9, (256, 192), PAPER),), FILES)
+R101 = Network(SimpleBaseline, {"depth": 101}, (Published(53.0, 12.4, (256, 192), PAPER),), FILES)
+R152 = Network(
+    SimpleBaseline,
+    {"depth": 152},
+    (Published(68.6, 15.7, (256, 192), PAPER), Published(68.6, 35.6, (384, 288), PAPER)),
+    FILES,
+)

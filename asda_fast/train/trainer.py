@@ -21,7 +21,7 @@ from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError, parse_cli
 from asda_fast.data import GlobalAug
 from asda_fast.models import heatmaps as targets
-from asda_fast.models.checkpoints import shorten
+from asda_fast.models.weights import shorten
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.train import adversarial, distributed

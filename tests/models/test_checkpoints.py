@@ -15,7 +15,7 @@ from torch import Tensor
 
 from asda_fast import models
 from asda_fast.core.errors import UserError
-from asda_fast.models import checkpoints
+from asda_fast.models import foreign
 
 
 def published(name: str, **variables: int) -> dict[str, Tensor]:
@@ -232,10 +232,10 @@ def test_a_wrong_network_is_refused_not_silently_ignored(tmp_path: Path) -> None
         models.load_into(models.build("hrnet_w48"), path)
     with pytest.raises(UserError, match=r"conv1.weight is \(64, 3, 3, 3\), expected \(64, 3, 7, 7\)"):
         models.load_into(models.build("simple_r50"), path)
-    foreign = tmp_path / "foreign.safetensors"
-    save_file({"a": torch.zeros(1)}, foreign, metadata={"config": "not JSON"})
+    stranger = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(1)}, stranger, metadata={"config": "not JSON"})
     with pytest.raises(UserError, match="no network known here"):
-        models.load(foreign)
+        models.load(stranger)
     few = {k: v for k, v in published("hrnet", **HRNET).items() if k.startswith(("conv1", "stage4.0.branches.0"))}
     many = {f"elsewhere.{i}": torch.zeros(1) for i in range(100)}
     path = write(tmp_path / "few.pth", few | many)
@@ -244,11 +244,13 @@ def test_a_wrong_network_is_refused_not_silently_ignored(tmp_path: Path) -> None
 
 
 def test_formats_are_told_apart() -> None:
-    assert (
-        checkpoints.recognise({"backbone.stage4.0.branches.0.0.conv1.weight": torch.zeros(1)}) == "mmpose, HRNet body"
-    )
-    assert checkpoints.recognise({"layer4.0.conv1.weight": torch.zeros(1)}) == "ResNet"
-    assert checkpoints.recognise({"x": torch.zeros(1)}) is None
+    def kind(key: str) -> str | None:
+        found = foreign.recognise({key: torch.zeros(1)})
+        return None if found is None else found.format
+
+    assert kind("backbone.stage4.0.branches.0.0.conv1.weight") == "mmpose, HRNet body"
+    assert kind("layer4.0.conv1.weight") == "ResNet"
+    assert kind("x") is None
 
 
 def test_a_larger_network_is_refused(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_each_type_has_its_own_head() -> None:
 
 
 def test_an_unknown_network_is_one_line() -> None:
-    with pytest.raises(UserError, match=r"--model: expected one of hrnet_tiny, hrnet_w32.*got 'vgg'"):
+    with pytest.raises(UserError, match=r"^model: expected one of hrnet_tiny, hrnet_w32.*got 'vgg'"):
         models.build("vgg")
 
 

@@ -1,0 +1,123 @@
+"""Networks by name, made new or loaded from a file."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asda_fast.core.errors import UserError
+from asda_fast.models import NETWORKS
+from asda_fast.models.checkpoints import read
+from asda_fast.models.network import Network
+from asda_fast.models.weights import load_into, only_network
+
+
+def build(
+    name: str, joints: int = 17, init: str | Path | None = None, random_body: bool = False, **options: Any
+) -> nn.Module:
+    """The pose network `name`: image [B, 3, H, W] normalised -> heatmaps [B, joints, h, w].
+
+    h and w are a quarter of H and W for the built-in networks (`stride` tells for any). An hourglass returns the list
+    of its stacks' heatmaps while training.
+
+    Args:
+        name: a key of `NETWORKS`, or "my.module:make" for `make(joints, **options) -> nn.Module`; UserError for what is
+            neither.
+        joints: heatmaps to predict.
+        init: a checkpoint to start from (ImageNet's, or a pose network's; see `load_into`), else random.
+        random_body: take an `init` that lacks part of the network's body.
+        options: of the network, over the registry's.
+    """
+    if joints < 1:
+        raise UserError(f"joints: expected at least 1, got {joints}")
+    thing = NETWORKS.load(name)
+    if isinstance(thing, Network):
+        model = thing.make(joints=joints, **{**thing.options, **options})
+    else:
+        model = _maker(name, thing)(joints=joints, **options)
+    if not isinstance(model, nn.Module):
+        raise UserError(f"model {name}: expected a torch.nn.Module, made a {type(model).__name__}")
+    if init is not None:
+        load_into(model, init, random_body=random_body)
+    return model
+
+
+def _maker(name: str, thing: Any) -> Callable[..., Any]:
+    """`thing`, once it says that it makes pose networks: a checkpoint can name any object, and is not to call it."""
+    try:
+        takes = "joints" in inspect.signature(thing).parameters
+    except (TypeError, ValueError):
+        takes = False
+    if not takes:
+        raise UserError(f"model {name}: expected a function make(joints, **options) that makes a network")
+    return thing
+
+
+def load(path: str | Path, within: str | None = None) -> nn.Module:
+    """A ready pose network, in evaluation mode, from our file or a published checkpoint with a heatmap head.
+
+    Its `config` attribute says what it is: "model", "joints" and whatever was saved with it. UserError where the file
+    is not a complete pose network. within: which one, where a file holds several ("student").
+    """
+    checkpoint = read(path)
+    config = checkpoint.config
+    if config is None:
+        found = only_network(checkpoint, within)
+        config = found.foreign.build
+        if config is None:
+            kind = found.foreign.format
+            raise UserError(f"{path} ({kind}): has no heatmap head; it can start a training (init), not be evaluated")
+        within = found.place
+    model = _empty(path, config)
+    load_into(model, checkpoint, complete=True, within=within)
+    model.config = config  # type: ignore[assignment]
+    return model.eval()
+
+
+def _empty(path: str | Path, config: dict[str, Any]) -> nn.Module:
+    """The network that a file names, its tensors about to come from there."""
+    name, joints, options = config["model"], config["joints"], config.get("options", {})
+    known = name in NETWORKS
+    try:
+        if not known:  # a network of somebody's own may hold tensors that no file has
+            return build(name, joints, **options)
+        with torch.device("meta"):
+            model = build(name, joints, **options)
+        model.to_empty(device="cpu")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # options of another version, or the network's own fault
+        raise UserError(f"{path}: cannot make its network {name} of {joints} joints: {error!r}") from error
+    for key, tensor in model.named_buffers():
+        if key.endswith("num_batches_tracked"):  # old files lack these
+            tensor.zero_()
+    return model
+
+
+@torch.no_grad()
+def stride(network: nn.Module, size: tuple[int, int]) -> int:
+    """Crop pixels per heatmap pixel, found with one black crop of `size` (height, width) on the network's device.
+
+    UserError where the network does not answer [1, J, height / s, width / s] with one whole s.
+    """
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    mode = network.training
+    try:
+        answer = network.eval()(torch.zeros(1, 3, *size, device=device))
+    finally:
+        network.train(mode)
+    maps = answer[-1] if isinstance(answer, (list, tuple)) and answer else answer
+    shape = list(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+    if isinstance(maps, Tensor) and maps.ndim == 4 and min(maps.shape) > 0:
+        found = size[0] // maps.shape[2]
+        if (maps.shape[2] * found, maps.shape[3] * found) == tuple(size):
+            return found
+    raise UserError(
+        f"model: expected heatmaps [1, joints, {size[0]}/s, {size[1]}/s] with a whole s for a crop of "
+        f"{size[0]}x{size[1]}, got {shape}"
+    )
