@@ -26,7 +26,6 @@ from asda_fast.augment.asda import generator_theta
 from asda_fast.core.batch import Batch
 from asda_fast.data import GlobalAug
 from asda_fast.models import heatmaps as targets
-from asda_fast.models.loss import joint_losses
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.train import adversarial
@@ -98,9 +97,7 @@ class Game:
         if self.adversary is None:
             adversarial.step_alone(self.players, scene.render(scene.slots.theta), scene.target, scene.weight)
             return
-        choice = self.adversary.choose(scene, explore=True)
-        outcome = adversarial.step_alone(self.players, scene.render(choice.theta), scene.target, scene.weight)
-        self.adversary.learn(scene, choice, joint_losses(outcome.heatmaps, scene.target, scene.weight))
+        adversarial.step_against(self.players, self.adversary, scene)
 
     def play(self) -> dict[str, Any]:
         self.players.pose.train()
@@ -194,7 +191,10 @@ def main() -> None:
             file = options.out / f"{arm.replace(', ', '-').replace(' ', '-')}.{seed}.json"
             if not file.exists():
                 print(f"{arm}, seed {seed}", flush=True)
-                row = {"arm": arm, "seed": seed, **Game(options, arm, seed).play()}
+                game = Game(options, arm, seed)
+                row = {"arm": arm, "seed": seed, **game.play()}
+                card = {"model": options.model, "joints": len(game.loader.people.skeleton.joints)}
+                models.save(file.with_suffix(".safetensors"), game.players.pose, card)
                 partial = file.with_suffix(".partial")
                 partial.write_text(json.dumps(row, indent=1) + "\n")
                 partial.replace(file)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from asda_fast.augment.sampling import Ranges, Slots, random_bits, uniform
+from asda_fast.augment.sampling import Ranges, Slots
+from asda_fast.core.random import random_bits, uniform
 
 CANDIDATES, CHANCE, MEASURE = 16, 17, 18  # streams of augment.sampling.random_bits: an adversary's, its dice, hardness
 

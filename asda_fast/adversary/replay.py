@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asda_fast.augment.sampling import below, random_bits
+from asda_fast.core.random import below, random_bits
 
 LARGEST = 64 * 2**20  # bytes; where a lesson is large (many parts, many joints), fewer are kept
 

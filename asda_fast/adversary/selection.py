@@ -16,7 +16,7 @@ from asda_fast.adversary.base import Adversary, Choice
 from asda_fast.adversary.candidates import CANDIDATES, CHANCE, candidates
 from asda_fast.adversary.coverage import Coverage, coverage
 from asda_fast.adversary.scene import Scene
-from asda_fast.augment.sampling import random_bits, uniform
+from asda_fast.core.random import random_bits, uniform
 from asda_fast.models.loss import joint_losses
 
 

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from asda_fast.models.loss import pose_loss
+from asda_fast.adversary import Adversary, Scene
+from asda_fast.models.loss import joint_losses, pose_loss
 
 Paste = Callable[[Tensor], Tensor]  # G's output [B, T, 3] -> image [B, 3, H, W]
 
@@ -105,6 +106,14 @@ def step_joint(players: Players, clean: Tensor, paste: Paste, target: Tensor, we
     _descend(players.pose_optimizer, loss)
     players.generator_optimizer.step()
     return _outcome(loss, -loss, heatmaps)
+
+
+def step_against(players: Players, adversary: Adversary, scene: Scene) -> Outcome:
+    """D learns where the adversary chose to paste; the adversary learns from what D lost, joint by joint."""
+    choice = adversary.choose(scene, explore=True)
+    outcome = step_alone(players, scene.render(choice.theta), scene.target, scene.weight)
+    adversary.learn(scene, choice, joint_losses(outcome.heatmaps, scene.target, scene.weight))
+    return outcome
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

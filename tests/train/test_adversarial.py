@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from asda_fast.adversary import Adversary, Choice
 from asda_fast.train import adversarial
 from asda_fast.train.adversarial import Players, pose_loss
 
@@ -125,3 +127,27 @@ def test_frozen_gives_the_image_its_gradient_and_keeps_the_mode(scene) -> None:
         pose_loss(adversarial.frozen(pose, image), target, weight).backward()
         torch.testing.assert_close(image.grad, expected)
         assert all(p.grad is None for p in pose.parameters())
+
+
+class Recorder(Adversary):
+    """Chooses by a formula, and keeps what it is told."""
+
+    def choose(self, scene, explore: bool) -> Choice:
+        assert explore
+        return Choice(torch.full((4, 1, 1, 1), 0.5), memory="kept")
+
+    def learn(self, scene, choice, losses) -> None:
+        self.told = (choice, losses)
+
+
+def test_against_an_adversary_d_learns_the_chosen_image_and_it_is_told_the_losses(scene) -> None:
+    clean, _, target, weight, pose, _ = scene
+    chosen = SimpleNamespace(target=target, weight=weight, render=lambda theta: clean + theta)
+    alone = copy.deepcopy(pose)
+    adversary = Recorder()
+    outcome = adversarial.step_against(players_for(pose, None), adversary, chosen)
+    adversarial.step_alone(players_for(alone, None), clean + 0.5, target, weight)
+    assert all(torch.equal(a, b) for a, b in zip(alone.state_dict().values(), pose.state_dict().values()))
+    choice, losses = adversary.told
+    assert choice.memory == "kept" and losses.shape == (4, 5) and losses[0, 2] == 0
+    assert losses.mean().item() == pytest.approx(outcome.loss_d.item())

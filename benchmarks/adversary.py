@@ -1,0 +1,112 @@
+"""python -m benchmarks.adversary: what a training step costs with each adversary, beside a plain step.
+
+Of hrnet_tiny at 96x96 and HRNet-W32 at 256x192; images, joints and parts are random, since no cost depends on them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from asda_fast import models
+from asda_fast.adversary import Adversary, Cover, Critic, Scene, Search
+from asda_fast.augment import build
+from asda_fast.augment.asda import generator_theta
+from asda_fast.core.batch import Batch
+from asda_fast.core.skeletons import COCO
+from asda_fast.models.heatmaps import heatmaps
+from asda_fast.parts.pool import PartPool
+from asda_fast.train.adversarial import Players, step_against, step_alone, step_alternate, step_joint
+from benchmarks.common import Report, interleave, parser
+from benchmarks.game import ARMS
+
+CASES = (("hrnet_tiny", (96, 96), 32, 16), ("hrnet_w32", (256, 192), 4, 64))  # D, crop, batch, width of G
+PEOPLE = 4096  # in the table
+
+
+def make_scene(size: tuple[int, int], count: int, pose: torch.nn.Module, device: str) -> Scene:
+    """People that fill their crops, one part each of half their height."""
+    draw = np.random.default_rng(0)
+    patches = [draw.integers(0, 256, (size[0] // 2, size[1] // 3, 4), dtype=np.uint8) for _ in range(26)]
+    names = tuple(f"type-{i}" for i in range(26))
+    pool = PartPool.from_patches(patches, type=np.arange(26), types=names)
+    joints = torch.from_numpy(draw.uniform(0, 1, (count, 17, 2)).astype(np.float32))
+    batch = Batch(
+        image=torch.from_numpy(draw.integers(0, 256, (count, *size, 3), dtype=np.uint8)),
+        joints=joints * torch.tensor([size[1], size[0]]),
+        visible=torch.full((count, 17), 2, dtype=torch.uint8),
+        row=torch.arange(count),
+        matrix=torch.eye(3)[:2].expand(count, 2, 3).clone(),
+        box=torch.tensor([[size[1] / 2, size[0] / 2, size[1] / 1.25, size[0] / 1.25]]).expand(count, 4).clone(),
+        flip=torch.zeros(count, dtype=torch.bool),
+        half=torch.zeros(count, dtype=torch.bool),
+    ).to(device)
+    augmentation = build("asda", pool, paste_options={"memory_format": torch.channels_last})
+    target, weight = heatmaps(batch.joints, batch.visible, size)
+    return Scene(batch, augmentation.draw(batch, 0), target, weight, augmentation, pose)
+
+
+def make_adversary(arm: str, device: str) -> Adversary | None:
+    kind, options = ARMS[arm]
+    if kind == "critic":
+        return Critic(26, 17, COCO.edges, people=PEOPLE, device=device, **options)
+    return {"cover": Cover, "search": Search}[kind](COCO.edges, **options) if kind in ("cover", "search") else None
+
+
+class Step:
+    """One arm's training step, with networks of its own."""
+
+    def __init__(self, arm: str, case: tuple[str, tuple[int, int], int, int], device: str) -> None:
+        name, size, count, width = case
+        torch.manual_seed(0)
+        amp = torch.bfloat16 if device.startswith("cuda") else None
+
+        def network(made: torch.nn.Module) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+            made = made.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+            return made, torch.optim.Adam(made.parameters(), lr=1e-4, fused=True)
+
+        self.players = Players(*network(models.build(name, joints=17)), amp=amp)
+        if arm.startswith("generator"):
+            made = network(models.Generator(width=width))
+            self.players.generator, self.players.generator_optimizer = made
+        self.scene = make_scene(size, count, self.players.pose, device)
+        self.scene.amp = amp
+        self.arm, self.adversary = arm, None if arm in ("none", "generator joint") else make_adversary(arm, device)
+
+    def __call__(self) -> None:
+        scene, target, weight = self.scene, self.scene.target, self.scene.weight
+        if self.players.generator is not None:
+            step = step_joint if self.arm == "generator joint" else step_alternate
+            clean = scene.augmentation.clean(scene.batch)
+            step(self.players, clean, lambda out: scene.render(generator_theta(out, scene.slots)), target, weight)
+        elif self.arm == "none":
+            step_alone(self.players, scene.augmentation.clean(scene.batch), target, weight)
+        elif self.adversary is None:
+            step_alone(self.players, scene.render(scene.slots.theta), target, weight)
+        else:
+            step_against(self.players, self.adversary, scene)
+
+
+def main() -> None:
+    options = parser(__doc__ or "").parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    report = Report(threads=options.threads, device=options.device)
+    for case in CASES:
+        name, size, count, _ = case
+        steps = {arm: Step(arm, case, options.device) for arm in ("none", *ARMS, "generator joint")}
+        seconds = (20 if options.quick else 120) * (1 if name == "hrnet_tiny" else 4)
+        timings = interleave(dict(steps), seconds=seconds, device=options.device)
+        print(f"{name} {size[0]}x{size[1]}, batch {count}, on {options.device}")
+        plain = timings["none"].median
+        params = {"model": name, "size": f"{size[0]}x{size[1]}", "batch": count}
+        for arm, timing in timings.items():
+            ratio = round(timing.median / plain, 3)
+            report.add(arm, {**params, "of a plain step": ratio}, "ms", timing)
+            print(f"  {arm:26s} {timing.median:9.1f} ms +- {timing.iqr:6.1f}   {ratio:5.2f}", flush=True)
+    if options.json:
+        report.save(options.json)
+
+
+if __name__ == "__main__":
+    main()
