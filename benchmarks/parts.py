@@ -20,7 +20,8 @@ from PIL import Image
 
 from asda_fast.parts.build import build_pool
 from asda_fast.parts.cut import Filters
-from asda_fast.parts.read import Pair, find_pairs, read_map, read_photo
+from asda_fast.parts.pairs import Pair, find_pairs
+from asda_fast.parts.read import read_map, read_photo
 from asda_fast.parts.scheme import Scheme, load_scheme
 from benchmarks.common import Report, Timing, parser
 

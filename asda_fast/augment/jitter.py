@@ -44,7 +44,6 @@ def jittered(
         table=table,
         type=pool.type[chosen],
         person=pool.person[chosen],
-        area=pool.area[chosen],
         source=[],
     )
     return own, torch.where(used, torch.arange(len(length), device=device), -1).view(shape)

@@ -104,5 +104,4 @@ def squares(image: Tensor, corner: Tensor, side: int) -> PartPool:
     index = torch.arange(total, device=device)
     table = torch.stack([index * (side + 2) ** 2, *(torch.full_like(index, v) for v in (side, side, 1))], 1)
     nan = torch.full((total, 2), torch.nan, device=device)
-    area = torch.full_like(index, side * side)
-    return PartPool(block.view(-1, 4), table, torch.zeros_like(index), nan, area, ("square",), [])
+    return PartPool(block.view(-1, 4), table, torch.zeros_like(index), nan, ("square",), [])

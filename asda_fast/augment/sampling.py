@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from asda_fast.core.random import below, random_bits, uniform
-from asda_fast.parts.scheme import SHARE, TYPES, mirrored
+from asda_fast.parts.types import SHARE, TYPES, mirrored
 
 if TYPE_CHECKING:
     from asda_fast.core.batch import Batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Annotated, Any
 import tyro
 
 from asda_fast.core.errors import UserError, parse_cli
-from asda_fast.parts.build import build_pool, cores
-from asda_fast.parts.cut import Filters
+from asda_fast.parts.build import build_pool
+from asda_fast.parts.chunks import cores
+from asda_fast.parts.cut import OUTCOMES, Filters
+from asda_fast.parts.pool_file import merge_pools, open_pool, pool_info
+from asda_fast.parts.report import PoolReport
 from asda_fast.train.config import OptionalPath
 
 
@@ -68,14 +72,12 @@ class Build:
             instances=self.instances,
             people=self.people,
             label_suffix=self.label_suffix,
-            exclude=read_names(self.exclude_images),
+            exclude=self.exclude_images or (),
             workers=self.workers,
             strict=self.strict,
             apart=self.apart,
             dropped=self.dropped,
         )
-        from asda_fast.viz.pool_sheet import print_report
-
         print_report(report, self.out)
         if self.report is not None:
             self.report.write_text(report.to_json(), encoding="utf-8")
@@ -98,11 +100,12 @@ class Show:
     """which patches are shown"""
 
     def run(self) -> None:
-        from asda_fast.viz.pool_sheet import contact_sheet, save_png
+        from asda_fast.viz.draw import save
+        from asda_fast.viz.pool_sheet import contact_sheet
 
         if self.per_type < 1 or not 16 <= self.cell <= 1024 or not 0 <= self.zoom <= 64:
             raise UserError("expected --per-type from 1, --cell from 16 to 1024 and --zoom from 0 to 64")
-        save_png(contact_sheet(self.pool, self.per_type, self.cell, self.zoom, self.seed), self.out)
+        save(self.out, contact_sheet(self.pool, self.per_type, self.cell, self.zoom, self.seed))
         print(f"wrote {self.out}")
 
 
@@ -115,8 +118,6 @@ class Info:
     """for machines: {"types": {name: count}, ...}"""
 
     def run(self) -> None:
-        from asda_fast.viz.pool_sheet import pool_info, print_info
-
         info = pool_info(self.pool)
         if self.json:
             print(json.dumps(info))
@@ -135,29 +136,44 @@ class Merge:
     """photos whose patches are left out: a text file of names, a COCO annotation file, or a folder of photos"""
 
     def run(self) -> None:
-        from asda_fast.parts.pool_file import merge_pools, open_pool
-
         if not self.pools:
             raise UserError("expected the pools to merge, got none")
-        left = merge_pools(self.pools, self.out, read_names(self.exclude_images))
+        left = merge_pools(self.pools, self.out, self.exclude_images or ())
         print(f"{self.out}: {len(open_pool(self.out))} patches" + (f", {left} left out" if left else ""))
 
 
-def read_names(path: Path | None) -> set[str]:
-    """Photo names without suffix, from a text file (one a line), a COCO annotation file, or a folder of photos."""
-    if path is None:
-        return set()
-    try:
-        if path.is_dir():
-            lines = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
-        elif path.suffix == ".json":
-            lines = [image["file_name"] for image in json.loads(path.read_text(encoding="utf-8"))["images"]]
-        else:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"--exclude-images {path}: expected names, a COCO file or a folder ({error!r})") from None
-    suffixes = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-    return {line.rsplit(".", 1)[0] if line.lower().endswith(suffixes) else line for line in lines if line}
+def print_info(info: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{info['patches']} patches from {info['photos']} photos, {info['mebibytes']:.1f} MiB"
+    table = Table("type", "patches", "median size", title=title)
+    for name, count in info["types"].items():
+        height, width = info["sizes"].get(name, (0, 0))
+        table.add_row(name, str(count), f"{width} x {height}" if count else "")
+    Console().print(table)
+
+
+def print_report(report: PoolReport, out: Path) -> None:
+    """What a build kept and dropped, per type and reason."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for kind, (count, first) in report.notes.kinds.items():
+        of = f"{'the first: ' if count > 1 else ''}{first}" if first else ""
+        console.print(f"{count} {kind}" + (f"; {of}" if of else ""), markup=False, highlight=False, soft_wrap=True)
+    title = f"connected components, scheme {report.scheme}"
+    table = Table("type", "found", *OUTCOMES, title=title, padding=(0, 1, 0, 0), box=SIMPLE)  # fits 80 columns
+    totals = {outcome: sum(row[outcome] for row in report.counts.values()) for outcome in OUTCOMES}
+    for name, row in {**report.counts, "all": totals}.items():
+        table.add_row(name, str(sum(row.values())), *(str(row[outcome] or "") for outcome in OUTCOMES))
+    console.print(table)
+    rate = report.photos / report.seconds if report.seconds > 0 else math.inf
+    left = f"{len(report.problems)} skipped" + (f", {report.excluded} excluded" if report.excluded else "")
+    line = f"{report.kept} patches from {report.photos} photos, {left}; {rate:.0f} photos/s"
+    console.print(f"{out}: {line}", highlight=False, soft_wrap=True)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 
 from asda_fast import _C
 from asda_fast.core.errors import UserError
-from asda_fast.parts.scheme import SHARE, TYPES, Rule, Scheme
+from asda_fast.parts.scheme import Rule, Scheme
+from asda_fast.parts.types import SHARE, TYPES
 
-FATES = ("kept", "small", "scattered", "border", "sliver", "fragment", "flat")
+OUTCOMES = ("kept", "small", "scattered", "border", "sliver", "fragment", "flat")
 """What becomes of a component, in the order in which it is asked; the first that holds. The last three are the
 measurable form of the paper's "low semantics"."""
 
@@ -37,8 +38,7 @@ class Filters:
     def __post_init__(self) -> None:
         for field in fields(self):
             if not 0 <= getattr(self, field.name) < float("inf"):
-                option = field.name.replace("_", "-")
-                raise UserError(f"--{option}: expected 0 or more, got {getattr(self, field.name)}")
+                raise UserError(f"{field.name}: expected 0 or more, got {getattr(self, field.name)}")
 
 
 @dataclass
@@ -48,9 +48,8 @@ class Patch:
     type: int  # index into Scheme.types
     rgba: np.ndarray  # [h, w, 4] uint8, straight
     person: tuple[float, float]  # width, height of the person's box, in this patch's pixels
-    fate: str  # "kept", or why it was dropped
+    outcome: str  # "kept", or why it was dropped
     corner: tuple[int, int]  # x, y of its top-left pixel in the photo
-    area: int  # pixels of the component in the photo
 
 
 def cut(
@@ -70,10 +69,10 @@ def cut(
     instances  [H, W] person number per pixel, 0 = nobody; None: the map shows one person, or, with `apart`, one in
                every connected component of the labelled pixels
     boxes      person number -> x, y, w, h where known; otherwise the box of the person's labelled pixels
-    dropped    also return the low-semantics and border-cut patches (with their fate), to look at
+    dropped    also return the low-semantics and border-cut patches (with their outcome), to look at
 
-    Returns the patches and how many components met which fate: {(type name, fate): count}. Every component of every
-    type of every person is counted once.
+    Returns the patches and how many components met which outcome: {(type name, outcome): count}. Every component of
+    every type of every person is counted once.
     """
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise ValueError(f"photo: expected uint8 [H, W, 3], got {photo.dtype} {list(photo.shape)}")
@@ -83,7 +82,7 @@ def cut(
         raise ValueError(f"instances: expected {list(label.shape)}, got {list(instances.shape)}")
     photo, label = np.ascontiguousarray(photo), np.ascontiguousarray(label)  # the kernels take addresses
     patches: list[Patch] = []
-    fates: Counter[tuple[str, str]] = Counter()
+    outcomes: Counter[tuple[str, str]] = Counter()
     index = {name: i for i, name in enumerate(scheme.types)}
     for number, (x, y), region in _people(label, scheme, instances, apart):
         height, width = region.shape
@@ -96,15 +95,15 @@ def cut(
         for rule in scheme.rules:
             for piece in _pieces(region, spans, rule, (x, y), label.shape, person, filters):
                 (px, py), (h, w) = piece.corner, piece.mask.shape
-                colours, fate = photo[py : py + h, px : px + w], piece.fate
-                if fate == "kept" and _C.parts_contrast(*_rows(colours), *_rows(piece.mask), h, w) < filters.contrast:
-                    fate = "flat"
-                if fate == "kept" or (dropped and fate in FATES[3:] and h):
+                colours, outcome = photo[py : py + h, px : px + w], piece.outcome
+                if outcome == "kept" and _contrast(colours, piece.mask) < filters.contrast:
+                    outcome = "flat"
+                if outcome == "kept" or (dropped and outcome in OUTCOMES[3:] and h):
                     rgba = cut_patch(colours, piece.mask, factor)
                     size = (person[0] * rgba.shape[1] / w, person[1] * rgba.shape[0] / h)
-                    patches.append(Patch(index[rule.type], rgba, size, fate, piece.corner, piece.area))
-                fates[rule.type, fate] += piece.count
-    return patches, fates
+                    patches.append(Patch(index[rule.type], rgba, size, outcome, piece.corner))
+                outcomes[rule.type, outcome] += piece.count
+    return patches, outcomes
 
 
 def _people(
@@ -145,10 +144,9 @@ def spans_of(label: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
 class _Piece:
     """One connected component of one type of one person."""
 
-    fate: str  # "kept" as far as its shape goes
+    outcome: str  # "kept" as far as its shape goes
     corner: tuple[int, int]  # x, y in the photo
     mask: np.ndarray  # [h, w] 0 / 1
-    area: int
     count: int = 1  # components that this stands for
 
 
@@ -177,23 +175,23 @@ def _pieces(
     first, total = int(areas.argmax()), int(areas.sum())
     small = areas < filters.min_area
     if small.any():  # all at once: a noisy map has a hundred thousand of them
-        yield _Piece("small", (0, 0), mask[:0, :0], 0, int(np.count_nonzero(small)))
+        yield _Piece("small", (0, 0), mask[:0, :0], int(np.count_nonzero(small)))
     for i in np.flatnonzero(~small).tolist():
         x, y, w, h, area = stats[i + 1].tolist()
         window = (slice(y, y + h), slice(x, x + w))
         corner = (origin[0] + left + x, origin[1] + top + y)
         if not rule.each and (i != first or area < filters.whole * total):
-            yield _Piece("scattered", corner, mask[window], area)
+            yield _Piece("scattered", corner, mask[window])
             continue
         mine = (numbers[window] == i + 1).view(np.uint8) if count > 2 else mask[window]
         if rule.need and not _has_all(spans_of(labels[window] * mine), rule):
-            fate = "scattered"  # a leg with shoe whose shoe is another component
+            outcome = "scattered"  # a leg with shoe whose shoe is another component
         else:
-            fate = _shape_fate(mine, corner, area, photo_size, person, rule.type, filters)
-        if filters.erode and fate != "scattered":
+            outcome = _shape_outcome(mine, corner, area, photo_size, person, rule.type, filters)
+        if filters.erode and outcome != "scattered":
             corner, mine = _erode(mine, corner, filters.erode)
-            fate = fate if mine.size else "sliver"  # nothing is left of it
-        yield _Piece(fate, corner, mine, area)
+            outcome = outcome if mine.size else "sliver"  # nothing is left of it
+        yield _Piece(outcome, corner, mine)
 
 
 def _has_all(present: Container[int], rule: Rule) -> bool:
@@ -201,7 +199,7 @@ def _has_all(present: Container[int], rule: Rule) -> bool:
     return all(any(i in present for i in group) for group in rule.need)
 
 
-def _shape_fate(
+def _shape_outcome(
     mask: np.ndarray,
     corner: tuple[int, int],
     area: int,
@@ -218,6 +216,11 @@ def _shape_fate(
     if math.hypot(w, h) < filters.share * _SHARES.get(type_, 0.0) * math.hypot(*person):
         return "fragment"
     return "kept"
+
+
+def _contrast(colours: np.ndarray, mask: np.ndarray) -> float:
+    """Standard deviation of the grey level of photo pixels [h, w, 3] where the mask is 1."""
+    return float(_C.parts_contrast(*_rows(colours), *_rows(mask), *mask.shape))
 
 
 def _erode(mask: np.ndarray, corner: tuple[int, int], pixels: int) -> tuple[tuple[int, int], np.ndarray]:

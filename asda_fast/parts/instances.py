@@ -3,59 +3,235 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.parts.names import plain
+from asda_fast.parts.report import Notes
 
-Person = dict[str, Any]  # bbox, segmentation of one annotation
-
-
-def read_people(path: Path) -> dict[str, list[Person]]:
-    """COCO JSON -> {photo name without suffix: its people (crowds left out)}."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        names = {image["id"]: Path(image["file_name"]).with_suffix("").as_posix() for image in data["images"]}
-        people: dict[str, list[Person]] = {name: [] for name in names.values()}
-        for record in data["annotations"]:
-            if not record.get("iscrowd", 0):
-                box = [float(v) for v in record["bbox"]]
-                if len(box) != 4:
-                    raise ValueError(f"annotation {record.get('id')}: bbox has {len(box)} numbers")
-                people[names[record["image_id"]]].append({"bbox": box, "segmentation": record.get("segmentation")})
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"--people {path}: expected a COCO annotation file with images and boxes ({error!r})") from None
-    return people
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels of the photo
 
 
-def instance_map(people: list[Person], height: int, width: int) -> np.ndarray:
-    """[H, W] uint8: the number (1, 2, ...) of the person that each pixel belongs to, 0 = nobody.
+class BadOutline(Exception):
+    """Why an outline cannot be drawn."""
 
-    By the segmentations where there are any; a person without one owns what lies in their box. Smaller people win.
+
+@dataclass(frozen=True)
+class Person:
+    """One annotation of a person."""
+
+    name: str  # "annotation 40"
+    box: Box | None  # None: the file has none, or one without area
+    outline: Any  # the file's `segmentation`: polygons, RLE, or what people write instead
+
+
+@dataclass(frozen=True)
+class PeopleOfPhoto:
+    size: tuple[int, int] | None  # width, height that the file declares
+    people: tuple[Person, ...]
+
+
+def read_people(path: Path) -> tuple[dict[str, PeopleOfPhoto], Notes]:
+    """COCO JSON -> {photo's name in normal form (names.py): its people}, and what of the file was left out.
+
+    Crowds are left out, and what is not a person: where the file has categories, the one called `person`, or its only
+    one, counts. Raises UserError naming the entry where the file has another form.
     """
-    result = np.zeros((height, width), np.uint8)
-    order = sorted(range(min(len(people), 255)), key=lambda i: -people[i]["bbox"][2] * people[i]["bbox"][3])
-    for i in order:
-        result[_mask(people[i], height, width)] = i + 1
-    return result
 
+    def refuse(what: str) -> NoReturn:
+        raise UserError(f"people {path}: {what}")
 
-def _mask(person: Person, height: int, width: int) -> np.ndarray:
-    outline = person["segmentation"]
-    mask = np.zeros((height, width), bool)
-    if outline:
-        from pycocotools import mask as coco_mask
-
-        if isinstance(outline, dict):
-            counts = outline["counts"]
-            rle = coco_mask.frPyObjects(outline, height, width) if isinstance(counts, list) else outline
+    data = _json(path)
+    if not isinstance(data, dict):
+        refuse("expected a COCO annotation file, an object with images and annotations")
+    for key in ("images", "annotations"):
+        if not isinstance(data.get(key), list) or not all(isinstance(row, dict) for row in data[key]):
+            refuse(f"expected a COCO annotation file with a list of objects called {key!r}")
+    photos: dict[Any, tuple[str, tuple[int, int] | None]] = {}
+    for i, image in enumerate(data["images"]):
+        key, file_name = image.get("id"), image.get("file_name")
+        if not isinstance(key, (int, float, str)) or not isinstance(file_name, str) or not plain(file_name):
+            refuse(f"images[{i}]: expected an id and a file_name, got {_short(key)} and {_short(file_name)}")
+        if key in photos:
+            refuse(f"images[{i}]: the id {_short(key)} is {photos[key][0]!r}'s already")
+        photos[key] = plain(file_name), _size(image)
+    wanted = _category(data, refuse)
+    found: dict[str, list[Person]] = {name: [] for name, _ in photos.values()}
+    notes, strangers = Notes(), []
+    for i, row in enumerate(data["annotations"]):
+        name = f"annotation {row['id']}" if isinstance(row.get("id"), (int, str)) else f"annotations[{i}]"
+        if row.get("iscrowd"):
+            notes.add("crowds, not cut", name)
+        elif wanted is not None and row.get("category_id") != wanted:
+            notes.add("annotations of another category than person, not cut", name)
+        elif not isinstance(image_id := row.get("image_id"), (int, float, str)) or image_id not in photos:
+            strangers.append(f"{name}: image_id {_short(image_id)} is not the id of an image")
         else:
-            rle = coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
-        drawn = coco_mask.decode(rle).astype(bool)
-        if drawn.shape == mask.shape:
-            return np.asarray(drawn)
-    x, y, w, h = person["bbox"]
-    mask[max(0, int(y)) : max(0, int(np.ceil(y + h))), max(0, int(x)) : max(0, int(np.ceil(x + w)))] = True
-    return mask
+            person = Person(name, _box(row.get("bbox"), name, refuse), row.get("segmentation"))
+            found[photos[image_id][0]].append(person)
+    if strangers and not any(found.values()):
+        refuse(strangers[0])
+    if strangers:
+        notes.add("annotations without an image in the people file", strangers[0], len(strangers))
+    boxes = [p.box for people in found.values() for p in people if p.box is not None]
+    if boxes and max(max(box) for box in boxes) <= 1.5:
+        refuse(f"every bbox lies in 0..{max(max(b) for b in boxes):g}: expected pixels, these are shares of the photo")
+    declared = dict(photos.values())
+    return {name: PeopleOfPhoto(declared[name], tuple(people)) for name, people in found.items()}, notes
+
+
+def instance_map(people: tuple[Person, ...], height: int, width: int) -> tuple[np.ndarray, dict[int, Box], Notes]:
+    """[H, W] the number (1, 2, ...) of the person that each pixel belongs to, 0 = nobody; {number: box}; notes.
+
+    By the outlines where they can be drawn; a person without one owns what lies in their box. Smaller people win.
+    """
+    result = np.zeros((height, width), np.min_scalar_type(len(people)))
+    notes = Notes()
+    drawn: list[tuple[float, int, Any]] = []  # area, number, pixels
+    for number, person in enumerate(people, 1):
+        where, how, why = _pixels(person, height, width)
+        if why:
+            notes.add(f"people {how}: {why}", person.name)
+        if where is not None:
+            area = person.box[2] * person.box[3] if person.box is not None else float(np.count_nonzero(where))
+            drawn.append((area, number, where))
+    for _, number, where in sorted(drawn, key=lambda row: -row[0]):
+        result[where] = number
+    return result, {n: person.box for n, person in enumerate(people, 1) if person.box is not None}, notes
+
+
+def _pixels(person: Person, height: int, width: int) -> tuple[Any, str, str]:
+    """What selects a person's pixels of [H, W] (None: nothing does); how, and why not by outline and box ("": so)."""
+    try:
+        mask, left = _outline(person.outline, height, width)
+        if mask.any():
+            if left:
+                return mask, "drawn without a piece of their outline", "it has no three points"
+            no_box = "" if person.box is not None else "no box with an area"
+            return mask, "as large as their outline", no_box
+        why = "the outline lies outside the photo"
+    except BadOutline as error:
+        why = str(error)
+    if person.box is None:
+        return None, "left out", f"{why}, and no box with an area"
+    x, y, w, h = person.box
+    left, top = max(0, math.floor(x)), max(0, math.floor(y))
+    right, bottom = min(width, math.ceil(x + w)), min(height, math.ceil(y + h))
+    if right <= left or bottom <= top:
+        return None, "left out", f"{why}, and the box lies outside the photo"
+    return (slice(top, bottom), slice(left, right)), "told apart by their box", why
+
+
+def _outline(outline: Any, height: int, width: int) -> tuple[np.ndarray, int]:
+    """Polygons or RLE -> [H, W] bool, and how many polygons cannot be drawn. Raises BadOutline where none can; what
+    reaches the C code of pycocotools is sound."""
+    if isinstance(outline, dict):
+        return _rle(outline, height, width), 0
+    if not outline:
+        raise BadOutline("no outline")
+    if not isinstance(outline, list):
+        raise BadOutline("the outline is neither polygons nor RLE")
+    if all(_is_number(v) for v in outline):  # one polygon, not in a list of its own
+        outline = [outline]
+    if not any(outline):
+        raise BadOutline("no outline")
+    polygons = [p for p in outline if isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0]
+    polygons = [p for p in polygons if all(_is_number(v) for v in p)]
+    if not polygons:
+        raise BadOutline("the outline has no polygon of three points or more")
+    reach = 2 * max(height, width)
+    if any(not -reach <= v <= reach for p in polygons for v in p):
+        raise BadOutline("the outline lies outside the photo")
+    from pycocotools import mask as coco_mask
+
+    drawn = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+    return np.asarray(drawn > 0), len(outline) - len(polygons)
+
+
+def _rle(outline: dict[str, Any], height: int, width: int) -> np.ndarray:
+    """COCO's run lengths (down the columns, background first), as a list of numbers or as its string."""
+    size, counts = outline.get("size"), outline.get("counts")
+    if not isinstance(size, list) or len(size) != 2:
+        raise BadOutline("its RLE has no size")
+    if size != [height, width]:
+        raise BadOutline("its RLE is of another size than the photo")
+    if isinstance(counts, str):
+        counts = _run_lengths(counts)
+    if not isinstance(counts, list) or not all(isinstance(n, int) and 0 <= n <= height * width for n in counts):
+        raise BadOutline("its RLE is damaged")
+    if sum(counts) != height * width:
+        raise BadOutline("its RLE is damaged")
+    runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return runs.reshape(width, height).T
+
+
+def _run_lengths(text: str) -> list[int]:
+    """COCO's string: numbers in characters of 5 bits from chr(48) on, the lowest first, bit 5 = more to come, bit 4 of
+    the last = negative; from the third on each is the difference to the one two before."""
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64 or shift > 60:
+            raise BadOutline("its RLE is damaged")
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            value -= (code >> 4 & 1) << shift
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise BadOutline("its RLE is damaged")
+    return counts
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"people {path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"people {path}: cannot be read as JSON: {why}") from None
+
+
+def _category(data: dict[str, Any], refuse: Any) -> Any:
+    """The category_id of people; None where the file does not tell kinds apart."""
+    rows = data.get("categories")
+    if not isinstance(rows, list) or len(rows) < 2:
+        return None
+    names = {str(row.get("name")): row.get("id") for row in rows if isinstance(row, dict)}
+    if "person" not in names:
+        refuse(f"expected a category called person among several, found {', '.join(sorted(names))[:200]}")
+    return names["person"]
+
+
+def _box(value: Any, name: str, refuse: Any) -> Box | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 4 or any(isinstance(v, (str, list, dict)) for v in value):
+        refuse(f"{name}: bbox: expected 4 numbers x, y, width, height, got {_short(value)}")
+    if not all(_is_number(v) for v in value) or min(value[2:]) <= 0:
+        return None
+    x, y, w, h = (float(v) for v in value)
+    return x, y, w, h
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    width, height = image.get("width"), image.get("height")
+    return (int(width), int(height)) if _is_number(width) and _is_number(height) and width and height else None
+
+
+def _is_number(value: Any) -> bool:
+    """A finite number of a size that pixels may have."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e9 < value < 1e9
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,8 +1,7 @@
-"""PartPool: all patches of a pool as two tensors on one device, and the file they come from."""
+"""PartPool: all patches of a pool as two tensors on one device. The file they come from: pool_file.py."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,19 +12,7 @@ import torch
 from torch import Tensor
 
 from asda_fast import _C
-from asda_fast.core.errors import UserError
-
-FORMAT, VERSION = "asda_fast.parts", "1"
-MAX_SIDE = 16384  # pixels; a larger side in a file means that the file is damaged
-
-# name -> (numpy dtype, shape after the patch axis); "rgba" has pixels, not patches, on its first axis
-_FIELDS: dict[str, tuple[str, tuple[int, ...]]] = {
-    "rgba": ("uint8", (4,)),
-    "offset": ("int64", ()),
-    "size": ("int64", (2,)),
-    "type": ("int64", ()),
-    "person": ("float32", (2,)),
-}
+from asda_fast.parts.pool_file import MAX_SIDE, known_or_nan, open_pool, save_pool
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +29,6 @@ class PartPool:
     table: Tensor  # [P, 4] int64: first texel of the block, height, width (without border), mip levels (1 = no mips)
     type: Tensor  # [P] int64, index into `types`
     person: Tensor  # [P, 2] float32: width, height of the source person's box in the patch's pixels; nan if unknown
-    area: Tensor  # [P] int64: pixels with alpha >= 128
     types: tuple[str, ...]
     source: list[str]  # id of the photo each patch comes from; "" if unknown
 
@@ -65,7 +51,7 @@ class PartPool:
     def to(self, device: torch.device | str) -> PartPool:
         """The same pool on `device`."""
         device = torch.device(device)
-        moved = {name: getattr(self, name).to(device) for name in ("texels", "table", "type", "person", "area")}
+        moved = {name: getattr(self, name).to(device) for name in ("texels", "table", "type", "person")}
         return replace(self, **moved)
 
     def patch(self, index: int) -> np.ndarray:
@@ -99,64 +85,35 @@ class PartPool:
         count = len(arrays)
         size = np.array([a.shape[:2] for a in arrays], np.int64).reshape(count, 2)
         pixels = size.prod(1)
-        fields = {
-            "rgba": np.concatenate([a.reshape(-1, 4) for a in arrays]) if arrays else np.zeros((0, 4), np.uint8),
-            "offset": np.cumsum(pixels) - pixels,
-            "size": size,
-            "type": np.zeros(count, np.int64) if type is None else _column("type", type, (count,), np.int64),
-            "person": np.full((count, 2), np.nan, np.float32)
-            if person is None
-            else _column("person", person, (count, 2), np.float32),
-        }
+        rgba = np.concatenate([a.reshape(-1, 4) for a in arrays]) if arrays else np.zeros((0, 4), np.uint8)
+        index = np.zeros(count, np.int64) if type is None else _column("type", type, (count,), np.int64)
+        box = np.full((count, 2), np.nan, np.float32)
+        if person is not None:
+            box = _column("person", person, (count, 2), np.float32)
         if types is None and type is not None:
             raise ValueError("types: expected the names that `type` points into, got None")
         names = ("part",) if types is None else tuple(types)
         if isinstance(types, str) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
             raise ValueError(f"types: expected different names, got {types!r}")
-        if not (np.isnan(fields["person"]) | (fields["person"] > 0)).all():
+        if not known_or_nan(box).all():
             raise ValueError("person: expected widths and heights above 0, or nan where unknown")
         sources = [""] * count if source is None else [str(s) for s in source]
         if len(sources) != count:
             raise ValueError(f"source: expected {count} ids, one per patch, got {len(sources)}")
-        index = fields["type"]
         if count and not (index.min() >= 0 and index.max() < len(names)):
             raise ValueError(f"type: expected indices 0..{len(names) - 1}, got {index.min()}..{index.max()}")
-        return _pack(fields, names, sources, mips)
+        return _pack(rgba, np.cumsum(pixels) - pixels, size, index, box, names, sources, mips)
 
     def save(self, path: str | Path) -> None:
         """Write the pool as a safetensors file (straight RGBA; mip levels are made again on load)."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
-
         arrays = [self.patch(i) for i in range(len(self))]
-        size = self.size.cpu().numpy()
-        pixels = size.prod(1)
-        fields = {
-            "rgba": np.concatenate([a.reshape(-1, 4) for a in arrays]) if arrays else np.zeros((0, 4), np.uint8),
-            "offset": np.cumsum(pixels) - pixels,
-            "size": np.ascontiguousarray(size),
-            "type": self.type.cpu().numpy(),
-            "person": self.person.cpu().numpy(),
-        }
-        text = {
-            "format": FORMAT,
-            "version": VERSION,
-            "types": json.dumps(self.types),
-            "source": json.dumps(self.source),
-        }
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")  # a reader never sees half a file
-        try:
-            save_file(fields, str(partial), metadata=text)
-            partial.replace(path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path}: cannot write the part pool: {str(error).splitlines()[0]}") from None
+        save_pool(path, arrays, self.type.cpu().numpy(), self.person.cpu().numpy(), self.source, self.types)
 
     @staticmethod
     def load(path: str | Path, mips: bool = True) -> PartPool:
         """Read a pool file. One that is missing, truncated, of another version or inconsistent raises `UserError`."""
-        fields, text = _read(Path(path))
-        return _pack(fields, tuple(text["types"]), list(text["source"]), mips)
+        file = open_pool(path)
+        return _pack(file.rgba, file.offset, file.size, file.type, file.person, file.types, file.source, mips)
 
 
 def _patch(patch: Any, name: str) -> np.ndarray:
@@ -181,9 +138,17 @@ def _column(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> np.nda
     return np.ascontiguousarray(array, dtype)
 
 
-def _pack(fields: dict[str, np.ndarray], types: tuple[str, ...], source: list[str], mips: bool) -> PartPool:
-    """Straight pixels -> texels with borders and mip levels. The fields are consistent: both callers checked them."""
-    size, offset = fields["size"], np.ascontiguousarray(fields["offset"])
+def _pack(
+    rgba: np.ndarray,
+    offset: np.ndarray,
+    size: np.ndarray,
+    type: np.ndarray,
+    person: np.ndarray,
+    types: tuple[str, ...],
+    source: list[str],
+    mips: bool,
+) -> PartPool:
+    """Straight pixels -> texels with borders and mip levels. The columns are consistent: both callers checked them."""
     levels = np.ones(len(size), np.int64)
     texels = (size + 2).prod(1)
     smaller = size
@@ -193,69 +158,9 @@ def _pack(fields: dict[str, np.ndarray], types: tuple[str, ...], source: list[st
         levels += more
     table = np.column_stack([np.cumsum(texels) - texels, size, levels]).astype(np.int64)
     flat = torch.empty((int(texels.sum()), 4), dtype=torch.uint8)
-    rgba = np.ascontiguousarray(fields["rgba"])
+    rgba, offset = np.ascontiguousarray(rgba), np.ascontiguousarray(offset)
     _C.pool_pack(
         rgba.ctypes.data, offset.ctypes.data, table.ctypes.data, len(size), flat.data_ptr(), torch.get_num_threads()
     )
-    opaque = np.concatenate([[0], np.cumsum(rgba[:, 3] >= 128)])
-    area = opaque[offset + size.prod(1)] - opaque[offset]
-    return PartPool(
-        texels=flat,
-        table=torch.from_numpy(table),
-        type=torch.from_numpy(np.array(fields["type"])),
-        person=torch.from_numpy(np.array(fields["person"])),
-        area=torch.from_numpy(area.astype(np.int64)),
-        types=types,
-        source=source,
-    )
-
-
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
-    """The arrays and lists of a pool file, every one checked against the others."""
-    from safetensors import SafetensorError, safe_open
-
-    def refuse(what: str) -> UserError:
-        return UserError(f"{path}: not a usable part pool: {what}")
-
-    if not path.is_file():
-        raise UserError(f"{path}: expected a part pool file, found none")
-    fields: dict[str, np.ndarray] = {}
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            meta = file.metadata() or {}
-            if meta.get("format") != FORMAT:
-                raise refuse(f"expected format {FORMAT!r}, got {meta.get('format')!r}")
-            if meta.get("version") != VERSION:
-                raise refuse(f"expected version {VERSION!r}, got {meta.get('version')!r}")
-            missing = sorted(set(_FIELDS) - set(file.keys()))
-            if missing:
-                raise refuse(f"tensor {missing[0]!r} is missing")
-            for name in _FIELDS:
-                fields[name] = file.get_tensor(name)
-        text = {name: json.loads(meta.get(name, "null")) for name in ("types", "source")}
-    except UserError:
-        raise
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise refuse(str(error).splitlines()[0][:200] if str(error) else type(error).__name__) from None
-    count = len(fields["size"]) if fields["size"].ndim else 0
-    for name, (dtype, tail) in _FIELDS.items():
-        shape = fields[name].shape
-        expected = (*shape[:1], *tail) if name == "rgba" else (count, *tail)
-        if str(fields[name].dtype) != dtype or shape != expected:
-            raise refuse(f"{name}: expected {dtype} {list(expected)}, got {fields[name].dtype} {list(shape)}")
-    for name, length in (("types", None), ("source", count)):
-        value = text[name]
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise refuse(f"{name}: expected a list of names")
-        if length is not None and len(value) != length:
-            raise refuse(f"{name}: expected {length} entries, got {len(value)}")
-    size, offset, index, pixels = fields["size"], fields["offset"], fields["type"], len(fields["rgba"])
-    if ((size < 1) | (size > MAX_SIDE)).any():
-        raise refuse(f"size: expected sides 1..{MAX_SIDE}, got {size.min()}..{size.max()}")
-    if ((offset < 0) | (offset > pixels) | (size.prod(1) > pixels - np.clip(offset, 0, pixels))).any():
-        raise refuse(f"offset: a patch lies outside the file's {pixels} pixels")
-    if size.prod(1).sum() > pixels:  # overlapping patches: a small file must not ask for unbounded memory
-        raise refuse(f"size: patches overlap, {size.prod(1).sum()} pixels of {pixels}")
-    if ((index < 0) | (index >= len(text["types"]))).any():
-        raise refuse(f"type: expected indices 0..{len(text['types']) - 1}, got {index.min()}..{index.max()}")
-    return fields, text
+    index, box = torch.from_numpy(np.array(type)), torch.from_numpy(np.array(person))  # copies: nothing is shared
+    return PartPool(flat, torch.from_numpy(table), index, box, types, source)

@@ -1,7 +1,9 @@
-"""Pool files as bytes on disk: write, concatenate and filter them without holding their pixels in memory.
+"""Pool files: the only reader and writer of the format. Pixels stay on disk: a pool may be larger than memory.
 
-The format is PartPool's (pool.py): safetensors with rgba [T, 4] uint8 straight, offset [P], size [P, 2] int64, type [P]
-int64, person [P, 2] float32; format, version, types and source in the metadata.
+A safetensors file. Tensors: rgba [T, 4] uint8, the pixels of all patches, straight; offset [P] int64, first pixel of
+each patch in rgba; size [P, 2] int64 height, width; type [P] int64, index into `types`; person [P, 2] float32 width,
+height of the source person's box in the patch's pixels, nan if unknown. Metadata: format, version, types and source
+(JSON lists: type names, and per patch the id of its photo, "" if unknown), and what else a writer wants to keep.
 """
 
 from __future__ import annotations
@@ -10,15 +12,27 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from asda_fast.core.errors import UserError
+from asda_fast.parts.exclude import excluded
 
 FORMAT, VERSION = "asda_fast.parts", "1"
-_DTYPES = {"U8": np.uint8, "I64": np.int64, "F32": np.float32}
-_CODES = {"rgba": "U8", "offset": "I64", "size": "I64", "type": "I64", "person": "F32"}
-_TAIL = {"rgba": (4,), "offset": (), "size": (2,), "type": (), "person": (2,)}
+MAX_SIDE = 16384  # pixels; a larger side in a file means that the file is damaged
+
+# name -> (safetensors' code, numpy's name, shape after the first axis); in the order in which they are written: wide
+# types first, so that all stay aligned
+_FIELDS: dict[str, tuple[str, str, tuple[int, ...]]] = {
+    "offset": ("I64", "int64", ()),
+    "size": ("I64", "int64", (2,)),
+    "type": ("I64", "int64", ()),
+    "person": ("F32", "float32", (2,)),
+    "rgba": ("U8", "uint8", (4,)),
+}
+_OWN = ("format", "version", "types", "source")
 _HEADER_LIMIT = 100_000_000  # bytes; safetensors' own
 _BLOCK = 1 << 22  # bytes read at a time
 
@@ -48,68 +62,108 @@ class PoolFile:
         return self.rgba[first : first + height * width].reshape(height, width, 4)
 
 
+class _Refused(Exception):
+    """Why a file is not a usable pool."""
+
+
 def open_pool(path: str | Path) -> PoolFile:
     """Map a pool file. One that is missing, truncated, of another version or inconsistent raises `UserError`."""
     path = Path(path)
-
-    def refuse(what: str) -> UserError:
-        return UserError(f"{path}: not a usable part pool: {what}")
-
     if not path.is_file():
-        raise UserError(f"{path}: expected a part pool file, found none")
+        raise UserError(f"{path}: expected a part pool file, found none{' but a folder' if path.is_dir() else ''}")
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(_HEADER_LIMIT, path.stat().st_size - 8):
-                raise refuse("the header is damaged or cut off")
-            header = json.loads(file.read(length))
-        meta = header.get("__metadata__", {})
-        if meta.get("format") != FORMAT or meta.get("version") != VERSION:
-            raise refuse(f"expected {FORMAT} version {VERSION}, got {meta.get('format')} version {meta.get('version')}")
-        whole = np.memmap(path, np.uint8, "r")[8 + length :]
-        columns = {}
-        for name, code in _CODES.items():
-            entry = header[name]
-            first, last = entry["data_offsets"]
-            shape = tuple(entry["shape"])
-            if entry["dtype"] != code or shape[1:] != _TAIL[name] or not 0 <= first <= last <= len(whole):
-                raise refuse(f"{name}: wrong type, shape or place")
-            columns[name] = whole[first:last].view(_DTYPES[code]).reshape(shape)
-        types, source = tuple(json.loads(meta["types"])), list(json.loads(meta["source"]))
-    except UserError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise refuse(str(error).splitlines()[0][:200] if str(error) else type(error).__name__) from None
-    small = {name: np.array(columns[name]) for name in ("offset", "size", "type", "person")}
-    pixels = small["size"].prod(1)
-    if not len(source) == len(pixels) == len(small["offset"]) == len(small["type"]) == len(small["person"]):
-        raise refuse("its columns have different lengths")
-    if len(pixels) and (
-        small["size"].min() < 1
-        or small["offset"].min() < 0
-        or (small["offset"] + pixels).max() > len(columns["rgba"])
-        or small["type"].min() < 0
-        or small["type"].max() >= len(types)
-    ):
-        raise refuse("a patch lies outside the file, or has no type")
-    extra = {k: v for k, v in meta.items() if k not in ("format", "version", "types", "source")}
-    start = 8 + length + header["rgba"]["data_offsets"][0]
-    return PoolFile(path, columns["rgba"], start, types=types, source=source, extra=extra, **small)
+        return _open(path)
+    except _Refused as why:
+        raise UserError(f"{path}: not a usable part pool: {why}") from None
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        why_not = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: not a usable part pool: {why_not}") from None
+
+
+def _open(path: Path) -> PoolFile:
+    with safe_open(str(path), framework="numpy") as file:  # checks the container: header, places, lengths
+        meta = file.metadata() or {}
+        for name, expected in (("format", FORMAT), ("version", VERSION)):
+            if meta.get(name) != expected:
+                raise _Refused(f"expected {name} {expected!r}, got {meta.get(name)!r}")
+        if missing := sorted(set(_FIELDS) - set(file.keys())):
+            raise _Refused(f"tensor {missing[0]!r} is missing")
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in _FIELDS}
+        count = (*shapes["size"], 0)[0]
+        for name, (code, dtype, tail) in _FIELDS.items():
+            expected_shape = (*shapes[name][:1], *tail) if name == "rgba" else (count, *tail)
+            found = file.get_slice(name).get_dtype()
+            if found != code or shapes[name] != expected_shape:
+                raise _Refused(f"{name}: expected {dtype} {list(expected_shape)}, got {found} {list(shapes[name])}")
+        columns = {name: file.get_tensor(name) for name in _FIELDS if name != "rgba"}
+    text = {name: json.loads(meta.get(name, "null")) for name in ("types", "source")}
+    for name, value in text.items():
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise _Refused(f"{name}: expected a list of names")
+    if len(text["source"]) != count:
+        raise _Refused(f"source: expected {count} entries, got {len(text['source'])}")
+    if len(set(text["types"])) < len(text["types"]):
+        raise _Refused("types: expected different names")
+    _check(columns, shapes["rgba"][0], len(text["types"]))
+    with path.open("rb") as raw:
+        length = int.from_bytes(raw.read(8), "little")
+        start = 8 + length + json.loads(raw.read(length))["rgba"]["data_offsets"][0]
+    pixels = shapes["rgba"][0]
+    rgba = np.memmap(path, np.uint8, "r")[start : start + 4 * pixels].reshape(pixels, 4)
+    extra = {key: value for key, value in meta.items() if key not in _OWN}
+    return PoolFile(path, rgba, start, types=tuple(text["types"]), source=text["source"], extra=extra, **columns)
+
+
+def _check(columns: dict[str, np.ndarray], pixels: int, types: int) -> None:
+    """Every number against the others: a patch lies inside the file, and no two share pixels."""
+    size, offset, index, person = (columns[name] for name in ("size", "offset", "type", "person"))
+    if ((size < 1) | (size > MAX_SIDE)).any():
+        raise _Refused(f"size: expected sides 1..{MAX_SIDE}, got {size.min()}..{size.max()}")
+    if ((offset < 0) | (offset > pixels) | (size.prod(1) > pixels - np.clip(offset, 0, pixels))).any():
+        raise _Refused(f"offset: a patch lies outside the file's {pixels} pixels")
+    if size.prod(1).sum() > pixels:  # overlapping patches: a small file must not ask for unbounded memory
+        raise _Refused(f"size: patches overlap, {size.prod(1).sum()} pixels of {pixels}")
+    if ((index < 0) | (index >= types)).any():
+        raise _Refused(f"type: expected indices 0..{types - 1}, got {index.min()}..{index.max()}")
+    if not known_or_nan(person).all():
+        row = int(np.flatnonzero(~known_or_nan(person).all(1))[0])
+        raise _Refused(f"person: expected widths and heights above 0, or nan; patch {row} has {person[row].tolist()}")
+
+
+def known_or_nan(person: np.ndarray) -> np.ndarray:
+    """Which numbers of [P, 2] are the side of a box: finite and above 0, or nan where unknown."""
+    return np.isnan(person) | ((person > 0) & np.isfinite(person))
+
+
+def pool_info(path: str | Path) -> dict[str, Any]:
+    """Counts and sizes of a pool: patches, photos, mebibytes, types {name: count}, sizes {name: [h, w]}."""
+    pool = open_pool(path)
+    counts = np.bincount(pool.type, minlength=len(pool.types))
+    return {
+        "patches": len(pool),
+        "photos": len(set(pool.source)),
+        "mebibytes": round(pool.rgba.size / 2**20, 3),
+        "types": {name: int(count) for name, count in zip(pool.types, counts)},
+        "sizes": {
+            name: np.median(pool.size[pool.type == i], 0).round().astype(int).tolist()
+            for i, name in enumerate(pool.types)
+            if counts[i]
+        },
+    }
 
 
 def save_pool(
     path: str | Path,
     patches: Sequence[np.ndarray],
-    type: Sequence[int],
-    person: Sequence[Sequence[float]],
+    type: Sequence[int] | np.ndarray,
+    person: Sequence[Sequence[float]] | np.ndarray,
     source: Sequence[str],
     types: Sequence[str],
     extra: dict[str, str] | None = None,
 ) -> None:
     """Write patches (straight RGBA uint8 [h, w, 4]) as a pool file."""
-    size = np.array([p.shape[:2] for p in patches], np.int64).reshape(-1, 2)
     columns: dict[str, np.ndarray] = {
-        "size": size,
+        "size": np.array([p.shape[:2] for p in patches], np.int64).reshape(-1, 2),
         "type": np.asarray(type, np.int64),
         "person": np.asarray(person, np.float32).reshape(-1, 2),
     }
@@ -119,17 +173,19 @@ def save_pool(
 def merge_pools(
     paths: Sequence[str | Path],
     out: str | Path,
-    exclude: Collection[str] = (),
+    exclude: str | Path | Collection[str] = (),
     extra: dict[str, str] | None = None,
     types: Sequence[str] = (),
 ) -> int:
-    """Concatenate pool files into `out`, without the patches whose source is in `exclude`; returns how many were left
-    out. Types are matched by name; `types` come first. Memory: the small columns, never the pixels."""
+    """Concatenate pool files into `out`, without the patches whose photo is in `exclude` (as in build_pool); returns
+    how many were left out. Types are matched by name; `types` come first. Memory: the small
+    columns, never the pixels."""
     pools = [open_pool(path) for path in paths]
     if any(Path(out).resolve() == pool.path.resolve() for pool in pools):
-        raise UserError(f"--out {out}: is one of the pools that are read; choose another name")
+        raise UserError(f"out {out}: is one of the pools that are read; choose another name")
     types = list(dict.fromkeys([*types, *(name for pool in pools for name in pool.types)]))
-    rows = [np.array([i for i, s in enumerate(p.source) if not excluded(s, exclude)], np.int64) for p in pools]
+    left, _ = excluded({s for p in pools for s in p.source}, exclude, "the pools")
+    rows = [np.array([i for i, s in enumerate(p.source) if s not in left], np.int64) for p in pools]
     number = {name: i for i, name in enumerate(types)}
     remap = [np.array([number[name] for name in pool.types], np.int64) for pool in pools]
     columns = {
@@ -139,6 +195,10 @@ def merge_pools(
     }
     source = [pool.source[i] for pool, keep in zip(pools, rows) for i in keep.tolist()]
     pixels = (block for pool, keep in zip(pools, rows) for block in _read_patches(pool, keep))
+    try:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out {out}: cannot write there: {error.strerror or error}") from None
     _write(Path(out), pixels, columns, types, source, extra or {})
     return sum(len(pool) for pool in pools) - len(source)
 
@@ -157,11 +217,6 @@ def _read_patches(pool: PoolFile, rows: np.ndarray) -> Iterator[bytes]:
                 yield block
 
 
-def excluded(source: str, names: Collection[str]) -> bool:
-    """Whether a source id is among `names`, by its whole path or by its last part alone."""
-    return source in names or source.rsplit("/", 1)[-1] in names
-
-
 def _write(
     path: Path,
     pixels: Iterable[bytes | memoryview],
@@ -176,10 +231,10 @@ def _write(
     meta = {"format": FORMAT, "version": VERSION, "types": json.dumps(list(types)), "source": json.dumps(list(source))}
     header: dict[str, object] = {"__metadata__": {**meta, **extra}}
     place = 0
-    for name in ("offset", "size", "type", "person", "rgba"):  # wide types first: all stay aligned
+    for name, (code, _, _) in _FIELDS.items():
         shape = [total, 4] if name == "rgba" else list(columns[name].shape)
         length = 4 * total if name == "rgba" else columns[name].nbytes
-        header[name] = {"dtype": _CODES[name], "shape": shape, "data_offsets": [place, place + length]}
+        header[name] = {"dtype": code, "shape": shape, "data_offsets": [place, place + length]}
         place += length
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -187,13 +242,14 @@ def _write(
         raise UserError(f"{path}: {len(source)} patches are more than one pool file can name; build several")
     partial = path.with_name(path.name + ".partial")  # a reader never sees half a file
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
-            for name in ("offset", "size", "type", "person"):
-                file.write(np.ascontiguousarray(columns[name]).tobytes())
+            for name in _FIELDS:
+                if name != "rgba":
+                    file.write(np.ascontiguousarray(columns[name]).tobytes())
             for block in pixels:
                 file.write(block)
         partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot write the part pool: {error.strerror or error}") from None

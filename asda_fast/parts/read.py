@@ -1,10 +1,8 @@
-"""Photos and label maps from disk: which belongs to which, and pixels with every mistake named in one line."""
+"""Photos and label maps from disk: pixels, with every mistake named in one line."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,69 +10,17 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from asda_fast.core.errors import UserError
-
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAPS = (".png", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 100_000_000  # a larger picture is taken for a mistake; it would need over a gigabyte
 
 
 class Unusable(Exception):
-    """One photo that cannot be used; the message is one line."""
+    """One photo that cannot be used; the message is one line. `kind`: what is the matter, for counting."""
 
-
-@dataclass(frozen=True)
-class Pair:
-    """One photo with its maps."""
-
-    name: str  # path below the images folder, without suffix: the source id of its patches
-    photo: Path
-    label: Path
-    instance: Path | None
-
-
-def find_pairs(
-    images: Path, labels: Path, label_suffix: str = "", instances: Path | None = None
-) -> tuple[list[Pair], list[str]]:
-    """Label maps `labels`/X{suffix}.png with photos `images`/X.jpg (or .png, ...), in order of name, and one line for
-    every map without a photo and every photo without a map."""
-    for option, folder in (("--images", images), ("--labels", labels), ("--instances", instances)):
-        if folder is not None and not folder.is_dir():
-            raise UserError(f"{option} {folder}: expected a folder, found none")
-    same = images.resolve() == labels.resolve()
-    photos: dict[str, Path] = {}
-    for path in _files(images, PHOTOS):
-        stem = _stem(path, images)
-        if not (same and path.suffix.lower() in MAPS):
-            photos.setdefault(stem, path)
-    pairs, problems = [], []
-    for path in _files(labels, MAPS):
-        stem = _stem(path, labels)
-        if not stem.endswith(label_suffix):
-            continue
-        name = stem[: len(stem) - len(label_suffix)]
-        photo = photos.pop(name, None)
-        if photo is None:
-            if not same:
-                problems.append(f"{path}: no photo {name}.jpg (or .png, ...) in {images}")
-            continue
-        instance = instances / f"{name}.png" if instances is not None else None
-        if instance is not None and not instance.is_file():
-            problems.append(f"{path}: no instance map {instance}")
-            continue
-        pairs.append(Pair(name, photo, path, instance))
-    problems += [f"{path}: no label map {name}{label_suffix}.png in {labels}" for name, path in photos.items()]
-    if not pairs:
-        raise UserError(f"--labels {labels}: no label map has a photo of the same name in {images}")
-    return pairs, problems
-
-
-def _files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    return iter(sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file()))
-
-
-def _stem(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
+    def __init__(self, message: str, kind: str = "damaged or not a picture") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def read_photo(path: Path) -> np.ndarray:

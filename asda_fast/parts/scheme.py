@@ -1,67 +1,16 @@
-"""What the numbers in a label map mean: the 26 part types of the paper, and the label schemes (data, not code)."""
+"""What the numbers in a label map mean: the label schemes (data, not code), built in or one's own."""
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from asda_fast.core.errors import UserError
-
-# The 25 types of the released generator's output, in its order (REFERENCE.md 2.1), then Glove: the paper's 26.
-TYPES: tuple[str, ...] = (
-    "Left-arm",
-    "Right-arm",
-    "Left-leg",
-    "Right-leg",
-    "Upper-body",
-    "Upper-body-with-head",
-    "Lower-body",
-    "Left-leg-with-shoe",
-    "Right-leg-with-shoe",
-    "All",
-    "Hat",
-    "Hair",
-    "Sunglasses",
-    "Face",
-    "Head",
-    "UpperClothes",
-    "Dress",
-    "Coat",
-    "Socks",
-    "Pants",
-    "Jumpsuits",
-    "Scarf",
-    "Skirt",
-    "Left-shoe",
-    "Right-shoe",
-    "Glove",
-)
-
-# Patch diagonal / body diagonal of each type in the released code (REFERENCE.md 2.2); Glove is not in it: as a shoe.
-SHARE: tuple[float, ...] = tuple(
-    {
-        **dict.fromkeys(("Left-arm", "Right-arm", "Left-leg", "Right-leg", "UpperClothes", "Dress", "Coat"), 0.3),
-        **dict.fromkeys(("Hat", "Hair", "Face", "Head"), 0.2),
-        **dict.fromkeys(("Sunglasses", "Socks", "Scarf", "Skirt", "Left-shoe", "Right-shoe", "Glove"), 0.1),
-        **dict.fromkeys(("Pants", "Upper-body", "Left-leg-with-shoe", "Right-leg-with-shoe"), 0.4),
-        **dict.fromkeys(("Upper-body-with-head", "Lower-body"), 0.5),
-        "Jumpsuits": 0.7,
-        "All": 0.9,
-    }[name]
-    for name in TYPES
-)
-
-
-def mirrored(name: str) -> str:
-    """The type that a mirror makes of `name`: Left-arm <-> Right-arm; a type without a side stays."""
-    for side, other in (("Left-", "Right-"), ("Right-", "Left-")):
-        if name.startswith(side):
-            return other + name[len(side) :]
-    return name
+from asda_fast.parts.types import TYPES
 
 
 @dataclass(frozen=True)
@@ -82,7 +31,6 @@ class Scheme:
     labels: dict[int, str]
     rules: tuple[Rule, ...]
     background: tuple[int, ...] = (0,)
-    pairs: tuple[tuple[int, int], ...] = ()
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -94,15 +42,9 @@ class Scheme:
         """The ids that the scheme knows, background included."""
         return {*self.labels, *self.background}
 
-    def flip_table(self) -> np.ndarray:
-        """[256] uint8: the id that each id becomes when picture and map are mirrored."""
-        table = np.arange(256, dtype=np.uint8)
-        for a, b in self.pairs:
-            table[a], table[b] = b, a
-        return table
-
 
 SCHEMES = ("lip", "cihp", "atr", "ccp", "pascal")
+_KEYS = ("name", "note", "labels", "background", "pairs", "types")
 
 
 def load_scheme(name: str | Path) -> Scheme:
@@ -111,53 +53,108 @@ def load_scheme(name: str | Path) -> Scheme:
     The JSON: {"name": ..., "labels": {"1": "Hat", ...}, "background": [0], "pairs": [["Left-arm", "Right-arm"], ...],
     "types": {"Hat": ["Hat"], "Lower-body": {"labels": [...], "need": [[...], [...]], "each": false}}}. `labels` of a
     type are label names; `need` lists groups of which one label each must be present (without it, one of `labels`
-    suffices); `each` makes every connected component a part of its own. Types beyond TYPES are allowed.
+    suffices); `each` makes every connected component a part of its own. `background` (0 if it is left out) are ids
+    that show nobody; `pairs`, labels that a mirror swaps, and `note` are for readers. Types beyond TYPES are allowed.
     """
     path = Path(__file__).with_name("schemes") / f"{name}.json" if str(name) in SCHEMES else Path(name)
     if path.suffix != ".json":
-        raise UserError(f"--scheme: expected one of {', '.join(SCHEMES)} or a .json file, got {str(name)!r}")
+        near = difflib.get_close_matches(str(name), SCHEMES, 1)
+        hint = f"; perhaps {near[0]}" if near else ""
+        raise UserError(f"scheme: expected one of {', '.join(SCHEMES)} or a .json file, got {str(name)!r}{hint}")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"--scheme {path}: cannot be read as JSON ({error})") from None
+        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
+    except OSError as error:
+        raise UserError(f"scheme {path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"scheme {path}: cannot be read as JSON: {why}") from None
     try:
         return _parse(data, path)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"--scheme {path}: not a scheme (labels, types; see load_scheme): {error!r}") from None
+    except _Bad as error:
+        raise UserError(f"scheme {path}: {error}") from None
 
 
-def _parse(data: dict[str, Any], path: Path) -> Scheme:
-    labels = {int(key): str(value) for key, value in data["labels"].items()}
-    if bad := [key for key in labels if not 0 <= key <= 255]:
-        raise UserError(f"--scheme {path}: label ids must be 0..255, got {bad[0]}")
-    number = {value: key for key, value in labels.items()}
-    if len(number) != len(labels):
-        raise UserError(f"--scheme {path}: two ids have the same label name")
+class _Bad(ValueError):
+    """What is wrong with a scheme, and where."""
 
-    def ids(names: list[str], where: str) -> tuple[int, ...]:
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return dict(pairs)
+
+
+def _parse(data: Any, path: Path) -> Scheme:
+    if not isinstance(data, dict) or not all(isinstance(data.get(key), dict) for key in ("labels", "types")):
+        raise _Bad("not a scheme: expected an object with the objects `labels` and `types` (see load_scheme)")
+    _known_keys(data, _KEYS, "the scheme")
+    number: dict[str, int] = {}
+    for key, label in data["labels"].items():
+        if not isinstance(label, str):
+            raise _Bad(f"labels: expected names, id {key!r} has {_short(label)}")
+        if label in number:
+            raise _Bad(f"labels: two ids have the same label name {label!r}")
+        number[label] = _id(int(key) if key.isascii() and key.isdigit() and len(key) < 9 else key, "labels")
+    if len(set(number.values())) < len(number):
+        raise _Bad("labels: two keys mean the same id")
+    background = data.get("background", [0])
+    if not isinstance(background, list):
+        raise _Bad(f"background: expected a list of ids, got {_short(background)}")
+    nobody = tuple(_id(i, "background") for i in background)
+    if 0 not in nobody:
+        raise _Bad("background: expected id 0 among it, which is what other people's pixels are set to")
+
+    def ids(names: Any, where: str) -> tuple[int, ...]:
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+            raise _Bad(f"{where}: expected a list of label names, got {_short(names)}")
         if unknown := [n for n in names if n not in number]:
-            raise UserError(f"--scheme {path}: {where} names the label {unknown[0]!r}, which `labels` does not have")
+            raise _Bad(f"{where} names the label {unknown[0]!r}, which `labels` does not have")
         return tuple(number[n] for n in names)
 
     rules = []
     for type_, entry in data["types"].items():
-        entry = {"labels": entry} if isinstance(entry, list) else entry
         where = f"type {type_!r}"
-        need = tuple(ids(group, where) for group in entry.get("need", []))
-        rules.append(Rule(type_, ids(entry["labels"], where), need, bool(entry.get("each", False))))
+        entry = {"labels": entry} if isinstance(entry, list) else entry
+        if not isinstance(entry, dict):
+            raise _Bad(f"{where}: expected a list of label names or an object, got {_short(entry)}")
+        _known_keys(entry, ("labels", "need", "each"), where)
+        mine, groups, each = ids(entry.get("labels"), where), entry.get("need", []), entry.get("each", False)
+        if not isinstance(groups, list) or not isinstance(each, bool):
+            raise _Bad(f"{where}: expected `need` to be a list of lists and `each` to be true or false")
+        need = tuple(ids(group, f"{where}, need") for group in groups)
+        names = {i: name for name, i in number.items()}
+        if never := [i for i in mine if i in nobody]:
+            raise _Bad(f"{where} is to be cut from {names[never[0]]!r}, which is background")
+        if beyond := [i for group in need for i in group if i not in mine]:
+            raise _Bad(f"{where} needs the label {names[beyond[0]]!r}, which is not among its labels")
+        rules.append(Rule(type_, mine, need, each))
     if not rules:
-        raise UserError(f"--scheme {path}: `types` is empty, so no part can be cut")
-    pairs = [ids(pair, "pairs") for pair in data.get("pairs", [])]
-    if bad_pair := [pair for pair in pairs if len(pair) != 2]:
-        raise UserError(f"--scheme {path}: a pair has two labels, got {len(bad_pair[0])}")
+        raise _Bad("`types` is empty, so no part can be cut")
+    pairs = data.get("pairs", [])
+    for pair in pairs if isinstance(pairs, list) else [pairs]:
+        if len(ids(pair, "pairs")) != 2:
+            raise _Bad(f"pairs: a pair has two labels, got {len(pair)}")
     order = {name: i for i, name in enumerate(TYPES)}
     rules.sort(key=lambda rule: order.get(rule.type, len(order)))  # stable: own types keep their order, at the end
-    return Scheme(
-        str(data.get("name", path.stem)),
-        labels,
-        tuple(rules),
-        tuple(int(i) for i in data.get("background", [0])),
-        tuple((a, b) for a, b in pairs),
-    )
+    labels = {i: name for name, i in number.items()}
+    return Scheme(str(data.get("name", path.stem)), labels, tuple(rules), nobody)
+
+
+def _known_keys(entry: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in entry:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"; perhaps {near[0]}" if near else ""
+            raise _Bad(f"{where} has the key {key!r}; expected {', '.join(known)}{hint}")
+
+
+def _id(value: Any, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 255:
+        raise _Bad(f"{where}: label ids must be 0..255, got {_short(value)}")
+    return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -129,7 +129,7 @@ def sheet(
     """Lay images out as a contact sheet.
 
     Args:
-        rows: rows of images [H, W, 3] uint8 RGB, any sizes (fitted into one cell size, aspect kept).
+        rows: rows of images [H, W, 3] uint8 RGB, any sizes (fitted to one height, aspect kept).
         captions: one list per row (a caption under each image), or one flat list (headings above the columns).
         title: printed on top.
         cell: height of a cell in pixels; by default the tallest image's, between 128 and 320.
@@ -142,29 +142,30 @@ def sheet(
     if not images:
         raise ValueError("rows: expected at least one image, got none")
     high = cell or int(np.clip(max(i.shape[0] for i in images), 128, 320))
-    wide = max(round(i.shape[1] * high / i.shape[0]) for i in images)
-    columns = max(len(row) for row in rows)
+    shown_wide = [[max(1, round(i.shape[1] * high / i.shape[0])) for i in row] for row in rows]
+    wide = [max(row[c] for row in shown_wide if c < len(row)) for c in range(max(len(row) for row in rows))]
+    left = [gap + sum(wide[:c]) + gap * c for c in range(len(wide))]
     flat = bool(captions) and isinstance(captions[0], str)  # type: ignore[index]
     line = 20
     top = gap + (28 if title else 0) + (line if flat else 0)
     step = high + gap + (line if captions and not flat else 0)
-    canvas = np.empty((top + step * len(rows), gap + (wide + gap) * columns, 3), np.uint8)
+    canvas = np.empty((top + step * len(rows), left[-1] + wide[-1] + gap, 3), np.uint8)
     canvas[:] = PAPER
     if title:
         text(canvas, (gap, gap + 17), _fit(title, canvas.shape[1] - 2 * gap, 18), 18)
     if flat:
         for c, words in enumerate(captions or ()):
-            text(canvas, (gap + c * (wide + gap), top - 6), _fit(str(words), wide, 13), 13, GREY)
+            text(canvas, (left[c], top - 6), _fit(str(words), wide[c], 13), 13, GREY)
     for r, row in enumerate(rows):
         for c, image in enumerate(row):
             factor = high / image.shape[0]
-            size = (max(1, round(image.shape[1] * factor)), high)
+            size = (shown_wide[r][c], high)
             mode = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
             shown = image if image.shape[:2] == (high, size[0]) else cv2.resize(image, size, interpolation=mode)
-            x, y = gap + c * (wide + gap) + (wide - size[0]) // 2, top + r * step
+            x, y = left[c] + (wide[c] - size[0]) // 2, top + r * step
             canvas[y : y + high, x : x + size[0]] = shown
             if captions and not flat and r < len(captions) and c < len(captions[r]):
-                text(canvas, (gap + c * (wide + gap), y + high + 15), _fit(captions[r][c], wide, 13), 13, GREY)
+                text(canvas, (left[c], y + high + 15), _fit(captions[r][c], wide[c], 13), 13, GREY)
     return canvas
 
 
@@ -173,7 +174,12 @@ def save(path: str | Path, image: Image) -> Path:
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"{path}: expected a picture ending in {', '.join(SUFFIXES)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1])):
-        raise OSError(f"{path}: could not be written")
+    done, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))
+    if not done:
+        raise UserError(f"{path}: cannot write a picture of {image.shape[1]} x {image.shape[0]} pixels in this format")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the picture: {error.strerror or error}") from None
     return path

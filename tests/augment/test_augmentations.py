@@ -18,7 +18,7 @@ from asda_fast.augment.sampling import Ranges, Rules
 from asda_fast.core.batch import MEAN, STD, Batch
 from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
-from asda_fast.parts.scheme import TYPES
+from asda_fast.parts.types import TYPES
 
 H, W = 64, 48
 

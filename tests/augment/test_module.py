@@ -11,7 +11,7 @@ import asda_fast
 from asda_fast.augment.module import SemanticPaste
 from asda_fast.augment.sampling import Ranges
 from asda_fast.parts.pool import PartPool
-from asda_fast.parts.scheme import TYPES
+from asda_fast.parts.types import TYPES
 
 STILL = Ranges(s=(1, 1), r=(0, 0), tx=(0, 0), ty=(0, 0))
 

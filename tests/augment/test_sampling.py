@@ -14,7 +14,7 @@ from asda_fast.augment.sampling import Ranges, Rules, index, sample
 from asda_fast.core.batch import Batch
 from asda_fast.core.random import below, philox, random_bits, uniform
 from asda_fast.parts.pool import PartPool
-from asda_fast.parts.scheme import TYPES
+from asda_fast.parts.types import TYPES
 
 
 def make_batch(rows, half=(), flip=(), visible=17) -> Batch:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from asda_fast.parts.pool import PartPool
-from asda_fast.parts.scheme import TYPES
+from asda_fast.parts.types import TYPES
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

@@ -46,10 +46,6 @@ def test_texels_are_premultiplied_inside_a_transparent_border():
     assert pool.texels.shape[0] == sum((h + 2) * (w + 2) for h, w in SIZES)
 
 
-def test_area_counts_opaque_pixels():
-    assert make().area.tolist() == [int((p[..., 3] >= 128).sum()) for p in patches()]
-
-
 def test_every_level_halves_and_averages():
     pool = make()
     first, h, w, levels = pool.table[2].tolist()
@@ -95,7 +91,7 @@ def test_save_and_load(tmp_path, mips):
     pool = make(mips=mips)
     pool.save(tmp_path / "pool.safetensors")
     back = PartPool.load(tmp_path / "pool.safetensors", mips=mips)
-    for name in ("texels", "table", "type", "area"):
+    for name in ("texels", "table", "type"):
         assert torch.equal(getattr(back, name), getattr(pool, name)), name
     assert torch.equal(back.person.nan_to_num(-1), pool.person.nan_to_num(-1))
     assert (back.types, back.source) == (pool.types, pool.source)
@@ -109,7 +105,7 @@ def test_empty_pool(tmp_path):
 
 def test_to_moves_all_tensors():
     moved = make().to("meta")
-    assert {getattr(moved, n).device.type for n in ("texels", "table", "type", "person", "area")} == {"meta"}
+    assert {getattr(moved, n).device.type for n in ("texels", "table", "type", "person")} == {"meta"}
     assert moved.source == make().source
 
 

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asda_fast.core.errors import UserError
-from asda_fast.parts.pool_file import open_pool, save_pool
-from asda_fast.viz.pool_sheet import contact_sheet, pool_info, save_png
+from asda_fast.parts.pool_file import open_pool, pool_info, save_pool
+from asda_fast.viz.draw import save
+from asda_fast.viz.pool_sheet import contact_sheet
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_info(pool, tmp_path):
     with pytest.raises(UserError, match="no patches"):
         contact_sheet(tmp_path / "none")
     with pytest.raises(UserError, match="cannot write"):
-        save_png(np.zeros((2, 2, 3), np.uint8), tmp_path / "none" / "x.png")
+        save(tmp_path / "none" / "x.png", np.zeros((2, 2, 3), np.uint8))
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

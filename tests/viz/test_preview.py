@@ -17,7 +17,7 @@ import torch
 from asda_fast import models
 from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
-from asda_fast.parts.scheme import TYPES
+from asda_fast.parts.types import TYPES
 from asda_fast.train import checkpoint as state
 from asda_fast.viz import preview
 from asda_fast.viz.preview import PreviewConfig
