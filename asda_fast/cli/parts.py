@@ -162,8 +162,8 @@ def print_report(report: PoolReport, out: Path) -> None:
 
     console = Console()
     for kind, (count, first) in report.notes.kinds.items():
-        of = f"{'the first: ' if count > 1 else ''}{first}" if first else ""
-        console.print(f"{count} {kind}" + (f"; {of}" if of else ""), markup=False, highlight=False, soft_wrap=True)
+        example = (";" if count == 1 else "; the first:") + f" {first}" if first else ""
+        console.print(f"{kind}: {count}{example}", markup=False, highlight=False, soft_wrap=True)
     title = f"connected components, scheme {report.scheme}"
     table = Table("type", "found", *OUTCOMES, title=title, padding=(0, 1, 0, 0), box=SIMPLE)  # fits 80 columns
     totals = {outcome: sum(row[outcome] for row in report.counts.values()) for outcome in OUTCOMES}

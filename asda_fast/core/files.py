@@ -32,15 +32,16 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         partial.unlink(missing_ok=True)
 
 
-def read_json(path: Path, what: str = "annotations") -> Any:
+def read_json(path: Path, what: str = "annotations", unique: bool = False) -> Any:
     """The content of a JSON file. UserError for a missing or broken one; `what` it was to be is said of a missing one.
+    unique: a key that stands twice in an object, of which JSON's readers keep the last, counts as broken.
 
     Numbers beyond float64 come as inf, as JSON's readers do; a whole number of more digits than Python converts, or
     nesting beyond its stack, counts as broken.
     """
     try:
         with open(path, encoding="utf-8-sig") as file:
-            return json.load(file)
+            return json.load(file, object_pairs_hook=_unique if unique else None)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file ({what})") from None
     except RecursionError:
@@ -49,3 +50,12 @@ def read_json(path: Path, what: str = "annotations") -> Any:
         raise UserError(f"{path}: not JSON: {str(error).splitlines()[0]}") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        found[key] = value
+    return found

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import read_json
 from asda_fast.parts.names import matching, plain
 from asda_fast.parts.read import PHOTOS
 
@@ -22,8 +21,7 @@ def read_names(path: str | Path) -> set[str]:
         if not listed:
             raise UserError(f"exclude {path}: expected a folder of photos ({', '.join(PHOTOS)}), found none in it")
     else:
-        text = _text(path)
-        listed = _from_json(path, text) if path.suffix.lower() == ".json" else text.splitlines()
+        listed = _from_json(path) if path.suffix.lower() == ".json" else _text(path).splitlines()
     names = {plain(name) for name in listed} - {""}
     if not names:
         raise UserError(f"exclude {path}: expected names of photos, found none in it")
@@ -66,12 +64,8 @@ def _text(path: Path) -> str:
     return text
 
 
-def _from_json(path: Path, text: str) -> list[str]:
-    try:
-        data: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        why = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
-        raise UserError(f"exclude {path}: cannot be read as JSON: {why}") from None
+def _from_json(path: Path) -> list[str]:
+    data = read_json(path, "a list of photos")
     rows = data.get("images") if isinstance(data, dict) else data
     if not isinstance(rows, list):
         raise UserError(f"exclude {path}: expected a list of names, or a COCO file with `images`")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import read_json
 from asda_fast.parts.names import plain
 from asda_fast.parts.report import Notes
 
@@ -46,7 +46,7 @@ def read_people(path: Path) -> tuple[dict[str, PeopleOfPhoto], Notes]:
     def refuse(what: str) -> NoReturn:
         raise UserError(f"people {path}: {what}")
 
-    data = _json(path)
+    data = read_json(path, "a COCO annotation file")
     if not isinstance(data, dict):
         refuse("expected a COCO annotation file, an object with images and annotations")
     for key in ("images", "annotations"):
@@ -96,7 +96,7 @@ def instance_map(people: tuple[Person, ...], height: int, width: int) -> tuple[n
     for number, person in enumerate(people, 1):
         where, how, why = _pixels(person, height, width)
         if why:
-            notes.add(f"people {how}: {why}", person.name)
+            notes.add(f"people {how} ({why})", person.name)
         if where is not None:
             area = person.box[2] * person.box[3] if person.box is not None else float(np.count_nonzero(where))
             drawn.append((area, number, where))
@@ -188,16 +188,6 @@ def _run_lengths(text: str) -> list[int]:
     if shift:
         raise BadOutline("its RLE is damaged")
     return counts
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"people {path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"people {path}: cannot be read as JSON: {why}") from None
 
 
 def _category(data: dict[str, Any], refuse: Any) -> Any:

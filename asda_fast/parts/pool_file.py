@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import replacing
 from asda_fast.parts.exclude import excluded
 
 FORMAT, VERSION = "asda_fast.parts", "1"
@@ -240,16 +241,13 @@ def _write(
     text += b" " * (-len(text) % 8)
     if len(text) > _HEADER_LIMIT:
         raise UserError(f"{path}: {len(source)} patches are more than one pool file can name; build several")
-    partial = path.with_name(path.name + ".partial")  # a reader never sees half a file
     try:
-        with partial.open("wb") as file:
+        with replacing(path) as file:  # a reader never sees half a file
             file.write(len(text).to_bytes(8, "little") + text)
             for name in _FIELDS:
                 if name != "rgba":
                     file.write(np.ascontiguousarray(columns[name]).tobytes())
             for block in pixels:
                 file.write(block)
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot write the part pool: {error.strerror or error}") from None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import read_json
 from asda_fast.parts.types import TYPES
 
 
@@ -61,13 +60,7 @@ def load_scheme(name: str | Path) -> Scheme:
         near = difflib.get_close_matches(str(name), SCHEMES, 1)
         hint = f"; perhaps {near[0]}" if near else ""
         raise UserError(f"scheme: expected one of {', '.join(SCHEMES)} or a .json file, got {str(name)!r}{hint}")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
-    except OSError as error:
-        raise UserError(f"scheme {path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"scheme {path}: cannot be read as JSON: {why}") from None
+    data = read_json(path, "a label scheme", unique=True)
     try:
         return _parse(data, path)
     except _Bad as error:
@@ -76,13 +69,6 @@ def load_scheme(name: str | Path) -> Scheme:
 
 class _Bad(ValueError):
     """What is wrong with a scheme, and where."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
-    return dict(pairs)
 
 
 def _parse(data: Any, path: Path) -> Scheme:
