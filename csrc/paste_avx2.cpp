@@ -372,6 +372,24 @@ void load(const RowRef &from, const Colour<float> &colour, int lo, int hi, float
     kPortableF32.load(from, colour, lo, hi, rows, pitch);
 }
 
+// Eight values 0..1 -> eight bytes, each the low one of 32 bits: to_u8.
+inline I narrow_u8(const float *row) {
+    const V v = mul(_mm256_loadu_ps(row), set(255.f));
+    return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, _mm256_setzero_ps()), set(255.f)));
+}
+
+// Three planes -> eight interleaved RGB pixels, 24 bytes.
+inline void store_rgb8(const float *row, int64_t pitch, uint8_t *p) {
+    const I green = _mm256_slli_epi32(narrow_u8(row + pitch), 8), blue = narrow_u8(row + 2 * pitch);
+    const I rgb = _mm256_or_si256(_mm256_or_si256(narrow_u8(row), green), _mm256_slli_epi32(blue, 16));
+    const __m128i pick = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+    const I packed = _mm256_shuffle_epi8(rgb, _mm256_set_m128i(pick, pick)); // twelve bytes in each half
+    alignas(32) uint8_t bytes[32];
+    _mm256_store_si256(reinterpret_cast<I *>(bytes), packed);
+    std::memcpy(p, bytes, 12);
+    std::memcpy(p + 12, bytes + 16, 12);
+}
+
 void store(const float *rows, int64_t pitch, int lo, int hi, const RowRef &to, bool stream) {
     if (to.pixel == 1 && to.dtype == F32) {
         for (int c = 0; c < 3; ++c)
@@ -394,6 +412,12 @@ void store(const float *rows, int64_t pitch, int lo, int hi, const RowRef &to, b
                 p[x] = to.dtype == BF16 ? to_bf16(row[x]) : to_f16(row[x]);
         }
         return;
+    }
+    if (to.dtype == U8 && to.pixel == 3 && to.channel == 1) {
+        int x = lo;
+        for (; x + 8 <= hi; x += 8)
+            store_rgb8(rows + x, pitch, reinterpret_cast<uint8_t *>(to.data) + 3 * x);
+        lo = x;
     }
     kPortableF32.store(rows, pitch, lo, hi, to, stream);
 }

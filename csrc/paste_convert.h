@@ -1,5 +1,6 @@
 // Half types <-> float in plain C++, with the rounding (nearest even) and NaNs of the F16C instructions.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -48,6 +49,12 @@ inline uint16_t to_f16(float f) {
         return uint16_t(sign | (shifted - 0x3f000000u));
     }
     return uint16_t(sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13));
+}
+
+// 0..1 -> 0..255, to the nearest even as _mm256_cvtps_epi32 does; 0 for a NaN.
+inline uint8_t to_u8(float f) {
+    const float v = f * 255.f;
+    return uint8_t(std::lrint(v > 0.f ? (v < 255.f ? v : 255.f) : 0.f));
 }
 
 } // namespace

@@ -149,7 +149,7 @@ template <class S> void store(const S *rows, int64_t pitch, int lo, int hi, cons
     case F16:
         return write<uint16_t>(rows, pitch, lo, hi, to, [](S v) { return to_f16(float(v)); });
     case U8:
-        return; // never an output
+        return write<uint8_t>(rows, pitch, lo, hi, to, [](S v) { return to_u8(float(v)); });
     }
 }
 

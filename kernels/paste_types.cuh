@@ -91,6 +91,12 @@ template <> struct Narrow<half_t> {
 template <> struct Narrow<bfloat_t> {
     ASDA_FN bfloat_t store(float value) { return {float_to_bfloat(value)}; }
 };
+template <> struct Narrow<byte_t> { // 0..1 -> 0..255, to the nearest even; 0 for a NaN
+    ASDA_FN byte_t store(float value) {
+        const float v = value * 255.f;
+        return byte_t(__float2int_rn(v > 0.f ? (v < 255.f ? v : 255.f) : 0.f));
+    }
+};
 
 // Element `at` of an array of elements of type T that lies in 32-bit words. `at` is a constant after unrolling.
 ASDA_FN float element(const unsigned *word, int at, float) { return __uint_as_float(word[at]); }

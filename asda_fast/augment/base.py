@@ -91,9 +91,10 @@ class Augmentation:
         matrix: Tensor,
         mean: tuple[float, ...],
         std: tuple[float, ...],
+        **options: Any,
     ) -> Augmented:
         canvas = onto if isinstance(onto, Tensor) else onto.image
-        image = paste(canvas, pool, slots.part, matrix, mean, std, **self.paste_options)
+        image = paste(canvas, pool, slots.part, matrix, mean, std, **{**self.paste_options, **options})
         return Augmented(image, slots, theta, matrix, pool)
 
 

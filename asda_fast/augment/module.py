@@ -18,9 +18,10 @@ class SemanticPaste(nn.Module):
     """Paste body parts of other people at random (SDA of the ASDA paper), in the manner of a torchvision v2 transform.
 
     Takes one image [3, H, W] or a batch [B, 3, H, W], uint8 or float, on any device, and gives back the same shape,
-    type and device. A target, of whatever kind, goes through unchanged: a paste changes neither joints nor visibility.
-    Use it in a Dataset, in a DataLoader's collate function, or on the GPU after the batch has arrived (fastest). Like
-    every transform it acts in eval() as in train(): keep it out of the network, and out of what torch.export is given.
+    type, device and memory layout (planar, or channels last as decoders leave it); bytes stay bytes all the way. A
+    target, of whatever kind, goes through unchanged: a paste changes neither joints nor visibility. Use it in a
+    Dataset, in a DataLoader's collate function, or on the GPU after the batch has arrived (fastest). Like every
+    transform it acts in eval() as in train(): keep it out of the network, and out of what torch.export is given.
 
     pool         what to paste: a PartPool, or the path of a pool file
     parts        parts per image, or an inclusive range
@@ -94,11 +95,14 @@ class SemanticPaste(nn.Module):
         row = torch.arange(count, device=device)
         batch = Batch(shape, joints, joints[..., 0].to(torch.uint8), row, joints.new_zeros((count, 2, 3)), box, no, no)
         slots = self.paste.draw_from(batch, seed, epoch)
+        nhwc = image.is_contiguous(memory_format=torch.channels_last) and not image.is_contiguous()
+        options: dict[str, Any] = {"memory_format": torch.channels_last if nhwc else torch.contiguous_format}
         if image.dtype != torch.uint8:
-            return self.paste.render(batch, slots, slots.theta, epoch, self.mean, self.std, image=image).image
+            return self.paste.render(
+                batch, slots, slots.theta, epoch, self.mean, self.std, image=image, **options
+            ).image
         zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        pasted = self.paste.render(batch, slots, slots.theta, epoch, zero, one).image
-        return (pasted * 255).round().to(torch.uint8)
+        return self.paste.render(batch, slots, slots.theta, epoch, zero, one, out_dtype=torch.uint8, **options).image
 
     @staticmethod
     def _boxes(image: Tensor, boxes: Any) -> Tensor:

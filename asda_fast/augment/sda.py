@@ -78,10 +78,12 @@ class Semantic(Augmentation):
         mean: tuple[float, ...] = MEAN,
         std: tuple[float, ...] = STD,
         image: Tensor | None = None,
+        **options: Any,
     ) -> Augmented:
         """Paste `slots` at `theta` [B, N, 4]; gradients flow from the image to theta's r, tx, ty.
 
-        image: [B, 3, H, W] float, already normalised with mean and std, to paste on instead of batch.image.
+        image: [B, 3, H, W] float, already normalised with mean and std, to paste on instead of batch.image. options:
+        of ops.paste for this call, before those of the constructor.
         """
         matrix = self.matrices(batch, slots, theta)
         pool = self.pool_on(batch.image.device)
@@ -89,7 +91,7 @@ class Semantic(Augmentation):
             own, part = jittered(pool, slots.part, batch.row, self.jitter, seed=self.seed, epoch=epoch)
             slots = Slots(part, slots.type, slots.mirror, slots.theta)
             pool = own
-        return self._paste(batch if image is None else image, pool, slots, theta, matrix, mean, std)
+        return self._paste(batch if image is None else image, pool, slots, theta, matrix, mean, std, **options)
 
     def __call__(
         self,

@@ -38,7 +38,8 @@ def paste(
     part: index into `pool`, -1 = empty slot.
     matrix: [2, 3] per slot, target pixel -> patch pixel. A matrix with NaN or inf makes its slot empty; `skipped`
         counts them. The arithmetic is float32, float64 where image or output is.
-    out_dtype: for uint8 images, float32 by default; a float image keeps its dtype.
+    out_dtype: for uint8 images, float32 by default, with the bits of casting after; or uint8, without mean and std:
+        the value * 255 rounded to the nearest even, and no gradient. A float image keeps its dtype.
     memory_format: of the output, torch.contiguous_format or torch.channels_last.
     mips: where a patch shrinks below half its size (its matrix' determinant is 4 or more), a smaller, area-averaged
         copy of it is sampled instead of skipping texels. The gradient is then that of the smaller copy; the choice of
@@ -60,6 +61,8 @@ def paste(
     wide = image.dtype == torch.float64 or spec.out_dtype == torch.float64
     if matrix.dtype != (exact := torch.float64 if wide else torch.float32):
         matrix = matrix.to(exact)
+    if spec.out_dtype == torch.uint8:
+        matrix = matrix.detach()
     if _is_plain(image) and not (torch.is_grad_enabled() and (matrix.requires_grad or image.requires_grad)):
         return _kernels(image).forward(image, pool.texels, pool.table, part, matrix, spec)
     return Paste.apply(image, pool.texels, pool.table, part, matrix, *spec)

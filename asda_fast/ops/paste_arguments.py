@@ -102,8 +102,11 @@ def _make_spec(
         dtype = torch.float32 if image.dtype == torch.uint8 else image.dtype
     elif image.dtype != torch.uint8 and dtype != image.dtype:
         raise TypeError(f"out_dtype: expected {image.dtype}, the dtype of a float image, got {out_dtype}")
-    if dtype not in FLOATS:
-        raise TypeError(f"out_dtype: expected float64, float32, bfloat16 or float16, got {out_dtype}")
+    for name, value, plain in (("mean", mean, 0.0), ("std", std, 1.0)):
+        if dtype == torch.uint8 and value != (plain,) * 3:
+            raise ValueError(f"{name}: expected {(plain,) * 3} where out_dtype is uint8, got {value}")
+    if dtype not in (*FLOATS, torch.uint8):
+        raise TypeError(f"out_dtype: expected float64, float32, bfloat16, float16 or uint8, got {out_dtype}")
     if memory_format not in (torch.contiguous_format, torch.channels_last):
         raise ValueError(f"memory_format: expected contiguous_format or channels_last, got {memory_format}")
     if not isinstance(mips, bool):

@@ -50,7 +50,7 @@ class Variant(NamedTuple):
     image_nhwc: bool
     out: torch.dtype
     out_nhwc: bool
-    wide: bool  # whole groups of pixels, aligned
+    wide: bool  # whole groups of pixels, aligned; not for a uint8 output
     need_image: bool = False  # backward: d loss / d image as well
 
     @property
@@ -201,7 +201,7 @@ def launch_config(
 def _prepare(
     index: int, variant: Variant, batch: int, slots: int, height: int, width: int, parts: int, spec: PasteSpec
 ) -> Prepared:
-    variant = variant._replace(wide=variant.wide and width % variant.pixels == 0)
+    variant = variant._replace(wide=variant.wide and width % variant.pixels == 0 and variant.out != torch.uint8)
     config = launch_config(variant, batch, slots, height, width, parts, spec)
     rest = config.params.tobytes()[8 * len(POINTERS) :]
     return Prepared(index, variant, _kernel(variant, index), config.blocks, config.strips, rest)

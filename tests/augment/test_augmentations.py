@@ -246,6 +246,17 @@ def test_jitter_recolours_within_its_strength(pool, batch):
     assert not image.equal(augment.build("sda", pool, parts=2)(batch).image)
 
 
+@pytest.mark.parametrize("name", ["none", "sda", "cutout", "ror"])
+def test_bfloat16_has_the_bits_of_casting_after(name, pool, batch):
+    """What a network under autocast takes, channels last, straight from the op."""
+    options = {"out_dtype": torch.bfloat16, "memory_format": torch.channels_last}
+    whole = augment.build(name, pool, parts=2)(batch).image
+    out = augment.build(name, pool, parts=2, paste_options=options)(batch).image
+    assert out.dtype == torch.bfloat16
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(out, whole.to(torch.bfloat16))
+
+
 def test_reference_mode_runs_without_mips(pool, batch):
     aug = augment.build("sda", pool, mode="reference")
     assert aug.paste_options["mips"] is False

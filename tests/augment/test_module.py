@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 import asda_fast
+from asda_fast.augment import base
 from asda_fast.augment.module import SemanticPaste
 from asda_fast.augment.sampling import Ranges
 from asda_fast.parts.pool import PartPool
@@ -63,6 +64,37 @@ def test_uint8_and_float_agree(pool):
     torch.manual_seed(1)
     out = SemanticPaste(pool, mean=mean, std=std)((batch.float() / 255 - m) / s) * s + m
     assert torch.allclose(out * 255, whole.float(), atol=0.51)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_the_layout_stays(pool, dtype):
+    """A decoder's [H, W, 3], seen as [3, H, W], comes back so laid out, with the values of a planar image."""
+    paste = SemanticPaste(pool, jitter=0.2)
+    planar = pictures().to(dtype) / (1 if dtype == torch.uint8 else 255)
+    planar = planar.to(dtype)
+    torch.manual_seed(1)
+    expected = paste(planar)
+    assert expected.is_contiguous()
+    nhwc = planar.contiguous(memory_format=torch.channels_last)
+    torch.manual_seed(1)
+    out = paste(nhwc)
+    assert torch.equal(out, expected)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    torch.manual_seed(1)
+    single = paste(nhwc[0])
+    assert single.permute(1, 2, 0).is_contiguous()
+    torch.manual_seed(1)
+    assert torch.equal(single, paste(planar[0]))
+
+
+def test_bytes_never_become_floats(pool, monkeypatch):
+    """No float copy of the image: the op writes bytes itself."""
+    seen = []
+    op = base.paste
+    monkeypatch.setattr(base, "paste", lambda *a, **k: seen.append((a[0].dtype, op(*a, **k))) or seen[-1][1])
+    out = SemanticPaste(pool)(pictures())
+    assert [(dtype, pasted.dtype) for dtype, pasted in seen] == [(torch.uint8, torch.uint8)]
+    assert out.data_ptr() == seen[0][1].data_ptr()
 
 
 def red_height(image: torch.Tensor) -> int:

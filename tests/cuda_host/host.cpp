@@ -39,7 +39,9 @@ using namespace asda;
     X(4111, byte_t, true, float, true)                                                                                 \
     X(4120, byte_t, true, bfloat_t, false)                                                                             \
     X(4010, byte_t, false, float, false)                                                                               \
-    X(4101, byte_t, true, double, true)
+    X(4101, byte_t, true, double, true)                                                                                \
+    X(4141, byte_t, true, byte_t, true)                                                                                \
+    X(4040, byte_t, false, byte_t, false)
 #endif
 
 struct Launch {
@@ -52,6 +54,8 @@ template <class Image, bool IN, class Out, bool ON, bool WIDE> int run(const Lau
     shim::skipped = int(l.skip);
     if (!l.backward)
         shim::launch(l.blocks, THREADS, l.processors, [&] { paste_forward_block<Image, IN, Out, ON, WIDE>(p); });
+    else if constexpr (sizeof(Out) == 1) // has no gradient
+        return 1;
     else if (!l.need_image)
         shim::launch(l.blocks, THREADS, l.processors,
                      [&] { paste_backward_block<Image, IN, Out, ON, WIDE, false>(p); });
@@ -66,7 +70,8 @@ template <class Image, bool IN, class Out, bool ON, bool WIDE> int run(const Lau
 extern "C" int asda_run(const Launch *l, const void *params) {
 #define RUN(code_, Image, IN, Out, ON)                                                                                 \
     if (l->code == code_)                                                                                              \
-        return l->wide ? run<Image, IN, Out, ON, true>(*l, params) : run<Image, IN, Out, ON, false>(*l, params);
+        return l->wide ? run<Image, IN, Out, ON, (sizeof(Out) > 1)>(*l, params)                                        \
+                       : run<Image, IN, Out, ON, false>(*l, params);
     PAIRS(RUN)
     return 1;
 }

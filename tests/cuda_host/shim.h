@@ -8,6 +8,7 @@
 #pragma once
 #include <atomic>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -154,6 +155,7 @@ template <class T> void __stcg(T *at, T value) { *at = value; }
 
 inline int __ffs(unsigned v) { return v ? std::countr_zero(v) + 1 : 0; }
 inline int __clz(int v) { return std::countl_zero(unsigned(v)); }
+inline int __float2int_rn(float v) { return int(std::lrint(v)); }
 inline float __uint_as_float(unsigned v) { return std::bit_cast<float>(v); }
 inline unsigned __float_as_uint(float v) { return std::bit_cast<unsigned>(v); }
 inline double __hiloint2double(int high, int low) {

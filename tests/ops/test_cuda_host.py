@@ -223,6 +223,16 @@ def test_forward_and_backward(host, pool, pair, size):
         assert torch.equal(backward(cuda, v_out, image, *common, False, False)[0], v_matrix)
 
 
+@pytest.mark.parametrize("nhwc", [True, False], ids=["nhwc", "planar"])
+@pytest.mark.parametrize("size", [(24, 64), (19, 45)], ids=_name)
+def test_bytes_to_bytes(host, pool, nhwc, size):
+    image, (part, matrix) = picture(2, *size, U8, nhwc), placements(2, 3, *size)
+    common = (pool.texels, pool.table, part, matrix, (0.0,) * 3, (1.0,) * 3, U8, nhwc, True)
+    out = forward(cuda, image, *common)
+    assert torch.equal(out, forward(cpu, image, *common))
+    assert not torch.equal(out.permute(0, 2, 3, 1), image)
+
+
 def test_gradcheck(host, pool):
     part, matrix = placements(1, 2, 8, 12, seed=3)
     image = picture(1, 8, 12, F64, False)

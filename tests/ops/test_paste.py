@@ -193,6 +193,46 @@ def test_half_types_accumulate_in_float32(scene, dtype):
     assert torch.equal(out, paste(image.float(), s.pool, s.part, s.matrix, MEAN, STD).to(dtype))
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["planar", "channels_last"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.uint8])
+@pytest.mark.parametrize("width", [48, 45])
+def test_bytes_in_any_type_out(scene, portable, dtype, layout, width):
+    """From uint8 straight to what is asked for, in either layout: the bits of pasting to float32 and casting after."""
+    s = scene(3, 5, 40, width, torch.float32)
+    image = (s.image * 60 + 128).clamp(0, 255).to(torch.uint8)
+    statistics = ((0.0,) * 3, (1.0,) * 3) if dtype == torch.uint8 else (MEAN, STD)
+    for planar in (True, False):
+        nhwc = image.permute(0, 2, 3, 1)
+        nhwc = nhwc if planar else nhwc.contiguous()
+        for plain in (False, True):
+            portable(plain)
+            whole = paste(nhwc, s.pool, s.part, s.matrix, *statistics)
+            cast = (whole * 255).round().to(dtype) if dtype == torch.uint8 else whole.to(dtype)
+            out = paste(nhwc, s.pool, s.part, s.matrix.requires_grad_(), *statistics, dtype, layout)
+            assert out.dtype == dtype
+            assert out.is_contiguous(memory_format=layout)
+            assert torch.equal(out, cast)
+            assert out.requires_grad == (dtype != torch.uint8)
+    assert not torch.equal(cast, image.to(dtype)) or dtype != torch.uint8
+
+
+def test_uint8_out_takes_what_it_is_given(portable):
+    """Every byte passes unchanged; what a pool of too bright a colour makes is cut at 255."""
+    pool = PartPool.from_patches([solid(1, 1, (255, 255, 255, 0))])
+    image = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
+    part, far = torch.zeros(1, 1, dtype=torch.int64), one([[1, 0, -12.5], [0, 1, -12.5]]).float()
+    bright = PartPool.from_patches([solid(1, 1, (255, 255, 255, 255))])
+    bright.texels[:, 3] = 0  # adds its colour without covering
+    for plain in (False, True):
+        portable(plain)
+        for layout in (torch.contiguous_format, torch.channels_last):
+            out = paste(image, pool, part, far, out_dtype=torch.uint8, memory_format=layout)
+            assert torch.equal(out.permute(0, 2, 3, 1), image)
+            out = paste(image, bright, part, far, out_dtype=torch.uint8, memory_format=layout)
+            assert int(out[0, 0].amax()) == 255
+            assert (out.permute(0, 2, 3, 1) >= image).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_types_differentiate_in_float32(scene, dtype):
     s = scene(3, 5, 40, 50, torch.float32)

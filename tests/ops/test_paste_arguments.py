@@ -43,6 +43,25 @@ BAD = [
     ("std", ValueError, swap("std", lambda s: (1.0, float("nan"), 1.0))),
     ("out_dtype", TypeError, swap("out_dtype", lambda s: torch.float16)),
     ("out_dtype", TypeError, lambda s: {"image": torch.zeros(2, 8, 8, 3, dtype=torch.uint8), "out_dtype": torch.int8}),
+    (
+        "mean",
+        ValueError,
+        lambda s: {
+            "image": torch.zeros(2, 8, 8, 3, dtype=torch.uint8),
+            "part": s.part,
+            "out_dtype": torch.uint8,
+            "mean": (0.5, 0.5, 0.5),
+        },
+    ),
+    (
+        "std",
+        ValueError,
+        lambda s: {
+            "image": torch.zeros(2, 8, 8, 3, dtype=torch.uint8),
+            "out_dtype": torch.uint8,
+            "std": (0.5, 0.5, 0.5),
+        },
+    ),
     ("memory_format", ValueError, swap("memory_format", lambda s: torch.channels_last_3d)),
 ]
 
