@@ -75,6 +75,23 @@ def test_own_scheme_may_add_types(tmp_path):
         ('{"labels": {"1": "a"}, "types": {"x": ["b"]}}', "'b'"),
         ('{"labels": {"1": "a", "2": "a"}, "types": {"x": ["a"]}}', "same label name"),
         ('{"labels": {"1": "a"}, "pairs": [["a"]], "types": {"x": ["a"]}}', "two labels"),
+        ('{"labels": {"1": "a"}, "pairs": 3, "types": {"x": ["a"]}}', "pairs: expected a list of label names, got 3"),
+        ('{"labels": {"1": "a", "1": "b"}, "types": {"x": ["b"]}}', "the key '1' stands twice"),
+        ('{"labels": {"1": "a", "01": "b"}, "types": {"x": ["b"]}}', "two keys mean the same id"),
+        ('{"labels": {"one": "a"}, "types": {"x": ["a"]}}', "label ids must be 0..255, got 'one'"),
+        ('{"labels": {"1": 7}, "types": {"x": ["a"]}}', "labels: expected names, id '1' has 7"),
+        ('{"labels": {"1": "a"}, "types": {"x": "a"}}', "type 'x': expected a list of label names or an object"),
+        ('{"labels": {"1": "a"}, "types": {"x": []}}', "type 'x': expected a list of label names, got \\[\\]"),
+        ('{"labels": {"1": "a"}, "types": {"x": {"label": ["a"]}}}', "the key 'label'; .* perhaps labels"),
+        ('{"labels": {"1": "a"}, "types": {"x": {"labels": ["a"], "each": "no"}}}', "`each` to be true or false"),
+        ('{"labels": {"1": "a"}, "types": {"x": {"labels": ["a"], "need": [[]]}}}', "type 'x', need: expected a list"),
+        ('{"labels": {"1": "a", "2": "b"}, "types": {"x": {"labels": ["a"], "need": [["b"]]}}}', "'b', which is not"),
+        ('{"labels": {"0": "a"}, "types": {"x": ["a"]}}', "to be cut from 'a', which is background"),
+        ('{"labels": {"1": "a"}, "background": [255], "types": {"x": ["a"]}}', "expected id 0 among it"),
+        ('{"labels": {"1": "a"}, "background": [0, 1e400], "types": {"x": ["a"]}}', "0..255, got inf"),
+        ('{"labels": {"1": "a"}, "background": 0, "types": {"x": ["a"]}}', "background: expected a list of ids, got 0"),
+        ('{"labels": {"1": "a"}, "typos": 1, "types": {"x": ["a"]}}', "the key 'typos'; .* perhaps types"),
+        ('{"a":' * 100_000, "nested too deeply"),
     ],
 )
 def test_a_broken_scheme_is_one_line(tmp_path, text, words):
@@ -87,5 +104,5 @@ def test_a_broken_scheme_is_one_line(tmp_path, text, words):
 
 
 def test_unknown_scheme():
-    with pytest.raises(UserError, match="lip, cihp, atr, ccp, pascal"):
+    with pytest.raises(UserError, match=r"lip, cihp, atr, ccp, pascal or a .json file, got 'lipp'; perhaps lip$"):
         load_scheme("lipp")
