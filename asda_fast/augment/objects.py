@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
 
+log = logging.getLogger("asda_fast")
+
+SUFFIXES = (".png", ".webp", ".tif", ".tiff")  # kinds that have an alpha channel
 _LONGEST = 256  # pixels: larger cut-outs are reduced once, on loading
 
 
@@ -35,7 +39,7 @@ class Objects(Semantic):
         if objects is not None:
             pool = load_folder(objects)
         if pool is None:
-            raise UserError("--objects: --augment objects needs a folder of cut-outs (PNG with alpha), got none")
+            raise UserError("objects: augment objects needs a folder of cut-outs (PNG with alpha), got none")
         super().__init__(pool, ranges=ranges, objects=objects, **options)
 
     def matrices(self, batch: Batch, slots: Slots, theta: Tensor) -> Tensor:
@@ -48,27 +52,54 @@ class Objects(Semantic):
 
 
 def load_folder(folder: str | Path) -> PartPool:
-    """Every picture with alpha under `folder`, cropped to what is visible, as a pool of one type `object`."""
+    """Every picture with alpha under `folder`, cropped to what is visible, as a pool of one type `object`. What cannot
+    be used is counted in one warning; where nothing can, the UserError says what lies there."""
     path = Path(folder)
     if not path.is_dir():
-        raise UserError(f"--objects: expected a folder of RGBA pictures, found no folder {path}")
+        raise UserError(f"objects {path}: expected a folder of RGBA pictures, found none")
     patches, names = [], []
-    for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in (".png", ".webp", ".tif", ".tiff")):
-        picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-        if picture is None or picture.ndim != 3 or picture.shape[2] != 4 or picture.dtype != np.uint8:
+    left: dict[str, list[str]] = {}  # why -> files
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        rgba = _cut_out(file)
+        if isinstance(rgba, str):
+            left.setdefault(rgba, []).append(file.relative_to(path).as_posix())
             continue
-        visible = cv2.boundingRect((picture[..., 3] > 0).astype(np.uint8))
-        x, y, w, h = visible
-        if w == 0 or h == 0:
-            continue
-        rgba = cv2.cvtColor(picture[y : y + h, x : x + w], cv2.COLOR_BGRA2RGBA)
-        if max(w, h) > _LONGEST:
-            rgba = shrink(rgba, _LONGEST / max(w, h))
         patches.append(rgba)
         names.append(file.stem)
+    said = "; ".join(
+        f"{len(files)} {why} ({files[0]}{', ..' if len(files) > 1 else ''})" for why, files in left.items()
+    )
     if not patches:
-        raise UserError(f"--objects: expected 8-bit pictures with an alpha channel in {path}, found none")
+        raise UserError(f"objects {path}: expected 8-bit pictures with an alpha channel, found {said or 'no file'}")
+    if left:
+        log.warning("objects %s: %d cut-outs used; left out: %s", path, len(patches), said)
+    solid = [name for name, rgba in zip(names, patches) if rgba[..., 3].min() == 255]
+    if solid:
+        log.warning(
+            "objects %s: %d have no transparent pixel, so rectangles are pasted (%s)", path, len(solid), solid[0]
+        )
     return PartPool.from_patches(patches, type=[0] * len(patches), types=["object"], source=names)
+
+
+def _cut_out(file: Path) -> np.ndarray | str:
+    """What is visible of one picture, RGBA uint8 [h, w, 4]; or why it cannot be used."""
+    if file.suffix.lower() not in SUFFIXES:
+        return f"{file.suffix.lower()} files" if file.suffix else "files without suffix"
+    try:
+        picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # more pixels than OpenCV takes
+        picture = None
+    if picture is None:
+        return "damaged or not a picture"
+    if picture.ndim != 3 or picture.shape[2] != 4:
+        return "without an alpha channel"
+    if picture.dtype != np.uint8:
+        return f"of {8 * picture.dtype.itemsize} bits a channel"
+    x, y, w, h = cv2.boundingRect((picture[..., 3] > 0).astype(np.uint8))
+    if w == 0 or h == 0:
+        return "transparent everywhere"
+    rgba = np.asarray(cv2.cvtColor(picture[y : y + h, x : x + w], cv2.COLOR_BGRA2RGBA))
+    return shrink(rgba, _LONGEST / max(w, h))
 
 
 def shrink(rgba: np.ndarray, factor: float) -> np.ndarray:

@@ -217,7 +217,7 @@ def test_objects_folder(pool, batch, objects, tmp_path_factory):
     size = torch.hypot(*aug.pool.size[out.slots.part].float().unbind(-1)) * scale
     assert torch.allclose(size, out.slots.scale * diagonal, rtol=1e-4)
     for wrong in (tmp_path_factory.mktemp("void"), objects / "absent", None):
-        with pytest.raises(UserError, match="--objects"):
+        with pytest.raises(UserError, match=r"^objects"):
             augment.build("objects", objects=wrong)
 
 
