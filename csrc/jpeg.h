@@ -5,15 +5,20 @@
 // and the scan ends with the crop's last row of blocks. Inside, the arithmetic is libjpeg's default, step by step (its
 // "islow" inverse DCT, triangle upsampling of the colours, 16-bit colour matrix): the pixels are equal, bit for bit.
 //
-// Only what nearly every photo is: 8 bits, Huffman, one sequential scan, grey or YCbCr 4:4:4, 4:2:2, 4:2:0. Anything
-// else, and any doubt about the data, is answered with `false`, and the caller decodes the file with libjpeg, which
-// judges it.
+// Only what nearly every photo is: 8 bits, Huffman, one sequential scan or progressive, grey or YCbCr 4:4:4, 4:2:2,
+// 4:2:0. Anything else is FOREIGN: the caller hands it to libjpeg, which judges it by the same rule.
+//
+// The rule: a photo is taken when its compressed data makes sense, symbol by symbol, and ends where the marker after it
+// stands. Every row down to the last that the crop touches is walked, also those above it; a crop at the lower edge,
+// and a whole photo, is checked to the end. Stricter than libjpeg, which passes over runs beyond the end of a block,
+// means that no photo can have, and up to seven bytes left over.
 //
 //   jpeg_parse.cpp         markers -> Photo; entropy-coded bytes without their stuffing
 //   jpeg_entropy_avx2.cpp  Huffman tables; symbols -> coefficients of a block
 //   jpeg_pixels_avx2.cpp   coefficients -> samples -> RGB
 //   jpeg_progressive_avx2.cpp  the scans of a progressive photo -> coefficients, down to the crop's last row
-//   jpeg_crop.cpp          the walk over the blocks, then the warp
+//   jpeg_walk.cpp          the walk over the blocks, with or without making pixels of them
+//   jpeg_crop.cpp          one person's crop from a photo's bytes; the Python bindings
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +27,15 @@
 namespace asda {
 
 constexpr int64_t MAX_PIXELS = int64_t(1) << 27;
+
+enum class Verdict {
+    FINE,
+    FOREIGN,    // for libjpeg to decode, and to judge
+    OTHER_SIZE, // not of the size that the caller expects
+    NONSENSE,   // codes that no encoder writes
+    SHORT,      // the data ends before the photo does
+    LEFT_OVER,  // the photo ends before the data does
+};
 
 // Tables are looked up with the next bits of the stream: FAST_BITS for one symbol, MANY_BITS for as many whole symbols
 // as fit, when their values do not matter.
@@ -46,6 +60,7 @@ struct Component {
     int h = 1, v = 1; // blocks across and down in one MCU
     int quant = 0, dc = 0, ac = 0;
     int width = 0, height = 0; // samples
+    int brightest = 0;         // see brightest() below; of a sequential photo
 };
 
 struct Photo {
@@ -56,7 +71,8 @@ struct Photo {
     alignas(32) int16_t quant[4][64]; // natural order
     Huffman dc[4], ac[4];
     bool progressive = false;
-    int restart = 0; // MCUs between restart markers, 0 = none
+    bool stray = false; // bytes that belong to no segment stand before one
+    int restart = 0;    // MCUs between restart markers, 0 = none
     int mcu_width = 8, mcu_height = 8, mcus_across = 0, mcus_down = 0;
     const uint8_t *scan = nullptr; // first entropy-coded byte; of a progressive photo the first scan's marker
     size_t scan_size = 0;          // bytes from there to the end of the file
@@ -72,8 +88,12 @@ inline constexpr uint8_t ZIGZAG[64] = {0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 3
 bool parse(const uint8_t *data, size_t size, Photo &photo);
 bool huffman_tables(const uint8_t *p, const uint8_t *end, Photo &photo); // the body of a DHT segment
 
+// No mean of a block of component c, as stored, is farther from 0.
+int brightest(const Photo &photo, int c);
+
 // Entropy-coded data without stuffed zeros, cut at restart markers. `begin` has segments + 1 offsets into `bytes`,
-// which ends in PADDING zeros. Returns the marker that ends it (at its 0xff), nullptr if none does.
+// which ends in PADDING zeros. Returns the marker that ends it (at its 0xff), nullptr if none does or a restart marker
+// is out of turn.
 constexpr size_t PADDING = 8192;
 struct Scan {
     std::vector<uint8_t> bytes;
@@ -91,12 +111,51 @@ struct Bits {
 // (1 = flat block), 0 on nonsense. The caller has made sure that a block's worth of bytes may be read.
 int read_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor, int16_t *coefficients);
 // Pass over `count` MCUs of data that ends at `end`.
-bool skip_mcus(Bits &bits, const Photo &photo, int *predictor, int64_t count, const uint8_t *end);
-inline bool overrun(const Bits &bits, const uint8_t *end) { return bits.next - (bits.count >> 3) > end; }
+Verdict skip_mcus(Bits &bits, const Photo &photo, int *predictor, int64_t count, const uint8_t *end);
+// Whole bytes not used yet; negative: more were used than there are.
+inline ptrdiff_t left_over(const Bits &bits, const uint8_t *end) { return end - (bits.next - (bits.count >> 3)); }
+inline bool overrun(const Bits &bits, const uint8_t *end) { return left_over(bits, end) < 0; }
 
 // The coefficients of a progressive photo, all blocks of the MCU rows [0, rows): component c has photo.mcus_across * h
-// blocks to a row. False unless every scan is there and every coefficient complete.
-bool read_progressive(Photo &photo, int rows, Scan &scan, std::vector<int16_t> *coefficients);
+// blocks to a row.
+Verdict read_progressive(Photo &photo, int rows, Scan &scan, std::vector<int16_t> *coefficients);
+
+struct Region { // pixels or MCUs [left, right) x [top, bottom)
+    int left, top, right, bottom;
+};
+constexpr int SLACK = 64; // bytes beyond a row that vector code may touch
+struct Plane {
+    std::vector<uint8_t> data;
+    ptrdiff_t stride = 0;
+};
+struct Scratch { // a thread's buffers, kept from photo to photo
+    Photo photo;
+    Scan scan;
+    Plane plane[3];
+    std::vector<uint8_t> rgb, colour[2];
+    std::vector<int16_t> sums, coefficients[3];
+
+    void trim();
+};
+// Walk the photo down to MCU row mcus.bottom and make samples of the MCUs `mcus` (none: only walk) in the planes.
+Verdict walk(const Region &mcus, Scratch &scratch);
+
+// What a crop from a JPEG's bytes comes to: uint8 RGB [height, width, 3] in `out`, undefined unless FINE. matrix:
+// [2, 3], crop pixel -> photo pixel. expected: the photo's size, {0, 0} for any.
+struct Size {
+    int height, width;
+};
+Verdict jpeg_crop(const uint8_t *data, size_t size, const Size &expected, const double *matrix, uint8_t *out,
+                  int height, int width);
+
+// Judge a photo as far down as a crop would read it (matrix nullptr: to its end), without making pixels. rows: the MCU
+// rows that this takes; if known_rows are as many, they are not walked again.
+struct Judged {
+    Verdict verdict = Verdict::FOREIGN;
+    int height = 0, width = 0, rows = 0;
+    bool stray = false;
+};
+Judged jpeg_check(const uint8_t *data, size_t size, const double *matrix, int height, int width, int known_rows);
 
 // Two blocks -> 8x8 samples each.
 struct Block {

@@ -4,6 +4,7 @@
 // the word that it loads was addressed a symbol earlier, so only a shift and an OR lie on the path from symbol to
 // symbol.
 #include <algorithm> // before jpeg_bits.h, which sets the target
+#include <cstdlib>
 
 #include "jpeg_bits.h"
 
@@ -133,21 +134,21 @@ int read_block(Bits &bits, const Huffman &dc, const Huffman &ac, int &predictor,
     return place == 64 ? 64 : 0; // a run over the end is nonsense
 }
 
-bool skip_mcus(Bits &bits, const Photo &photo, int *predictor, int64_t count, const uint8_t *end) {
+Verdict skip_mcus(Bits &bits, const Photo &photo, int *predictor, int64_t count, const uint8_t *end) {
     Bits b = bits;
     for (; count > 0; --count) {
         for (int c = 0; c < photo.components; ++c) {
             const Component &component = photo.component[c];
             const Huffman &dc = photo.dc[component.dc], &ac = photo.ac[component.ac];
             for (int block = component.h * component.v; block > 0; --block)
-                if (!skip_block(b, dc, ac, predictor[c]))
-                    return false;
+                if (!skip_block(b, dc, ac, predictor[c]) || std::abs(predictor[c]) > component.brightest)
+                    return Verdict::NONSENSE;
         }
         if (overrun(b, end))
-            return false;
+            return Verdict::SHORT;
     }
     bits = b;
-    return true;
+    return Verdict::FINE;
 }
 
 } // namespace asda

@@ -2,6 +2,7 @@
 #if defined(__x86_64__) // as the files named _avx2, which it needs
 #include "jpeg.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace asda {
@@ -77,6 +78,7 @@ bool scan_header(const uint8_t *p, const uint8_t *end, Photo &photo) {
             return false;
         if (!photo.dc[component.dc].set || !photo.ac[component.ac].set || !photo.quant_set[component.quant])
             return false;
+        component.brightest = brightest(photo, c);
     }
     const uint8_t *rest = p + 1 + 2 * count;
     if (rest[0] != 0 || rest[1] != 63 || rest[2] != 0)
@@ -88,6 +90,11 @@ bool scan_header(const uint8_t *p, const uint8_t *end, Photo &photo) {
 }
 
 } // namespace
+
+// Samples of 8 bits have means of +-1024 in the transform's scale; encoders that sharpen highlights go a little beyond.
+int brightest(const Photo &photo, int c) {
+    return 2048 / std::max<int>(photo.quant[photo.component[c].quant][0], 1) + 1;
+}
 
 bool huffman_tables(const uint8_t *p, const uint8_t *end, Photo &photo) {
     while (p < end) {
@@ -115,7 +122,7 @@ bool huffman_tables(const uint8_t *p, const uint8_t *end, Photo &photo) {
 bool parse(const uint8_t *data, size_t size, Photo &photo) {
     const uint8_t *p = data, *const end = data + size;
     photo.width = photo.height = photo.components = photo.restart = 0;
-    photo.progressive = false;
+    photo.progressive = photo.stray = false;
     for (int i = 0; i < 4; ++i)
         photo.quant_set[i] = photo.dc[i].set = photo.ac[i].set = false;
     bool jfif = false;
@@ -123,8 +130,13 @@ bool parse(const uint8_t *data, size_t size, Photo &photo) {
         return false;
     p += 2;
     for (;;) {
-        if (end - p < 4 || p[0] != 0xff)
+        if (end - p < 4)
             return false;
+        if (p[0] != 0xff || p[1] == 0) { // belongs to no segment: libjpeg passes over it, and every table comes yet
+            photo.stray = true;
+            ++p;
+            continue;
+        }
         if (p[1] == 0xff) { // fill byte
             ++p;
             continue;

@@ -1,5 +1,7 @@
 // Progressive photos (ITU T.81 annex G): coefficients come in scans, a few bits of a few places each. Every scan is
 // walked from the top to the crop's last row of blocks only, and only the crop's own blocks become pixels afterwards.
+#include <cstdlib> // before jpeg_bits.h, which sets the target
+
 #include "jpeg_bits.h"
 
 namespace asda {
@@ -11,7 +13,10 @@ struct Scanner {
     int first, last, low; // places [first, last], lowest bit
     int run = 0;          // blocks still to pass over
 
-    bool overrun() const { return bits.next - (bits.count >> 3) > end; }
+    bool overrun() const { return asda::overrun(bits, end); }
+
+    // What the scan comes to once all its blocks are read.
+    Verdict finish() const { return run ? Verdict::SHORT : left_over(bits, end) ? Verdict::LEFT_OVER : Verdict::FINE; }
 
     int take(int n) { // 0..15 bits
         refill(bits);
@@ -64,7 +69,7 @@ struct Scanner {
                 drop(bits, size);
             }
             place += zeros;
-            if (place > last && size)
+            if (place > last)
                 return false;
             if (size)
                 block[ZIGZAG[place]] = int16_t(unsigned(value) << low);
@@ -150,9 +155,11 @@ struct Progress {
     }
 };
 
-bool dc_scan(const Photo &photo, Scanner &s, bool refine, const int *chosen, int count, const int *table, int rows,
-             std::vector<int16_t> *coefficients) {
-    int predictor[3] = {};
+Verdict dc_scan(const Photo &photo, Scanner &s, bool refine, const int *chosen, int count, const int *table, int rows,
+                std::vector<int16_t> *coefficients) {
+    int predictor[3] = {}, limit[3] = {};
+    for (int i = 0; i < count; ++i)
+        limit[i] = (brightest(photo, chosen[i]) >> s.low) + 1;
     const auto block = [&](int i, int row, int column) {
         const int c = chosen[i];
         const int64_t across = int64_t(photo.mcus_across) * photo.component[c].h;
@@ -162,7 +169,7 @@ bool dc_scan(const Photo &photo, Scanner &s, bool refine, const int *chosen, int
                 dc = int16_t(dc | 1 << s.low);
             return true;
         }
-        if (!read_dc(s.bits, photo.dc[table[i]], predictor[i]))
+        if (!read_dc(s.bits, photo.dc[table[i]], predictor[i]) || std::abs(predictor[i]) > limit[i])
             return false;
         dc = int16_t(unsigned(predictor[i]) << s.low);
         return true;
@@ -172,9 +179,11 @@ bool dc_scan(const Photo &photo, Scanner &s, bool refine, const int *chosen, int
         const int across = (component.width + 7) / 8, down = (component.height + 7) / 8;
         for (int row = 0; row < down && row < rows * component.v; ++row)
             for (int column = 0; column < across; ++column)
-                if (!block(0, row, column) || s.overrun())
-                    return false;
-        return true;
+                if (!block(0, row, column))
+                    return Verdict::NONSENSE;
+                else if (s.overrun())
+                    return Verdict::SHORT;
+        return rows < photo.mcus_down ? Verdict::FINE : s.finish();
     }
     for (int row = 0; row < rows; ++row)
         for (int column = 0; column < photo.mcus_across; ++column) {
@@ -183,45 +192,48 @@ bool dc_scan(const Photo &photo, Scanner &s, bool refine, const int *chosen, int
                 for (int y = 0; y < component.v; ++y)
                     for (int x = 0; x < component.h; ++x)
                         if (!block(i, row * component.v + y, column * component.h + x))
-                            return false;
+                            return Verdict::NONSENSE;
             }
             if (s.overrun())
-                return false;
+                return Verdict::SHORT;
         }
-    return true;
+    return rows < photo.mcus_down ? Verdict::FINE : s.finish();
 }
 
-bool ac_scan(const Photo &photo, Scanner &s, bool refine, int c, const Huffman &table, int rows,
-             int16_t *coefficients) {
+Verdict ac_scan(const Photo &photo, Scanner &s, bool refine, int c, const Huffman &table, int rows,
+                int16_t *coefficients) {
     const Component &component = photo.component[c];
     const int across = (component.width + 7) / 8, down = (component.height + 7) / 8;
     const int64_t stride = int64_t(photo.mcus_across) * component.h;
     for (int row = 0; row < down && row < rows * component.v; ++row)
         for (int column = 0; column < across; ++column) {
             int16_t *block = coefficients + (row * stride + column) * 64;
-            if (!(refine ? s.refine_ac(table, block) : s.first_ac(table, block)) || s.overrun())
-                return false;
+            if (!(refine ? s.refine_ac(table, block) : s.first_ac(table, block)))
+                return Verdict::NONSENSE;
+            if (s.overrun())
+                return Verdict::SHORT;
         }
-    return true;
+    return rows < photo.mcus_down ? Verdict::FINE : s.finish();
 }
 
-// One scan, from the body of its SOS segment. Returns the marker after its data, nullptr on nonsense.
-const uint8_t *one_scan(Photo &photo, const uint8_t *body, const uint8_t *data, const uint8_t *end, int rows,
-                        Scan &scan, Progress &progress, std::vector<int16_t> *coefficients) {
+// One scan, from the body of its SOS segment to `next`, the marker after its data. What is wrong with the header is
+// left to libjpeg.
+Verdict one_scan(Photo &photo, const uint8_t *body, const uint8_t *data, const uint8_t *end, int rows, Scan &scan,
+                 Progress &progress, std::vector<int16_t> *coefficients, const uint8_t *&next) {
     const int count = body[0];
     if (count < 1 || count > photo.components || data - body != 4 + 2 * count)
-        return nullptr;
+        return Verdict::FOREIGN;
     int chosen[3], dc_table[3], ac_table = 0;
     for (int i = 0, c = 0; i < count; ++i, ++c) { // components come in the frame's order
         while (c < photo.components && photo.ids[c] != body[1 + 2 * i])
             ++c;
         if (c == photo.components)
-            return nullptr;
+            return Verdict::FOREIGN;
         chosen[i] = c;
         dc_table[i] = body[2 + 2 * i] >> 4;
         ac_table = body[2 + 2 * i] & 15;
         if (dc_table[i] > 3 || ac_table > 3 || !photo.quant_set[photo.component[c].quant])
-            return nullptr;
+            return Verdict::FOREIGN;
     }
     const uint8_t *rest = body + 1 + 2 * count;
     Scanner s;
@@ -231,32 +243,32 @@ const uint8_t *one_scan(Photo &photo, const uint8_t *body, const uint8_t *data, 
     const int high = rest[2] >> 4;
     const bool dc = s.first == 0;
     if (s.last > 63 || s.first > s.last || (dc ? s.last != 0 : count != 1) || s.low > 13)
-        return nullptr;
+        return Verdict::FOREIGN;
     for (int i = 0; i < count; ++i)
         if (!progress.step(chosen[i], s.first, s.last, high, s.low))
-            return nullptr;
-    const uint8_t *next = unstuff(data, size_t(end - data), false, scan);
+            return Verdict::FOREIGN;
+    next = unstuff(data, size_t(end - data), false, scan);
     if (!next)
-        return nullptr;
+        return Verdict::SHORT;
     s.bits.next = scan.bytes.data();
     s.end = scan.bytes.data() + scan.begin[1];
     if (dc) {
         for (int i = 0; i < count && !high; ++i)
             if (!photo.dc[dc_table[i]].set || !photo.dc[dc_table[i]].build(true, false))
-                return nullptr;
-        return dc_scan(photo, s, high != 0, chosen, count, dc_table, rows, coefficients) ? next : nullptr;
+                return Verdict::FOREIGN;
+        return dc_scan(photo, s, high != 0, chosen, count, dc_table, rows, coefficients);
     }
     Huffman &table = photo.ac[ac_table];
     if (!table.set || !table.build(false, false))
-        return nullptr;
-    return ac_scan(photo, s, high != 0, chosen[0], table, rows, coefficients[chosen[0]].data()) ? next : nullptr;
+        return Verdict::FOREIGN;
+    return ac_scan(photo, s, high != 0, chosen[0], table, rows, coefficients[chosen[0]].data());
 }
 
 } // namespace
 
-bool read_progressive(Photo &photo, int rows, Scan &scan, std::vector<int16_t> *coefficients) {
+Verdict read_progressive(Photo &photo, int rows, Scan &scan, std::vector<int16_t> *coefficients) {
     if (photo.restart)
-        return false;
+        return Verdict::FOREIGN;
     for (int c = 0; c < photo.components; ++c) {
         const Component &component = photo.component[c];
         coefficients[c].assign(size_t(photo.mcus_across) * component.h * rows * component.v * 64, 0);
@@ -265,31 +277,33 @@ bool read_progressive(Photo &photo, int rows, Scan &scan, std::vector<int16_t> *
     const uint8_t *p = photo.scan, *const end = p + photo.scan_size;
     while (end - p >= 2) {
         if (p[0] != 0xff)
-            return false;
+            return Verdict::FOREIGN;
         const int marker = p[1];
         if (marker == 0xd9)
-            return progress.complete(photo.components);
+            return progress.complete(photo.components) ? Verdict::FINE : Verdict::FOREIGN;
         if (marker == 0xff) {
             ++p;
             continue;
         }
         const int length = end - p >= 4 ? p[2] << 8 | p[3] : 0;
         if (length < 3 || length > end - p - 2)
-            return false;
+            return Verdict::FOREIGN;
         const uint8_t *body = p + 4, *next = p + 2 + length;
         if (marker == 0xc4) {
             if (!huffman_tables(body, next, photo))
-                return false;
+                return Verdict::FOREIGN;
         } else if (marker == 0xda) {
-            next = one_scan(photo, body, next, end, rows, scan, progress, coefficients);
-            if (!next)
-                return false;
+            const uint8_t *after = nullptr;
+            const Verdict verdict = one_scan(photo, body, next, end, rows, scan, progress, coefficients, after);
+            if (verdict != Verdict::FINE)
+                return verdict;
+            next = after;
         } else if (marker != 0xfe) {
-            return false; // new tables or a frame in the middle: not ours
+            return Verdict::FOREIGN; // new tables or a frame in the middle: not ours
         }
         p = next;
     }
-    return false;
+    return Verdict::SHORT;
 }
 
 } // namespace asda

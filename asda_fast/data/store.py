@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.images import BadImage, read_bytes
 from asda_fast.core.skeletons import SKELETONS, Skeleton
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan, place
@@ -39,13 +40,14 @@ COARSE = 1.02  # stored pixels per crop pixel below which a shrunk crop is coars
 
 
 @dataclass(frozen=True)
-class Fetched:
+class EncodedImage:
     """The pixels of one sample, not decoded yet (`data`) or ready (`pixels`), and the way into them."""
 
     name: str  # what an error message should name
     data: bytes | memoryview | None  # an encoded image
     pixels: np.ndarray | None  # [h, w, 3] uint8 RGB
     matrix: np.ndarray  # [2, 3] float64, crop pixel -> pixel of this image
+    size: tuple[int, int] | None  # height, width that the image is declared to have; None: nobody says
 
 
 @dataclass
@@ -62,7 +64,8 @@ class Store:
     length: np.ndarray  # [C] int64 bytes
     window: np.ndarray  # [C, 4] int32 x, y, width, height in photo pixels
     shrink: np.ndarray  # [C] uint8: 1, 2, 4 or 8 photo pixels to a stored pixel
-    photo: np.ndarray  # [C, 2] int32 height, width of the photo
+    photo: np.ndarray  # [C, 2] int32 height, width of the photo, as its annotations see it
+    photo_bytes: np.ndarray  # [C] int64 length of the photo's file; 0: not recorded
     _maps: dict[int, memoryview] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -161,6 +164,7 @@ def _people(at: Path, about: dict[str, Any], columns: dict[str, np.ndarray], pho
     own: dict[str, Any] = {
         name: columns.pop(name) for name in ("shard", "offset", "length", "window", "shrink", "photo")
     }
+    own["photo_bytes"] = columns.pop("photo_bytes", np.zeros(len(own["shard"]), np.int64))
     files = [str(Path(about["root"]) / name) for name in columns.pop("files").tolist()]
     store = Store(folder=at, shards=about["shards"], raw=about["raw"], margin=about["margin"], photos=photos, **own)
     return StorePeople(
@@ -232,11 +236,11 @@ def _fits(store: Store, index: int, matrix: np.ndarray, size: tuple[int, int]) -
     )
 
 
-def fetch(people: People, row: int, matrix: np.ndarray, size: tuple[int, int]) -> Fetched:
+def fetch(people: People, row: int, matrix: np.ndarray, size: tuple[int, int]) -> EncodedImage:
     """Where the pixels of one sample are: the one way to them for every pipeline.
 
-    matrix [2, 3] crop pixel -> photo pixel, size (height, width) of the crop. Raises OSError for a file that cannot be
-    read, UserError for a broken store.
+    matrix [2, 3] crop pixel -> photo pixel, size (height, width) of the crop. Raises BadImage for a file that cannot be
+    read, or that is not the one the store was packed from; UserError for a broken store.
     """
     matrix = np.array(matrix, dtype=np.float64)  # a copy, the caller's to change
     path = people.files[people.file[row]]
@@ -244,11 +248,17 @@ def fetch(people: People, row: int, matrix: np.ndarray, size: tuple[int, int]) -
         store, index = people.store, int(people.crop[row])
         if _fits(store, index, matrix, size) or not (store.photos and Path(path).is_file()):
             return _stored(store, index, matrix)
-    with open(path, "rb") as file:
-        return Fetched(path, file.read(), None, matrix)
+        declared, length = store.photo[index], int(store.photo_bytes[index])
+    else:
+        declared, length = people.image_size[people.file[row]], 0
+    data = read_bytes(path)
+    if length and len(data) != length:
+        raise BadImage(path, f"has {len(data)} bytes, but {length} when the store was packed: another photo?")
+    height, width = declared.tolist()
+    return EncodedImage(path, data, None, matrix, (height, width) if height else None)
 
 
-def _stored(store: Store, index: int, matrix: np.ndarray) -> Fetched:
+def _stored(store: Store, index: int, matrix: np.ndarray) -> EncodedImage:
     x, y, width, height = (int(v) for v in store.window[index])
     shrink = int(store.shrink[index])
     local = matrix.copy()
@@ -256,10 +266,10 @@ def _stored(store: Store, index: int, matrix: np.ndarray) -> Fetched:
     local /= shrink
     blob = store.blob(index)
     name = f"{store.folder / store.shards[store.shard[index]]} (crop {index})"
+    size = (-(-height // shrink), -(-width // shrink))
     if not store.raw:
-        return Fetched(name, blob, None, local)
-    shape = (-(-height // shrink), -(-width // shrink), 3)
-    return Fetched(name, None, np.frombuffer(blob, np.uint8).reshape(shape), local)
+        return EncodedImage(name, blob, None, local, size)
+    return EncodedImage(name, None, np.frombuffer(blob, np.uint8).reshape(*size, 3), local, size)
 
 
 def settle(people: People, plan: Plan, size: tuple[int, int]) -> tuple[Plan, dict[str, int]]:

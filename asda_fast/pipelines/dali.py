@@ -24,9 +24,9 @@ from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
 from asda_fast.data.store import StorePeople
 from asda_fast.pipelines import dali_version
+from asda_fast.pipelines.bad_images import BadImages
 from asda_fast.pipelines.dali_source import Feed, Source
-from asda_fast.pipelines.faults import Faults
-from asda_fast.pipelines.native import COLUMNS, take
+from asda_fast.pipelines.samples import take, tensors
 
 
 class DaliPipeline:
@@ -44,7 +44,7 @@ class DaliPipeline:
         people: People,
         size: tuple[int, int],
         batch_size: int,
-        faults: Faults,
+        bad_images: BadImages,
         device: torch.device,
         threads: int | None = None,
         prefetch: int = 2,
@@ -62,7 +62,7 @@ class DaliPipeline:
         self.raw = isinstance(people, StorePeople) and people.store.raw
         self.whole = bool(whole) if self.raw else dali_version.whole(whole, device.type, self.dali.__version__)
         self.columns = 2 if self.raw or self.whole else 4  # of a Feed; only image_slice needs the rectangles
-        self.source = Source(people, size, faults, self.threads, raw=self.raw, whole=self.whole)
+        self.source = Source(people, size, bad_images, self.threads, raw=self.raw, whole=self.whole)
         self._pipe: Any = None
         self._steps = 0  # of the plan
         self._first = 0  # the step that DALI's iteration 0 is
@@ -165,14 +165,10 @@ class DaliPipeline:
         return torch.from_dlpack(out.as_tensor())
 
     def _batch(self, image: Tensor, plan: Plan, replaced: dict[int, Plan]) -> Batch:
-        columns = {name: getattr(plan, name).copy() for name in COLUMNS}  # the plan stays as it is
-        for place, other in replaced.items():
-            for name in COLUMNS:
-                columns[name][place] = getattr(other, name)[0]
-        tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
+        columns = tensors(plan, replaced)
         if self.device.type == "cuda":  # pinned, so that the host need not wait
-            tensors = {name: t.pin_memory().to(self.device, non_blocking=True) for name, t in tensors.items()}
-        return Batch(image=image, **tensors)
+            columns = {name: t.pin_memory().to(self.device, non_blocking=True) for name, t in columns.items()}
+        return Batch(image=image, **columns)
 
     def _by_hand(self, plan: Plan, step: int, error: RuntimeError) -> None:
         """DALI failed at a photo of the steps under way. From now on their photos are decoded by `native`'s decoder,

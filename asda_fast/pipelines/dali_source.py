@@ -1,9 +1,11 @@
 """What DALI is fed: a stateless callback from a step's number to encoded bytes, matrices and source rectangles.
 
 Nothing here imports DALI. The rectangle that a crop touches is known from the plan, so only that part of a photo is
-decoded. What DALI's decoders would treat differently from `native` (CMYK, 16 bits, files cut short, people so large
-that `native` decodes at half size) is decoded here by the very code that `native` uses and handed over as a PPM, so
-that both pipelines see the same pixels and refuse the same files in the same words.
+decoded. DALI's decoders take damaged photos without a word, so each JPEG is judged here first (core/images.py), down to
+the last row that the crop needs; rows once walked are not walked again in later epochs. What DALI would treat
+differently from `native` (CMYK, 16 bits, stray bytes, turned photos, people so large that `native` decodes at half
+size) is decoded here by the very code that `native` uses and handed over as a PPM, so that both pipelines see the same
+pixels and refuse the same files in the same words.
 """
 
 from __future__ import annotations
@@ -12,18 +14,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-import simplejpeg
 
+from asda_fast.core import images
+from asda_fast.core.images import BadImage
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
-from asda_fast.data.store import fetch
-from asda_fast.pipelines.decode import BadImage
-from asda_fast.pipelines.faults import Faults
-from asda_fast.pipelines.native import pixels, shrink_of
+from asda_fast.data.store import EncodedImage, fetch
+from asda_fast.pipelines.bad_images import BadImages
+from asda_fast.pipelines.samples import pixels, shrink_of
 
 PAD = 2  # pixels decoded beyond the crop's outline: bilinear needs one, rounding a little
-PLAIN_SPACES = ("Gray", "YCbCr", "RGB")
-"""JPEG colour spaces that every decoder here turns into the same RGB."""
 
 
 @dataclass
@@ -73,14 +73,11 @@ def rectangle(matrix: np.ndarray, size: tuple[int, int], height: int, width: int
 
 
 def plain_jpeg(data: bytes | memoryview) -> tuple[int, int] | None:
-    """Height and width of a whole JPEG that any decoder reads alike, from its header; None for all else."""
+    """Height and width of a JPEG that every decoder reads alike, if it is sound, from its header and end; None for all
+    else."""
     if not bytes(data[-64:]).rstrip(b"\0\r\n ").endswith(b"\xff\xd9"):  # cut short, or something follows the image
         return None
-    try:
-        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-    except (ValueError, OverflowError, KeyError):
-        return None
-    return (height, width) if space in PLAIN_SPACES else None
+    return images.plain_size(data)
 
 
 def ppm(pixels: np.ndarray) -> np.ndarray:
@@ -100,14 +97,15 @@ class Source:
         self,
         people: People,
         size: tuple[int, int],
-        faults: Faults,
+        bad_images: BadImages,
         threads: int,
         raw: bool = False,
         whole: bool = False,
     ) -> None:
-        self.people, self.size, self.faults, self.threads = people, size, faults, threads
+        self.people, self.size, self.bad_images, self.threads = people, size, bad_images, threads
         self.raw, self.whole = raw, whole
         self.on_host: set[int] = set()
+        self._walked: dict[str, tuple[int, int]] = {}  # photo -> its length in bytes, and how far down it is sound
         self._instead: dict[int, Plan] = {}  # row -> its stand-in in this epoch: found, and counted, once
         self._pool: ThreadPoolExecutor | None = None
         self._plan: Plan | None = None
@@ -162,11 +160,11 @@ class Source:
             return self.sample(row, self._plan.matrix[i])
         except BadImage as error:
             bad = error
-        for other in self.faults.substitutes(row, self._epoch, bad):
+        for other in self.bad_images.substitutes(row, self._epoch, bad):
             try:
                 found = replace(self.sample(int(other.row[0]), other.matrix[0]), instead=other)
             except BadImage as error:
-                self.faults.note(error)
+                self.bad_images.note(error)
             else:
                 self._instead[row] = other
                 return found
@@ -174,13 +172,9 @@ class Source:
 
     def sample(self, row: int, matrix: np.ndarray) -> Sample:
         """One person, matrix [2, 3] crop pixel -> photo pixel. Raises BadImage."""
-        try:
-            found = fetch(self.people, row, matrix, self.size)
-        except OSError as error:
-            raise BadImage(self.people.files[self.people.file[row]], error.strerror or str(error)) from None
-        data, known = found.data, None
-        if data is not None and not self.raw and row not in self.on_host and shrink_of(found.matrix) == 1:
-            known = plain_jpeg(data)
+        found = fetch(self.people, row, matrix, self.size)
+        data = found.data
+        known = None if data is None or row in self.on_host else self._plain(found)
         if data is None or known is None:
             return self._ready(*pixels(found))
         if self.whole:
@@ -188,6 +182,18 @@ class Source:
         y, x, height, width = rectangle(found.matrix, self.size, *known)
         found.matrix[:, 2] -= (x, y)
         return Sample(np.frombuffer(data, np.uint8), found.matrix, (y, x, height, width))
+
+    def _plain(self, found: EncodedImage) -> tuple[int, int] | None:
+        """Height and width of a photo that DALI may decode for this crop; None if it may not. Raises BadImage."""
+        assert found.data is not None
+        known = plain_jpeg(found.data) if shrink_of(found.matrix) == 1 else None
+        if known is None or (found.size is not None and found.size != known):
+            return None
+        length, rows = self._walked.get(found.name, (0, 0))
+        rows = rows if length == len(found.data) else 0
+        needed = images.rows_walked(found.data, found.name, found.matrix, self.size, rows)
+        self._walked[found.name] = len(found.data), max(rows, needed)
+        return known
 
     def _ready(self, image: np.ndarray, matrix: np.ndarray) -> Sample:
         """A sample whose pixels are decoded: only its rectangle travels."""

@@ -19,14 +19,14 @@ from asda_fast.core.errors import UserError
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug, Plan, draw
 from asda_fast.data.store import settle
-from asda_fast.pipelines.faults import Faults
+from asda_fast.pipelines.bad_images import BadImages
 
 PIPELINES = {"native": "asda_fast.pipelines.native:NativePipeline", "dali": "asda_fast.pipelines.dali:DaliPipeline"}
 
 
 class Pipeline(Protocol):
-    """What a pipeline is to the loader. It is made with (people, size, batch_size, faults, device, threads, prefetch)
-    and any options of its own."""
+    """What a pipeline is to the loader. It is made with (people, size, batch_size, bad_images, device, threads,
+    prefetch) and any options of its own."""
 
     def run(self, plan: Plan, first: int, epoch: int) -> Iterator[Batch]:
         """The batches of the plan's steps first, first + 1, .., in order. May be left early and run again."""
@@ -50,7 +50,7 @@ class Loader:
         size: tuple[int, int],
         batch_size: int,
         pipeline: Pipeline,
-        faults: Faults,
+        bad: BadImages,
         *,
         seed: int,
         train: bool,
@@ -59,9 +59,8 @@ class Loader:
         drop_last: bool,
     ) -> None:
         self.people, self.size, self.batch_size = people, size, batch_size
-        self.pipeline, self.faults = pipeline, faults
+        self.pipeline, self.bad = pipeline, bad
         self.seed, self.train, self.rank, self.world, self.drop_last = seed, train, rank, world, drop_last
-        self.settled: dict[str, int] = {}  # how the epoch's draws fitted a store (data/store.py)
         self._epoch = self._step = self._start = 0
         self._turn = 0  # counts iterations, so that an old one notices that it is over
         self._plan: tuple[int, Plan] | None = None
@@ -75,14 +74,13 @@ class Loader:
                 epoch=epoch,
                 seed=self.seed,
                 train=self.train,
-                aug=self.faults.aug,
+                aug=self.bad.aug,
                 rank=self.rank,
                 world=self.world,
                 batch_size=self.batch_size,
                 drop_last=self.drop_last,
             )
-            plan, self.settled = settle(self.people, plan, self.size)
-            self._plan = (epoch, plan)
+            self._plan = (epoch, settle(self.people, plan, self.size)[0])
         return self._plan[1]
 
     def __len__(self) -> int:
@@ -99,7 +97,7 @@ class Loader:
             yield batch
             if (self._turn, os.getpid()) != turn:
                 raise RuntimeError("this iteration is over: the loader was closed, iterated anew, or forked")
-        self.faults.report()
+        self.bad.report()
         if self._epoch == epoch:  # unless set_epoch was called within the epoch
             self._epoch, self._step = epoch + 1, 0
 
@@ -112,6 +110,7 @@ class Loader:
         epoch, step = (state.get(name) if isinstance(state, dict) else None for name in ("epoch", "step"))
         if not (isinstance(epoch, Integral) and isinstance(step, Integral) and 0 <= epoch < 2**31):
             raise ValueError(f"state: expected {{'epoch': .., 'step': ..}} of integers from 0, got {state!r}")
+        epoch, step = int(epoch), int(step)
         steps = len(self.plan(epoch))
         if not 0 <= step <= steps:
             raise ValueError(f"state: step {step} of an epoch of {steps} steps: other data or batch size?")
@@ -123,17 +122,17 @@ class Loader:
         if not isinstance(epoch, Integral) or epoch < 0:
             raise ValueError(f"epoch: expected an integer from 0, got {epoch!r}")
         if epoch != self._epoch:
-            self._epoch, self._step, self._start = epoch, 0, 0
+            self._epoch, self._step, self._start = int(epoch), 0, 0
 
     @property
     def skipped(self) -> int:
         """Samples replaced so far because their photo was bad (on_bad_image "skip")."""
-        return self.faults.skipped
+        return self.bad.skipped
 
     @property
     def bad_images(self) -> dict[str, str]:
         """Photo -> reason, of those met so far."""
-        return dict(self.faults.files)
+        return dict(self.bad.files)
 
     def close(self) -> None:
         """Stop threads and free buffers. The loader may be iterated again."""
@@ -184,11 +183,12 @@ def make_loader(
         isinstance(size, Sequence) and len(size) == 2 and all(isinstance(n, Integral) and 1 <= n <= 8192 for n in size)
     ):
         raise UserError(f"size: expected (height, width) from 1 to 8192, got {size!r}")
-    for name, number in (("batch_size", batch_size), ("threads", threads), ("prefetch", prefetch), ("world", world)):
-        if not (isinstance(number, Integral) and number >= 1) and (number is not None or name != "threads"):
-            raise UserError(f"{name}: expected a whole number from 1, got {number!r}")
-    if not isinstance(seed, Integral):
-        raise UserError(f"seed: expected a whole number, got {seed!r}")
+    size = (int(size[0]), int(size[1]))
+    batch_size, prefetch, world = _whole("batch_size", batch_size), _whole("prefetch", prefetch), _whole("world", world)
+    threads = None if threads is None else _whole("threads", threads)
+    seed, rank = _whole("seed", seed, None), _whole("rank", rank, 0)
+    if rank >= world:
+        raise UserError(f"rank: expected 0 to {world - 1} of {world} processes, got {rank}")
     if aug is not None and not isinstance(aug, GlobalAug):
         raise TypeError(f"aug: expected a GlobalAug or None, got {type(aug).__name__}")
     if drop_last is None:
@@ -200,12 +200,19 @@ def make_loader(
     if where.type == "cuda" and not torch.cuda.is_available():
         raise UserError("--device: cuda was asked for, but torch sees no GPU")
     aug = aug if train else None
-    faults = Faults(people, size, seed, aug, on_bad_image)
-    engine = _engine(pipeline)(people, size, batch_size, faults, where, threads=threads, prefetch=prefetch, **options)
+    bad = BadImages(people, size, seed, aug, on_bad_image)
+    engine = _engine(pipeline)(people, size, batch_size, bad, where, threads=threads, prefetch=prefetch, **options)
     return Loader(
-        people, size, batch_size, engine, faults,
+        people, size, batch_size, engine, bad,
         seed=seed, train=train, rank=rank, world=world, drop_last=drop_last,
     )  # fmt: skip
+
+
+def _whole(name: str, value: Any, least: int | None = 1) -> int:
+    """A whole number as Python's own: numpy's have an end."""
+    if not isinstance(value, Integral) or (least is not None and value < least):
+        raise UserError(f"{name}: expected a whole number{'' if least is None else f' from {least}'}, got {value!r}")
+    return int(value)
 
 
 def _engine(name: str) -> Any:

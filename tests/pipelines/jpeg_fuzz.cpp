@@ -13,9 +13,8 @@
 #include <string>
 #include <vector>
 
-namespace asda {
-bool jpeg_crop(const uint8_t *data, size_t size, const double *matrix, uint8_t *out, int height, int width);
-}
+#include "jpeg.h"
+
 
 int main(int count, char **arguments) {
     std::mt19937_64 random(1);
@@ -41,7 +40,12 @@ int main(int count, char **arguments) {
             const double scale = 0.5 + double(below(1000)) / 300, angle = double(below(628)) / 100;
             const double matrix[6] = {scale * std::cos(angle), -scale * std::sin(angle), double(below(200)),
                                       scale * std::sin(angle), scale * std::cos(angle),  double(below(160))};
-            (asda::jpeg_crop(exact.get(), bytes.size(), matrix, out.data(), 64, 48) ? decoded : refused) += 1;
+            const asda::Verdict verdict = asda::jpeg_crop(exact.get(), bytes.size(), {0, 0}, matrix, out.data(), 64, 48);
+            const asda::Judged judged = asda::jpeg_check(exact.get(), bytes.size(), matrix, 64, 48, 0);
+            if (verdict != judged.verdict)
+                return 1;
+            asda::jpeg_check(exact.get(), bytes.size(), nullptr, 0, 0, 0);
+            (verdict == asda::Verdict::FINE ? decoded : refused) += 1;
         }
     }
     std::printf("%ld decoded, %ld refused\n", decoded, refused);

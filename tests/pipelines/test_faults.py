@@ -18,9 +18,10 @@ from PIL import Image
 
 from asda_fast import make_loader
 from asda_fast.core.errors import UserError
+from asda_fast.core.images import BadImage, crop, read
 from asda_fast.data import GlobalAug, load
 from asda_fast.pipelines import native
-from asda_fast.pipelines.decode import BadImage, decode
+from asda_fast.pipelines.samples import make_crop, warp
 
 SIZE = (48, 32)
 WHOLE = np.array([[4.0, 0, 0], [0, 2.0, 0]])  # a 128 x 96 photo in a 32 x 48 crop
@@ -79,7 +80,8 @@ def crop_of(photos: Path, data: bytes | None, size: tuple[int, int] = SIZE) -> n
     if data is not None:
         path.write_bytes(data)
     out = np.full((*size, 3), 77, np.uint8)
-    native.make_crop(people, 0, WHOLE, size, out)
+    people.image_size[:] = 0  # as of LSP and MPII: nobody has declared it
+    make_crop(people, 0, WHOLE, size, out)
     return out
 
 
@@ -246,8 +248,8 @@ def survive(sources: list[bytes], count: int) -> tuple[int, int]:
         cos, sin = ratio * np.cos(angle), ratio * np.sin(angle)
         matrix = np.array([[cos, -sin, rng.uniform(0, 600)], [sin, cos, rng.uniform(0, 400)]])
         try:
-            if not native._crop_jpeg(data, matrix, out):
-                native.warp(decode(data, "mutated"), matrix, out)
+            if not crop(data, "mutated", matrix, out):
+                warp(read(data, "mutated"), matrix, out)
             good += 1
         except BadImage:
             bad += 1

@@ -1,4 +1,4 @@
-"""The native pipeline: the warp against OpenCV and a plain twin, region decoding against libjpeg, slots."""
+"""The native pipeline: the warp against OpenCV and a plain twin, region decoding against libjpeg, buffers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ import torch
 from PIL import Image
 
 from asda_fast import _C, make_loader
+from asda_fast.core.images import BadImage, crop
 from asda_fast.data import GlobalAug, draw, load
 from asda_fast.data.crop import crop_matrices
-from asda_fast.pipelines import native
+from asda_fast.pipelines.samples import shrink_of
 
 SIZE = (64, 48)
 
@@ -107,7 +108,7 @@ def test_impossible_matrices(bad: float) -> None:
         warped(image, matrix)
     data = simplejpeg.encode_jpeg(image)
     with pytest.raises(ValueError, match="matrix"):
-        native._crop_jpeg(data, matrix, np.zeros((*SIZE, 3), np.uint8))
+        crop(data, "x.jpg", matrix, np.zeros((*SIZE, 3), np.uint8))
 
 
 def test_real_photos_against_opencv(shared_data: Path) -> None:
@@ -129,7 +130,7 @@ def full(data: bytes, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def region(data: bytes, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     out = np.full((*size, 3), 77, np.uint8)
-    return out if native._crop_jpeg(data, matrix, out) else None
+    return out if crop(data, "x.jpg", matrix, out) else None
 
 
 def encoded(image: np.ndarray, **options: object) -> bytes:
@@ -179,16 +180,11 @@ def test_real_regions(shared_data: Path) -> None:
 def test_what_the_region_decoder_leaves_to_libjpeg() -> None:
     image, matrix = scene(60, 80), np.array([[1.0, 0, 0], [0, 1, 0]])
     whole = encoded(image)
-    for data in (
-        encoded(image, keep_rgb=True),
-        whole[:-2],  # no end marker
-        whole[: len(whole) // 2],
-        whole[:100],
-        b"",
-        b"\xff\xd8",
-        b"GIF89a",
-    ):
+    for data in (encoded(image, keep_rgb=True), whole[:100], b"", b"\xff\xd8", b"GIF89a"):
         assert region(data, matrix, SIZE) is None
+    for data in (whole[:-2], whole[: len(whole) // 2]):  # no end marker: nothing that libjpeg need see
+        with pytest.raises(BadImage, match="ends before the photo does"):
+            region(data, matrix, SIZE)
     file = io.BytesIO()
     Image.fromarray(image).convert("CMYK").save(file, "JPEG")
     assert region(file.getvalue(), matrix, SIZE) is None
@@ -196,7 +192,7 @@ def test_what_the_region_decoder_leaves_to_libjpeg() -> None:
 
 def test_small_decodes_only_for_large_people() -> None:
     def at(ratio: float) -> int:
-        return native.shrink_of(np.array([[0, ratio, 9], [-ratio, 0, 9.0]]))
+        return shrink_of(np.array([[0, ratio, 9], [-ratio, 0, 9.0]]))
 
     assert [at(r) for r in (0.5, 3.9, 4.1, 7.9, 8.1, 15.9, 16.1, 100)] == [1, 1, 2, 2, 4, 4, 8, 8]
 
@@ -210,7 +206,7 @@ def test_a_large_person_is_close_to_the_full_decode() -> None:
     assert np.abs(warped(small, matrix / 2, size).astype(int) - full(data, matrix, size)).mean() < 1
 
 
-def test_slots_are_used_again_but_never_under_a_batch(photos: Path) -> None:
+def test_buffers_are_used_again_but_never_under_a_batch(photos: Path) -> None:
     people = load("coco", photos)
     with make_loader(people, SIZE, 4, aug=GlobalAug(), threads=3) as loader:
         kept = list(loader)

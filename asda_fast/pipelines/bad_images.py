@@ -9,16 +9,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.images import BadImage
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug, Plan, place
-from asda_fast.pipelines.decode import BadImage
 
 POLICIES = ("error", "skip")
 LISTED = 5  # files named in a report
 log = logging.getLogger("asda_fast")
 
 
-class Faults:
+class BadImages:
     """Counts bad photos and offers the rows that stand in for them. Used by several threads at once.
 
     The substitute of a row is the next row of the table that has another photo (from the end on to the start), with
