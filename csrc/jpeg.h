@@ -148,6 +148,9 @@ struct Size {
 Verdict jpeg_crop(const uint8_t *data, size_t size, const Size &expected, const double *matrix, uint8_t *out,
                   int height, int width);
 
+// A whole photo of this size: uint8 RGB [height, width, 3] in `out`, undefined unless FINE.
+Verdict jpeg_read(const uint8_t *data, size_t size, uint8_t *out, int height, int width);
+
 // Judge a photo as far down as a crop would read it (matrix nullptr: to its end), without making pixels. rows: the MCU
 // rows that this takes; if known_rows are as many, they are not walked again.
 struct Judged {

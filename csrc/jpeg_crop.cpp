@@ -114,6 +114,27 @@ Verdict jpeg_crop(const uint8_t *data, size_t size, const Size &expected, const 
     return verdict;
 }
 
+Verdict jpeg_read(const uint8_t *data, size_t size, uint8_t *out, int height, int width) {
+    if (!supported())
+        return Verdict::FOREIGN;
+    static thread_local Scratch scratch;
+    const Photo &photo = scratch.photo;
+    if (!parse(data, size, scratch.photo))
+        return Verdict::FOREIGN;
+    if (photo.height != height || photo.width != width)
+        return Verdict::OTHER_SIZE;
+    const Verdict verdict = read_region({0, 0, width, height}, scratch);
+    for (int y = 0; verdict == Verdict::FINE && y < height; ++y) {
+        const uint8_t *from = scratch.rgb.data() + y * (4 * ptrdiff_t(width) + 2 * SLACK);
+        uint8_t *to = out + 3 * ptrdiff_t(width) * y;
+        for (int x = 0; x < width - 1; ++x) // four bytes at once: the fourth is the next pixel's to overwrite
+            std::memcpy(to + 3 * x, from + 4 * x, 4);
+        std::memcpy(to + 3 * (width - 1), from + 4 * (width - 1), 3);
+    }
+    scratch.trim();
+    return verdict;
+}
+
 Judged jpeg_check(const uint8_t *data, size_t size, const double *matrix, int height, int width, int known_rows) {
     if (!supported())
         return {};
@@ -135,6 +156,7 @@ Judged jpeg_check(const uint8_t *data, size_t size, const double *matrix, int he
 Verdict jpeg_crop(const uint8_t *, size_t, const Size &, const double *, uint8_t *, int, int) {
     return Verdict::FOREIGN;
 }
+Verdict jpeg_read(const uint8_t *, size_t, uint8_t *, int, int) { return Verdict::FOREIGN; }
 Judged jpeg_check(const uint8_t *, size_t, const double *, int, int, int) { return {}; }
 #endif
 
@@ -181,6 +203,16 @@ void bind_jpeg(pybind11::module_ &m) {
         py::arg("height"), py::arg("width"),
         "JPEG bytes -> crop uint8 [height, width, 3]; matrix [2, 3] float64, crop -> photo. photo_height, photo_width: "
         "expected of the photo, 0 for any.");
+    m.def(
+        "jpeg_read",
+        [](const py::buffer &data, uintptr_t out, int height, int width) {
+            const py::buffer_info info = data.request();
+            const Bytes bytes = bytes_of(info);
+            py::gil_scoped_release release;
+            return asda::jpeg_read(bytes.data, bytes.size, reinterpret_cast<uint8_t *>(out), height, width);
+        },
+        py::arg("data"), py::arg("out"), py::arg("height"), py::arg("width"),
+        "JPEG bytes -> the whole photo, uint8 RGB [height, width, 3].");
     m.def(
         "jpeg_check",
         [](const py::buffer &data, uintptr_t matrix, int height, int width, int known_rows) {

@@ -23,6 +23,7 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -35,7 +36,6 @@ from asda_fast import _C
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jp2")
 """What photos that can be read are called."""
 MAX_PIXELS = 1 << 27  # a broken header may ask for gigabytes
-WHOLE = np.array([[1.0, 0, 0], [0, 1, 0]])
 
 JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
 FINE, FOREIGN, OTHER_SIZE = _C.Verdict.FINE, _C.Verdict.FOREIGN, _C.Verdict.OTHER_SIZE
@@ -69,7 +69,7 @@ def read_bytes(path: str | Path) -> bytes:
         raise BadImage(str(path), error.strerror or str(error)) from None
 
 
-def read(data: Data, name: str, size: Size | None = None, shrink: int = 1) -> np.ndarray:
+def read(data: Data, name: str, size: Sequence[int] | None = None, shrink: int = 1) -> np.ndarray:
     """A whole photo, RGB uint8 [h, w, 3]. size: what its annotations say it has (None or zeros: nothing).
 
     shrink 2, 4 or 8 decodes a JPEG at that part of its size (rounded up); other kinds ignore it, so compare the shape.
@@ -85,7 +85,7 @@ def read(data: Data, name: str, size: Size | None = None, shrink: int = 1) -> np
     return _turned(image, _turn(data, name, image.shape[:2], size))
 
 
-def crop(data: Data, name: str, matrix: np.ndarray, out: np.ndarray, size: Size | None = None) -> bool:
+def crop(data: Data, name: str, matrix: np.ndarray, out: np.ndarray, size: Sequence[int] | None = None) -> bool:
     """One person's crop into `out` [H, W, 3], matrix [2, 3] crop pixel -> photo pixel: decodes only what it touches.
 
     False, and `out` undefined, for what is not an ordinary JPEG or not of its declared size: `read` it.
@@ -115,7 +115,13 @@ def rows_walked(data: Data, name: str, matrix: np.ndarray, crop_size: Size, know
     return int(rows)
 
 
-def check(data: Data, name: str, size: Size | None = None) -> None:
+def size_of(data: Data, name: str, size: Sequence[int] | None = None) -> Size:
+    """Height and width of a photo as `read` gives it: from the header where it is a JPEG. Raises BadImage."""
+    height, width = _jpeg_size(data, name) if bytes(data[:2]) == JPEG else read(data, name).shape[:2]
+    return (height, width) if _turn(data, name, (height, width), size) == 1 else (width, height)
+
+
+def check(data: Data, name: str, size: Sequence[int] | None = None) -> None:
     """Read a photo whole, once, without keeping it. Raises BadImage."""
     if bytes(data[:2]) == JPEG:
         verdict, height, width, _, _ = _C.jpeg_check(data)
@@ -141,13 +147,13 @@ def _jpeg_size(data: Data, name: str) -> Size:
 def _jpeg(data: Data, name: str, stored: Size, shrink: int) -> np.ndarray:
     if shrink == 1:
         out = np.empty((*stored, 3), np.uint8)
-        if crop(data, name, WHOLE, out):
+        verdict = _C.jpeg_read(data, out.ctypes.data, *stored)
+        if verdict == FINE:
             return out
-        verdict = FOREIGN
     else:
         verdict = _C.jpeg_check(data)[0]
-        if verdict in WRONG:
-            raise BadImage(name, WRONG[verdict])
+    if verdict in WRONG:
+        raise BadImage(name, WRONG[verdict])
     least = {"min_height": -(-stored[0] // shrink), "min_width": -(-stored[1] // shrink), "min_factor": float(shrink)}
     options = least if shrink > 1 else {}
     try:
@@ -230,7 +236,7 @@ def _limit(name: str, height: int, width: int) -> None:
         raise BadImage(name, f"{width} x {height} pixels are more than {MAX_PIXELS >> 20} Mi")
 
 
-def _turn(data: Data, name: str, stored: Size, size: Size | None) -> int:
+def _turn(data: Data, name: str, stored: Size, size: Sequence[int] | None) -> int:
     """The EXIF orientation to apply: 1, as stored, unless the declared size asks for another. Raises BadImage."""
     if size is None or not size[0] or tuple(size) == tuple(stored):
         return 1

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from asda_fast.core import images
 from asda_fast.core.errors import UserError
 from asda_fast.data import crop as geometry
 from asda_fast.data.people import People
@@ -30,10 +31,6 @@ from asda_fast.data.store import FORMAT, REACH, VERSION
 BLOCK = 16  # pixels of a JPEG macroblock with halved chroma
 STRONGEST_ZOOM = 0.7  # the smallest size factor of the paper's augmentation (COCO 0.7 .. 1.3)
 COLUMNS = ("file", "box", "centre", "scale", "joints", "visible", "head", "id", "image_id", "area", "image_size")
-
-
-class BadPhoto(Exception):
-    """A photo that cannot be decoded."""
 
 
 def windows(
@@ -60,27 +57,13 @@ def windows(
     return np.concatenate([low, high - low], axis=1).astype(np.int32), shrink.astype(np.uint8)
 
 
-def decode(data: bytes, shrink: int) -> np.ndarray:
-    """RGB [ceil(h / shrink), ceil(w / shrink), 3] uint8 as stored, whatever EXIF says of its orientation."""
-    try:
-        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-    except (ValueError, KeyError):
-        space = ""
-    if space not in ("", "CMYK"):
-        try:
-            least = {"min_height": -(-height // shrink), "min_width": -(-width // shrink)} if shrink > 1 else {}
-            image: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", **least)
-            return image
-        except ValueError as error:
-            raise BadPhoto(str(error)) from None
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    found = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    if found is None:
-        raise BadPhoto("not an image" if data else "empty file")
-    if shrink > 1:
-        smaller = (-(-found.shape[1] // shrink), -(-found.shape[0] // shrink))
-        found = cv2.resize(found, smaller, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(found[..., ::-1])
+def decode(data: bytes, name: str, photo: images.Size, shrink: int) -> np.ndarray:
+    """RGB [ceil(h / shrink), ceil(w / shrink), 3] uint8, photo (height, width) as its annotations see it."""
+    image = images.read(data, name, photo, shrink)
+    size = (-(-photo[0] // shrink), -(-photo[1] // shrink))
+    if image.shape[:2] != size:  # only a JPEG can be decoded at a fraction
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    return image
 
 
 def chroma_of(data: bytes) -> str:
@@ -93,15 +76,6 @@ def chroma_of(data: bytes) -> str:
     return found if found in ("444", "422", "420", "440", "411") else "444"
 
 
-def photo_size(data: bytes) -> tuple[int, int]:
-    """Height and width, from the header where it is a JPEG, else by decoding."""
-    try:
-        height, width = simplejpeg.decode_jpeg_header(data)[:2]
-    except (ValueError, KeyError):
-        height, width = decode(data, 1).shape[:2]
-    return int(height), int(width)
-
-
 @dataclass(frozen=True)
 class Cut:
     """One person cut out."""
@@ -109,29 +83,26 @@ class Cut:
     blob: bytes  # JPEG, or raw pixels
     window: np.ndarray  # [4] int32 x, y, width, height in the photo
     shrink: int
-    photo: tuple[int, int]  # height, width
+    photo: images.Size  # height, width
+    photo_bytes: int  # length of the photo's file
 
 
 def cut(
     people: People, rows: np.ndarray, size: tuple[int, int], margin: float, shrinking: bool, quality: int
 ) -> list[Cut]:
-    """The people `rows` of one photo; quality 0: raw pixels. Raises BadPhoto."""
-    path = people.files[people.file[rows[0]]]
-    try:
-        data = Path(path).read_bytes()
-        photo = photo_size(data)
-        window, shrink = windows(people.select(rows), size, margin, np.tile(photo, (len(rows), 1)), shrinking)
-        decoded = {int(k): decode(data, int(k)) for k in np.unique(shrink)}
-        chroma = chroma_of(data)
-    except BadPhoto as error:
-        raise BadPhoto(f"{path}: {error}") from None
-    except OSError as error:
-        raise BadPhoto(f"{path}: {error.strerror}") from None
+    """The people `rows` of one photo; quality 0: raw pixels. Raises BadImage."""
+    number = people.file[rows[0]]
+    path = people.files[number]
+    data = images.read_bytes(path)
+    photo = images.size_of(data, path, people.image_size[number].tolist())
+    window, shrink = windows(people.select(rows), size, margin, np.tile(photo, (len(rows), 1)), shrinking)
+    decoded = {int(k): decode(data, path, photo, int(k)) for k in np.unique(shrink)}
+    chroma = chroma_of(data)
     cuts = []
     for (x, y, w, h), k in zip(window.tolist(), shrink.tolist()):
         part = np.ascontiguousarray(decoded[k][y // k : y // k + -(-h // k), x // k : x // k + -(-w // k)])
         blob = simplejpeg.encode_jpeg(part, quality, "RGB", chroma) if quality else part.tobytes()
-        cuts.append(Cut(blob, np.array((x, y, w, h), np.int32), k, photo))
+        cuts.append(Cut(blob, np.array((x, y, w, h), np.int32), k, photo, len(data)))
     return cuts
 
 
@@ -179,6 +150,7 @@ class _Writer:
         self.seen = self.bytes = 0
         self.kept = np.zeros(len(people), bool)
         shapes = {"shard": (), "offset": (), "length": (), "window": (4,), "shrink": (), "photo": (2,)}
+        shapes["photo_bytes"] = ()
         self.columns = {name: np.zeros((len(people), *shape), np.int64) for name, shape in shapes.items()}
         self._shard: _Shard | None = None
 
@@ -200,6 +172,7 @@ class _Writer:
                 piece.window,
                 piece.shrink,
                 piece.photo,
+                piece.photo_bytes,
             )
             for values, value in zip(self.columns.values(), place):
                 values[row] = value
@@ -263,7 +236,7 @@ def pack(
         for at, future in _in_order(pool, job, progress(visit), 4 * threads):
             try:
                 cuts = future.result()
-            except BadPhoto as error:
+            except images.BadImage as error:
                 if not skip_bad:
                     raise UserError(f"{error} (--on-bad-image skip leaves its people out)") from None
                 cuts = []

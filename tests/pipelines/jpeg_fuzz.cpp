@@ -15,7 +15,6 @@
 
 #include "jpeg.h"
 
-
 int main(int count, char **arguments) {
     std::mt19937_64 random(1);
     auto below = [&](size_t n) { return size_t(random() % n); };
@@ -40,11 +39,18 @@ int main(int count, char **arguments) {
             const double scale = 0.5 + double(below(1000)) / 300, angle = double(below(628)) / 100;
             const double matrix[6] = {scale * std::cos(angle), -scale * std::sin(angle), double(below(200)),
                                       scale * std::sin(angle), scale * std::cos(angle),  double(below(160))};
-            const asda::Verdict verdict = asda::jpeg_crop(exact.get(), bytes.size(), {0, 0}, matrix, out.data(), 64, 48);
+            const asda::Verdict verdict =
+                asda::jpeg_crop(exact.get(), bytes.size(), {0, 0}, matrix, out.data(), 64, 48);
             const asda::Judged judged = asda::jpeg_check(exact.get(), bytes.size(), matrix, 64, 48, 0);
             if (verdict != judged.verdict)
                 return 1;
-            asda::jpeg_check(exact.get(), bytes.size(), nullptr, 0, 0, 0);
+            const asda::Judged whole = asda::jpeg_check(exact.get(), bytes.size(), nullptr, 0, 0, 0);
+            if (int64_t(whole.height) * whole.width <= 1 << 16) {
+                std::vector<uint8_t> photo(3 * size_t(whole.height) * whole.width);
+                if (asda::jpeg_read(exact.get(), bytes.size(), photo.data(), whole.height, whole.width) !=
+                    whole.verdict)
+                    return 1;
+            }
             (verdict == asda::Verdict::FINE ? decoded : refused) += 1;
         }
     }
