@@ -28,7 +28,7 @@ namespace asda {
 
 constexpr int64_t MAX_PIXELS = int64_t(1) << 27;
 
-enum class Verdict {
+enum class Verdict { // numbered as in core/images.py
     FINE,
     FOREIGN,    // for libjpeg to decode, and to judge
     OTHER_SIZE, // not of the size that the caller expects

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include <pybind11/pybind11.h>
 
@@ -179,14 +180,6 @@ Bytes bytes_of(const pybind11::buffer_info &info) {
 
 void bind_jpeg(pybind11::module_ &m) {
     namespace py = pybind11;
-    using asda::Verdict;
-    py::enum_<Verdict>(m, "Verdict", "What the JPEG decoder makes of a photo.")
-        .value("FINE", Verdict::FINE)
-        .value("FOREIGN", Verdict::FOREIGN)
-        .value("OTHER_SIZE", Verdict::OTHER_SIZE)
-        .value("NONSENSE", Verdict::NONSENSE)
-        .value("SHORT", Verdict::SHORT)
-        .value("LEFT_OVER", Verdict::LEFT_OVER);
     m.def(
         "jpeg_crop",
         [](const py::buffer &data, int photo_height, int photo_width, uintptr_t matrix, uintptr_t out, int height,
@@ -196,8 +189,8 @@ void bind_jpeg(pybind11::module_ &m) {
             py::gil_scoped_release release;
             const double *m = reinterpret_cast<const double *>(matrix);
             asda::check_matrix(m, height, width);
-            return asda::jpeg_crop(bytes.data, bytes.size, {photo_height, photo_width}, m,
-                                   reinterpret_cast<uint8_t *>(out), height, width);
+            return int(asda::jpeg_crop(bytes.data, bytes.size, {photo_height, photo_width}, m,
+                                       reinterpret_cast<uint8_t *>(out), height, width));
         },
         py::arg("data"), py::arg("photo_height"), py::arg("photo_width"), py::arg("matrix"), py::arg("out"),
         py::arg("height"), py::arg("width"),
@@ -209,7 +202,7 @@ void bind_jpeg(pybind11::module_ &m) {
             const py::buffer_info info = data.request();
             const Bytes bytes = bytes_of(info);
             py::gil_scoped_release release;
-            return asda::jpeg_read(bytes.data, bytes.size, reinterpret_cast<uint8_t *>(out), height, width);
+            return int(asda::jpeg_read(bytes.data, bytes.size, reinterpret_cast<uint8_t *>(out), height, width));
         },
         py::arg("data"), py::arg("out"), py::arg("height"), py::arg("width"),
         "JPEG bytes -> the whole photo, uint8 RGB [height, width, 3].");
@@ -218,15 +211,12 @@ void bind_jpeg(pybind11::module_ &m) {
         [](const py::buffer &data, uintptr_t matrix, int height, int width, int known_rows) {
             const py::buffer_info info = data.request();
             const Bytes bytes = bytes_of(info);
-            asda::Judged result;
-            {
-                py::gil_scoped_release release;
-                const double *m = reinterpret_cast<const double *>(matrix);
-                if (m)
-                    asda::check_matrix(m, height, width);
-                result = asda::jpeg_check(bytes.data, bytes.size, m, height, width, known_rows);
-            }
-            return py::make_tuple(result.verdict, result.height, result.width, result.rows, result.stray);
+            py::gil_scoped_release release;
+            const double *m = reinterpret_cast<const double *>(matrix);
+            if (m)
+                asda::check_matrix(m, height, width);
+            const asda::Judged result = asda::jpeg_check(bytes.data, bytes.size, m, height, width, known_rows);
+            return std::tuple(int(result.verdict), result.height, result.width, result.rows, result.stray);
         },
         py::arg("data"), py::arg("matrix") = 0, py::arg("height") = 0, py::arg("width") = 0, py::arg("known_rows") = 0,
         "Verdict, height, width, rows of blocks that a crop needs, stray bytes in the header. Walks the compressed "

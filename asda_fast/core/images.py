@@ -38,11 +38,11 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", "
 MAX_PIXELS = 1 << 27  # a broken header may ask for gigabytes
 
 JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
-FINE, FOREIGN, OTHER_SIZE = _C.Verdict.FINE, _C.Verdict.FOREIGN, _C.Verdict.OTHER_SIZE
+FINE, FOREIGN, OTHER_SIZE, NONSENSE, SHORT, LEFT_OVER = range(6)  # csrc/jpeg.h says of what
 WRONG = {
-    _C.Verdict.NONSENSE: "damaged JPEG (its data makes no sense from some place on)",
-    _C.Verdict.SHORT: "damaged JPEG (its data ends before the photo does)",
-    _C.Verdict.LEFT_OVER: "damaged JPEG (data is left over at the photo's end)",
+    NONSENSE: "damaged JPEG (its data makes no sense from some place on)",
+    SHORT: "damaged JPEG (its data ends before the photo does)",
+    LEFT_OVER: "damaged JPEG (data is left over at the photo's end)",
 }
 
 Size = tuple[int, int]  # height, width
@@ -92,10 +92,12 @@ def crop(data: Data, name: str, matrix: np.ndarray, out: np.ndarray, size: Seque
     Raises BadImage.
     """
     matrix = np.ascontiguousarray(matrix, dtype=np.float64)
-    verdict = _C.jpeg_crop(data, *(size or (0, 0)), matrix.ctypes.data, out.ctypes.data, *out.shape[:2])
+    photo_height, photo_width = size or (0, 0)
+    height, width, _ = out.shape
+    verdict = _C.jpeg_crop(data, photo_height, photo_width, matrix.ctypes.data, out.ctypes.data, height, width)
     if verdict in WRONG:
         raise BadImage(name, WRONG[verdict])
-    return bool(verdict == FINE)
+    return verdict == FINE
 
 
 def plain_size(data: Data) -> Size | None:
@@ -112,7 +114,7 @@ def rows_walked(data: Data, name: str, matrix: np.ndarray, crop_size: Size, know
     verdict, _, _, rows, _ = _C.jpeg_check(data, matrix.ctypes.data, *crop_size, known_rows)
     if verdict in WRONG:
         raise BadImage(name, WRONG[verdict])
-    return int(rows)
+    return rows
 
 
 def size_of(data: Data, name: str, size: Sequence[int] | None = None) -> Size:
