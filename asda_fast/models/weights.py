@@ -122,7 +122,10 @@ def _adapted(model: Any, foreign: Foreign, own: State) -> Foreign:
 
 
 def _fits(given: Tensor | None, wanted: Tensor) -> bool:
-    return given is not None and given.shape == wanted.shape and _kind(given) == _kind(wanted)
+    if given is None or given.shape != wanted.shape:
+        return False
+    counts = wanted.ndim == 0 and {_kind(given), _kind(wanted)} == {"real", "whole"}  # steps, by some kept as a float
+    return counts or _kind(given) == _kind(wanted)
 
 
 def _kind(tensor: Tensor) -> str:
