@@ -75,9 +75,7 @@ def load_folder(folder: str | Path) -> PartPool:
         log.warning("objects %s: %d cut-outs used; left out: %s", path, len(patches), said)
     solid = [name for name, rgba in zip(names, patches) if rgba[..., 3].min() == 255]
     if solid:
-        log.warning(
-            "objects %s: %d have no transparent pixel, so rectangles are pasted (%s)", path, len(solid), solid[0]
-        )
+        log.warning("objects %s: %d have no transparent pixel: rectangles are pasted (%s)", path, len(solid), solid[0])
     return PartPool.from_patches(patches, type=[0] * len(patches), types=["object"], source=names)
 
 
