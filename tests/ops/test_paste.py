@@ -405,7 +405,7 @@ def test_peak_memory():
     script = """
 import torch
 from benchmarks.common import peak_memory
-from benchmarks.paste import Case
+from benchmarks.paste_cases import Case
 calls = Case(32, (256, 256), 8, "fp32", "cpu")
 both = calls.modes(calls.ours)["both"]
 both()
