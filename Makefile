@@ -4,7 +4,6 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST ?= tests
 RESULTS := benchmarks/results
-GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
 .PHONY: help env train test pins lint format bench wheel aarch64 gpu-check gpu-pack clean
 
@@ -56,6 +55,15 @@ format: .env-dev
 bench: .env-dev
 	for name in paste loader parts metrics step; do $(BIN)/python -m benchmarks.$$name --json $(RESULTS)/$$name-cpu.json || exit 1; done
 	$(BIN)/python -m benchmarks.report $(RESULTS)/*-cpu.json
+
+# .venv where there is one, else the Python of the machine, as it is; pip only where something is missing.
+gpu-check:
+	python=$(BIN)/python; test -x $$python || python=$(PYTHON); \
+	$$python -m benchmarks.gpu_check --ready || { $(MAKE) env && python=$(BIN)/python; } && \
+	$$python -m benchmarks.gpu_check $(ARGS)
+
+gpu-pack:
+	$(PYTHON) -m tools.gpu_pack $(ARGS)
 
 clean:
 	rm -rf .venv .env-train .env-dev build *.egg-info asda_fast/_C*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis

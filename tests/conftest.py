@@ -31,7 +31,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def cuda() -> torch.device:
-    """A GPU, or a skip; with ASDA_FAST_REQUIRE_CUDA=1 (as `make test-gpu` sets it) a missing GPU is a failure."""
+    """A GPU, or a skip; with ASDA_FAST_REQUIRE_CUDA=1 (as `make gpu-check` sets it) a missing GPU is a failure."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if os.environ.get("ASDA_FAST_REQUIRE_CUDA") == "1":

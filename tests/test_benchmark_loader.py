@@ -56,6 +56,19 @@ def test_every_contestant_delivers_an_epoch(shared_data: Path, tmp_path: Path, k
     report.save(tmp_path / "out.json")
 
 
+def test_dali_is_left_out_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "nvidia.dali", None)  # as where it is not installed
+    few = loader.load("demo", split="val").select(np.arange(4))
+    found = loader.contests(few, tmp_path, images=4, threads=1, device="cpu")
+    assert {"native, photos", "native, raw cache"} <= set(found)
+    assert not [name for name in found if name.startswith("dali")]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left out: dali")]
+    assert len(lines) == 3
+    assert all("nvidia.dali" in line for line in lines)
+
+
 def test_photos_are_made_where_there_are_no_real_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = loader.load("demo", split="val").select(np.arange(6))
     monkeypatch.setattr(loader, "load", lambda name, split: few)

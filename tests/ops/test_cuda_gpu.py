@@ -1,4 +1,4 @@
-"""paste on a real GPU. Skipped without one; `make test-gpu` makes a missing GPU a failure."""
+"""paste on a real GPU. Skipped without one; `make gpu-check` makes a missing GPU a failure."""
 
 from __future__ import annotations
 

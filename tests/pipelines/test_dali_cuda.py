@@ -1,4 +1,4 @@
-"""DALI on a GPU: the same crops as on the CPU, handed over on torch's streams. Run by `make test-gpu`."""
+"""DALI on a GPU: the same crops as on the CPU, handed over on torch's streams. Run by `make gpu-check`."""
 
 from __future__ import annotations
 
