@@ -244,3 +244,22 @@ AP10K = _table(  # sigmas: mmpose's; the paper gives none
 )  # fmt: skip
 
 SKELETONS = {s.name: s for s in (COCO, MPII, LSP, CROWDPOSE, POSETRACK18, JHMDB, AIC, HALPE26, AP10K)}
+
+
+def order_of(names: Sequence[str], skeleton: Skeleton) -> list[int] | None:
+    """Where in `names` each joint of the skeleton stands, whatever the spelling; None where they are other joints."""
+    place = {canonical(name): number for number, name in enumerate(names)}
+    if len(names) != len(skeleton.joints) or set(place) != set(skeleton.joints):
+        return None
+    return [place[joint] for joint in skeleton.joints]
+
+
+def other_joints(names: Sequence[str], skeleton: Skeleton) -> str:
+    """Why `names` are not the skeleton's joints, for a message: a joint on either side that the other lacks."""
+    given = {canonical(name): name for name in names}
+    strange = [name for key, name in given.items() if key not in skeleton.joints]
+    missing = [joint for joint in skeleton.joints if joint not in given]
+    label = skeleton.name.upper()
+    said = [f"its joint {strange[0]!r} is none of {label}'s"] if strange else []
+    said += [f"{label}'s {missing[0]} is not among its joints"] if missing else []
+    return ", and ".join(said) or "a joint is named twice"

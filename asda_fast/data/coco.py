@@ -1,28 +1,32 @@
-"""COCO person keypoints (also the demo set, which is written in the same form) -> People."""
+"""COCO keypoint files (also the demo set, which is written in the same form) -> People."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from asda_fast.core.coco_json import Choice, Id, Image, choose, images_of, is_id, read_table, short, whole
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import read_json
-from asda_fast.core.skeletons import COCO
+from asda_fast.core.skeletons import COCO, SKELETONS, Skeleton, from_names, order_of, other_joints
+from asda_fast.data import units
 from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import FAR, PIXEL_STD, People
+from asda_fast.data.photos import folder_of
 from asda_fast.data.plan import GlobalAug
 
 PAD = 1.25  # crop / box, as in HRNet
-JOINTS = len(COCO.joints)
 
 
 def read(root: Path, split: str) -> People:
-    """root/annotations/person_keypoints_{split}2017.json and photos in root/{split}2017, root/images/{split}2017 or
-    root/images. Left out, as HRNet does: crowds, people without a labelled joint, empty boxes."""
-    folders = [root / f"{split}2017", root / "images" / f"{split}2017", root / "images"]
-    return read_file(annotations_of(root, split), folders, name=f"coco {split}")
+    """root/annotations/person_keypoints_{split}2017.json and photos in root/{split}2017, root/images/{split}2017,
+    root/images or root. Left out, as HRNet does: crowds, people without a labelled joint, empty boxes."""
+    folders = [root / f"{split}2017", root / "images" / f"{split}2017", root / "images", root]
+    return read_file(annotations_of(root, split), folders, f"coco {split}", COCO)
 
 
 def annotations_of(root: Path, split: str) -> Path:
@@ -30,101 +34,238 @@ def annotations_of(root: Path, split: str) -> Path:
     return root / "annotations" / f"person_keypoints_{split}2017.json"
 
 
-def read_file(path: Path, folders: list[Path], name: str) -> People:
-    """A COCO keypoint file with its photos in the first of `folders` that holds the first of them."""
-    table = read_json(path)
-    if not isinstance(table, dict) or not {"images", "annotations"} <= table.keys():
-        raise UserError(f"{path}: expected COCO annotations, an object with 'images' and 'annotations'")
-    for name_of in ("images", "annotations"):
-        if not isinstance(table[name_of], list):
-            raise UserError(f"{path}: expected a list of '{name_of}', got {type(table[name_of]).__name__}")
-    images: dict[int, dict[str, Any]] = {}
-    for number, image in enumerate(table["images"]):
-        try:
-            images[image["id"]] = {"file": str(image["file_name"]), "size": (int(image["height"]), int(image["width"]))}
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: images[{number}]: expected id, file_name, height, width ({error!r})") from None
+@dataclass(frozen=True)
+class _Person:
+    """One annotation that may be read."""
 
-    records = [
-        record
-        for number, annotation in enumerate(table["annotations"])
-        if (record := _person(path, number, annotation, images)) is not None
-    ]
-    if not records:
-        raise UserError(f"{path}: no person with a labelled joint among {len(table['annotations'])} annotations")
-    used = list(dict.fromkeys(record["image_id"] for record in records))  # in order of first use
+    number: int  # place in the file
+    id: Any  # as in the file
+    image_id: Id
+    box: tuple[float, float, float, float]
+    keypoints: list[Any]
+
+
+def read_file(path: Path, folders: Sequence[Path], name: str, wanted: Skeleton | None = None) -> People:
+    """The people of one COCO keypoint file, with its photos in the first of `folders` that holds them.
+
+    wanted: whose joints they must be. They are known by the names in `categories`, and read in `wanted`'s order
+    whatever the file's; those of a file that names none are `wanted`'s where the number fits, and `notes` says so.
+    None: the skeleton of the table that has these names, else one made of them.
+    """
+    table = read_table(path)
+    images = images_of(path, table)
+    choice = choose(path, table)
+    out: Counter[str] = Counter()  # what is left out, and how often
+    people = [p for n, a in enumerate(table["annotations"]) if (p := _person(path, n, a, images, choice, out))]
+    if not people:
+        raise _nobody(path, len(table["annotations"]), out)
+    skeleton, order, notes = _skeleton(path, choice, people, wanted)
+    keypoints = _keypoints(path, people, len(order))[:, order]
+    box = np.array([person.box for person in people], np.float64)
+    size = np.array([(images[p.image_id].height, images[p.image_id].width) for p in people], np.float64)
+    labelled = keypoints[..., 2] > 0
+    bare = ~labelled.any(axis=1)
+    for wrong in (
+        units.wrong_boxes(box, size),
+        units.wrong_joints(keypoints[~bare, :, :2], labelled[~bare], box[~bare], size[~bare]),
+    ):
+        if wrong:
+            raise UserError(f"{path}: {wrong}")
+    inside = _clipped(box, size)
+    empty = (inside[:, 2:] <= 0).any(axis=1)
+    out["without a labelled joint"] += int(bare.sum())
+    out["with an empty box, or one outside the photo"] += int((empty & ~bare).sum())
+    rows = np.flatnonzero(~bare & ~empty)
+    if len(rows) == 0:
+        raise _nobody(path, len(table["annotations"]), out)
+    if said := _counts(out):
+        notes.insert(0, f"left out: {said}")
+    notes += _remarks(keypoints[rows], labelled[rows], box[rows], inside[rows], size[rows])
+
+    kept = [people[row] for row in rows]
+    used = list(dict.fromkeys(person.image_id for person in kept))  # in order of first use
     number_of = {image_id: number for number, image_id in enumerate(used)}
-    folder = folder_of(path, folders, images[used[0]]["file"])
-    keypoints = np.array([record["keypoints"] for record in records], dtype=np.float64).reshape(-1, JOINTS, 3)
-    visible = keypoints[..., 2].astype(np.uint8)
-    box = np.array([record["box"] for record in records], dtype=np.float32)
+    folder = folder_of(path, folders, [images[image_id].file_name for image_id in used])
+    ids = _numbers([person.id for person in kept], [person.number for person in kept], "annotations", notes)
+    places = [images[person.image_id].number for person in kept]
+    box = inside[rows].astype(np.float32)
+    visible = keypoints[rows, :, 2].astype(np.uint8)
     return People(
-        skeleton=COCO,
-        files=[str(folder / images[image_id]["file"]) for image_id in used],
-        file=np.array([number_of[record["image_id"]] for record in records], dtype=np.int32),
+        skeleton=skeleton,
+        files=[str(folder / images[image_id].file_name) for image_id in used],
+        file=np.array([number_of[person.image_id] for person in kept], dtype=np.int32),
         box=box,
         centre=box[:, :2] + box[:, 2:] / 2,
         scale=(box[:, 2:].max(axis=1) * (PAD / PIXEL_STD)).astype(np.float32),
-        joints=np.where(visible[..., None] > 0, keypoints[..., :2] + 0.5, 0).astype(np.float32),  # index -> centre
+        joints=np.where(visible[..., None] > 0, keypoints[rows, :, :2] + 0.5, 0).astype(np.float32),  # index -> centre
         visible=visible,
-        head=np.full(len(records), np.nan, dtype=np.float32),
-        id=np.array([record["id"] for record in records], dtype=np.int64),
-        image_id=np.array([record["image_id"] for record in records], dtype=np.int64),
-        area=np.array([record["area"] for record in records], dtype=np.float32),
-        image_size=np.array([images[image_id]["size"] for image_id in used], dtype=np.int32),
-        labels=None,
+        head=np.full(len(rows), np.nan, dtype=np.float32),
+        id=ids,
+        image_id=_numbers([person.image_id for person in kept], places, "photos", notes),
+        image_size=np.array([(images[i].height, images[i].width) for i in used], dtype=np.int32),
         name=name,
+        notes=tuple(f"{path.name}: {note}" for note in notes),
     )
 
 
+def _wrong(path: Path, number: int, identity: Any, what: str) -> UserError:
+    return UserError(f"{path}: annotations[{number}] (id {short(identity)}): {what}")
+
+
+def _nobody(path: Path, count: int, out: Counter[str]) -> UserError:
+    said = _counts(out)
+    left_out = f" (left out: {said})" if said else ""
+    return UserError(f"{path}: no person with a labelled joint among {count} annotations{left_out}")
+
+
+def _counts(out: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in out.most_common() if count)
+
+
 def _person(
-    path: Path, number: int, annotation: dict[str, Any], images: dict[int, dict[str, Any]]
-) -> dict[str, Any] | None:
-    """One checked record, or None for what training leaves out."""
+    path: Path, number: int, annotation: dict[str, Any], images: Mapping[Id, Image], choice: Choice, out: Counter[str]
+) -> _Person | None:
+    """A record, or None, counted in `out`, for what training leaves out. Its keypoints are checked later, together."""
 
     def wrong(what: str) -> UserError:
-        label = annotation.get("id", "?") if isinstance(annotation, dict) else "?"
-        return UserError(f"{path}: annotations[{number}] (id {label}): {what}")
+        return _wrong(path, number, annotation.get("id", "?"), what)
 
-    if not isinstance(annotation, dict):
-        raise wrong(f"expected an object, got {type(annotation).__name__}")
-    if annotation.get("iscrowd") or annotation.get("category_id", 1) != 1 or "keypoints" not in annotation:
+    category = annotation.get("category_id")
+    if choice.ids is not None and (category is not None or len(choice.names) > 1):
+        if category is None or not is_id(category):
+            raise wrong(f"category_id: expected a number or a word, got {short(category)}")
+        if category not in choice.ids:
+            label = choice.names.get(category)
+            out[f"of category {short(label)}" if label else f"of category {short(category)}, which has no name"] += 1
+            return None
+    crowd = annotation.get("iscrowd")
+    if crowd not in (None, 0, 1):
+        raise wrong(f"iscrowd: expected 0 or 1, got {short(crowd)}")
+    if crowd:
+        out["crowds"] += 1
         return None
+    keypoints = annotation.get("keypoints")
+    if keypoints is None or keypoints == []:
+        out["without keypoints"] += 1
+        return None
+    if isinstance(keypoints, list) and all(isinstance(joint, list) for joint in keypoints):
+        keypoints = [value for joint in keypoints for value in joint]  # [[x, y, v], ..]
+    if not isinstance(keypoints, list):
+        raise wrong(f"keypoints: expected a list of x, y, flag of each joint, got {short(keypoints)}")
     try:
-        keypoints = np.array(annotation["keypoints"], dtype=np.float64)
         x, y, width, height = (float(value) for value in annotation["bbox"])
-        image_id, area = annotation["image_id"], float(annotation.get("area", width * height))
-        identity = int(annotation.get("id", number))
-    except (KeyError, TypeError, ValueError) as error:
-        raise wrong(f"expected keypoints, bbox, image_id as in COCO ({error!r})") from None
-    if keypoints.shape != (3 * JOINTS,):
-        raise wrong(f"expected {3 * JOINTS} keypoint numbers, got shape {keypoints.shape}")
-    if not (np.isfinite(keypoints).all() and np.isfinite([x, y, width, height]).all()):
-        raise wrong("a coordinate is not finite")
-    if max(np.abs(keypoints).max(), abs(x), abs(y), abs(width), abs(height)) > FAR:
-        raise wrong("a coordinate is out of any photo")
-    if not np.isin(keypoints[2::3], (0, 1, 2)).all():
-        raise wrong("expected keypoint flags 0, 1 or 2")
-    if not isinstance(image_id, (int, str)) or image_id not in images:
-        raise wrong(f"image_id {image_id} is not among the images")
-    if not keypoints[2::3].any():
+        area = annotation.get("area")
+        area = 1.0 if area is None else float(area)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise wrong(f"expected keypoints, bbox, image_id as in COCO ({short(error)})") from None
+    if not np.isfinite([x, y, width, height]).all():
+        raise wrong("bbox: a coordinate is not finite")
+    if max(abs(x), abs(y), abs(width), abs(height)) > FAR:
+        raise wrong("bbox: a coordinate is out of any photo")
+    image_id = annotation.get("image_id")
+    if image_id is None or not is_id(image_id) or image_id not in images:
+        like = next((known for known in images if str(known) == str(image_id)), None) if is_id(image_id) else None
+        kind = "" if like is None else f" (there {short(like)} is a {type(like).__name__})"
+        raise wrong(f"image_id {short(image_id)} is not among the images{kind}")
+    if not area > 0:
+        out["of no area"] += 1
         return None
-    image_height, image_width = images[image_id]["size"]
-    left, top = max(x, 0.0), max(y, 0.0)
-    right, bottom = min(x + width, image_width), min(y + height, image_height)
-    if not area > 0 or right <= left or bottom <= top:
-        return None
-    box = (left, top, right - left, bottom - top)
-    return {"keypoints": keypoints, "box": box, "image_id": image_id, "area": area, "id": identity}
+    return _Person(number, annotation.get("id", number), image_id, (x, y, width, height), keypoints)
 
 
-def folder_of(annotations: Path, folders: list[Path], first: str) -> Path:
-    """The first of `folders` that holds the photo `first`."""
-    for folder in folders:
-        if (folder / first).is_file():
-            return folder
-    places = " or ".join(str(folder) for folder in folders)
-    raise UserError(f"{annotations}: its first photo {first} is in none of {places}")
+def _skeleton(
+    path: Path, choice: Choice, people: list[_Person], wanted: Skeleton | None
+) -> tuple[Skeleton, list[int], list[str]]:
+    """Whose joints they are, where each of them stands in the file, and what is to be said of that."""
+    if not choice.joints:
+        if wanted is None:
+            raise UserError(f"{path}: category {choice.name!r} does not name its joints: which skeleton is it?")
+        count = len(wanted.joints)
+        if choice.names and len(people[0].keypoints) != 3 * count:
+            raise UserError(
+                f"{path}: category {choice.name!r} names no joints and its people have {len(people[0].keypoints) / 3:g}"
+                f": expected the {count} of {wanted.name.upper()}"
+            )
+        what = f"category {choice.name!r} names no joints" if choice.names else "there are no categories"
+        return wanted, list(range(count)), [f"{what}: the {count} joints are taken for {wanted.name.upper()}'s"]
+    orders = [(s, order_of(choice.joints, s)) for s in ((wanted,) if wanted else SKELETONS.values())]
+    orders.sort(key=lambda found: found[1] is None or found[1] != sorted(found[1]))  # LSP's joints are AIC's too
+    for skeleton, order in orders:
+        if order is not None:
+            moved = order != sorted(order)
+            return skeleton, order, [f"joints put into {skeleton.name.upper()}'s order by their names"] * moved
+    if wanted is None:
+        made = from_names(choice.name, choice.joints, choice.edges)
+        return made, list(range(len(made.joints))), []
+    raise UserError(
+        f"{path}: category {choice.name!r} has not the {len(wanted.joints)} joints of {wanted.name.upper()}: "
+        f"{other_joints(choice.joints, wanted)}"
+    )
+
+
+def _keypoints(path: Path, people: list[_Person], joints: int) -> np.ndarray:
+    """[P, joints, 3] float64 x, y, flag as in the file, checked."""
+    for person in people:
+        if len(person.keypoints) != 3 * joints:
+            raise _wrong(
+                path, person.number, person.id,
+                f"expected {3 * joints} keypoint numbers, x, y, flag of {joints} joints, got {len(person.keypoints)}",
+            )  # fmt: skip
+    try:
+        values = np.array([person.keypoints for person in people], dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        values = np.zeros(0)
+    if values.shape != (len(people), 3 * joints):
+        for person in people:
+            strange = [value for value in person.keypoints if not is_id(value) or isinstance(value, str)]
+            if strange:
+                raise _wrong(path, person.number, person.id, f"keypoints: expected numbers, got {short(strange[0])}")
+        raise UserError(f"{path}: keypoints: expected numbers of a person's size")
+    values = values.reshape(-1, joints, 3)
+    for bad, what in (
+        (~np.isfinite(values).all(axis=(1, 2)), "a coordinate is not finite"),
+        ((np.abs(values[..., :2]) > FAR).any(axis=(1, 2)), "a coordinate is out of any photo"),
+        (~np.isin(values[..., 2], (0, 1, 2)).all(axis=1), "expected keypoint flags 0, 1 or 2"),
+    ):
+        if bad.any():
+            person = people[int(bad.argmax())]
+            raise _wrong(path, person.number, person.id, f"keypoints: {what}")
+    return values
+
+
+def _clipped(box: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Boxes [P, 4] cut at the edges of their photos, size [P, 2] height, width (0: not known)."""
+    edge = np.where(size > 0, size, np.inf)[:, ::-1]
+    low = np.maximum(box[:, :2], 0.0)
+    return np.concatenate([low, np.minimum(box[:, :2] + box[:, 2:], edge) - low], axis=1)
+
+
+def _remarks(
+    keypoints: np.ndarray, labelled: np.ndarray, box: np.ndarray, inside: np.ndarray, size: np.ndarray
+) -> list[str]:
+    """What is odd, and read all the same."""
+    edge = np.where(size > 0, size, np.inf)[:, None, ::-1]
+    off = labelled & ((keypoints[..., :2] < -0.5) | (keypoints[..., :2] > edge)).any(axis=2)
+    origin = labelled & (keypoints[..., :2] == 0).all(axis=2)
+    cut = (inside[:, 2:] < box[:, 2:] - 1).any(axis=1)
+    found = {
+        "boxes cut at the edge of their photo": cut.sum(),
+        "labelled joints outside their photo": off.sum(),
+        "labelled joints at (0, 0)": origin.sum(),
+        "people in photos of no declared size": (size == 0).any(axis=1).sum(),
+    }
+    return [f"{count} {what}" for what, count in found.items() if count]
+
+
+def _numbers(ids: list[Any], places: list[int], what: str, notes: list[str]) -> np.ndarray:
+    """ids as int64, or, where one of them is no such number, the records' places in the file."""
+    numbers = [whole(identity) for identity in ids]
+    if None in numbers:
+        notes.append(f"ids of {what} are not all whole numbers: they are numbered by their place in the file")
+        return np.array(places, np.int64)
+    if what == "annotations" and len(set(numbers)) < len(numbers):
+        notes.append(f"{len(numbers) - len(set(numbers))} annotations have the id of another")
+    return np.array(numbers, np.int64)
 
 
 DATASET = Dataset(

@@ -13,7 +13,7 @@ from asda_fast.data.plan import GlobalAug
 
 def read(root: Path, split: str) -> People:
     """root/annotations/person_keypoints_{split}.json; root/{split}/ holds the photos."""
-    return read_file(annotations_of(root, split), [root / split, root / "images" / split], name=f"demo {split}")
+    return read_file(annotations_of(root, split), [root / split, root / "images" / split], f"demo {split}", COCO)
 
 
 def annotations_of(root: Path, split: str) -> Path:

@@ -5,6 +5,9 @@ Three layouts, also several side by side as folders under one root (LSP + LSP-ex
 - LSP: joints (3, 14, 2000), images/im0001.jpg ..; the first 1,000 train, the last 1,000 validate;
 - LSP-extended: joints (14, 3, N), images/im00001.jpg ..; all train;
 - a part of either: files.txt names the photo of each column; val.txt names those to validate on.
+
+LSP's third row is 1 where a joint is occluded, LSP-extended's where it is labelled at all. Files are passed on with the
+shape of one and the meaning of the other, so the data decide: few joints are occluded, and most are labelled.
 """
 
 from __future__ import annotations
@@ -18,98 +21,139 @@ import numpy as np
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import LSP
 from asda_fast.data.dataset import Dataset, Preset
-from asda_fast.data.people import PIXEL_STD, People, box_of_joints
+from asda_fast.data.people import FAR, PIXEL_STD, People, box_of_joints
+from asda_fast.data.photos import folder_of
 from asda_fast.data.plan import GlobalAug
 
 PAD = 1.1  # crop / box; the box is already wider than the joints (box_of_joints)
 JOINTS = len(LSP.joints)
 TRAIN_OF_LSP = 1000
+# Which axes of the array hold the joints, x y flag, and the people: LSP's, LSP-extended's, and those of numpy users.
+LAYOUTS = ((1, 0, 2), (0, 1, 2), (1, 2, 0), (2, 1, 0), (0, 2, 1), (2, 0, 1))
 
 
 def read(root: Path, split: str) -> People:
-    """LSP's third row is 1 where a joint is occluded; LSP-extended's is 1 where it is labelled at all."""
+    """The people of one folder with a joints.mat, or of all such folders below the root."""
     folders = [root] if (root / "joints.mat").is_file() else sorted(p.parent for p in root.glob("*/joints.mat"))
     if not folders:
         raise UserError(f"{root / 'joints.mat'}: no such file, nor a joints.mat in a folder below {root} (LSP)")
-    parts = [part for folder in folders if len(part := _read_one(folder, split))]
+    parts = [_read_one(folder, split) for folder in folders]
+    notes = tuple(note for part in parts for note in part.notes)
+    parts = [part for part in parts if len(part)]
     if not parts:
         raise UserError(
             f"{root}: nobody in split {split}: LSP-extended alone needs a val.txt naming photos to validate on"
         )
-    return replace(_concatenate(parts), name=f"lsp {split}")
+    return replace(_concatenate(parts), name=f"lsp {split}", notes=notes)
 
 
 def _read_one(root: Path, split: str) -> People:
-    joints, visible = _joints(root / "joints.mat")
+    path = root / "joints.mat"
+    joints, visible, notes = _joints(path)
     names = _names(root, len(joints))
     rows = _split(root, names, split, original=len(joints) == 2 * TRAIN_OF_LSP)
     box = box_of_joints(joints, visible).astype(np.float32)
-    labelled = rows[box[rows, 2:].max(axis=1) > 0]  # two joints at least, at different places
+    usable = box[rows, 2:].max(axis=1, initial=0) > 0  # two joints at least, at different places
+    if not usable.all():
+        notes = [*notes, f"left out: {(~usable).sum()} people with fewer than two labelled joints"]
+    labelled = rows[usable]
     joints, visible, box = joints[labelled], visible[labelled], box[labelled]
+    folder = folder_of(path, [root / "images", root], names)
     return People(
         skeleton=LSP,
-        files=[str(root / "images" / names[row]) for row in labelled],
+        files=[str(folder / names[row]) for row in labelled],
         file=np.arange(len(labelled), dtype=np.int32),
         box=box,
         centre=box[:, :2] + box[:, 2:] / 2,
-        scale=(box[:, 2:].max(axis=1) * (PAD / PIXEL_STD)).astype(np.float32),
+        scale=(box[:, 2:].max(axis=1, initial=0) * (PAD / PIXEL_STD)).astype(np.float32),
         joints=joints.astype(np.float32),
         visible=visible,
         head=np.full(len(labelled), np.nan, dtype=np.float32),
         id=labelled.astype(np.int64),
         image_id=labelled.astype(np.int64),
-        area=box[:, 2] * box[:, 3],
         image_size=np.zeros((len(labelled), 2), dtype=np.int32),
-        labels=None,
         name="lsp",
         fit="square",
+        notes=tuple(f"{path}: {note}" for note in notes),
     )
 
 
-def _joints(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """joints [N, 14, 2] continuous photo pixels, visible [N, 14]."""
+def _joints(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """joints [N, 14, 2] continuous photo pixels, visible [N, 14], and what is to be said of the file."""
+    table = _array(path)
+    layout = next((axes for axes in LAYOUTS if table.shape[axes[0]] == JOINTS and table.shape[axes[1]] == 3), None)
+    if layout is None or table.size == 0:
+        raise UserError(f"{path}: joints: expected (3, {JOINTS}, N) of LSP or ({JOINTS}, 3, N), got {table.shape}")
+    joint, row, person = layout
+    table = table.transpose(person, joint, row)
+    points, flag = table[..., :2], table[..., 2]
+    bad = ~np.isin(flag, (0, 1)).all(axis=1)
+    if bad.any():
+        raise UserError(f"{path}: record {int(bad.argmax())}: third row: expected flags 0 or 1, got others")
+    unset = (flag == 0) & ~(points > 0).all(axis=2)  # LSP-extended's missing joints: not one has both coordinates > 0
+    extended = flag.mean() > 0.5 or unset.sum() * 2 > (flag == 0).sum()
+    visible = np.where(flag > 0, 2, 0) if extended else np.where(flag > 0, 1, 2)
+    known = visible > 0
+    bad = ~(np.isfinite(points) & (np.abs(points) < FAR)).all(axis=2, where=known[..., None]).all(axis=1)
+    if bad.any():
+        raise UserError(f"{path}: record {int(bad.argmax())}: a labelled joint is not finite, or out of any photo")
+    if known.any() and np.abs(points[known]).max() <= 1 and (points[known] % 1 > 0).any():
+        raise UserError(f"{path}: joints: expected pixels; all lie in 0..1: shares of the photo's size?")
+    notes = []
+    if layout != LAYOUTS[int(extended)]:
+        what = "LSP-extended's (1 labelled)" if extended else "LSP's (1 occluded)"
+        shape = tuple("N" if axis == person else (JOINTS, 3)[axis == row] for axis in range(3))
+        notes.append(f"joints of shape ({', '.join(map(str, shape))}), the third row read as {what}")
+    return np.where(known[..., None], points - 0.5, 0), visible.astype(np.uint8), notes  # 1-based index -> continuous
+
+
+def _array(path: Path) -> np.ndarray:
+    """The variable `joints`, three axes, float64."""
     from scipy.io import loadmat
 
     try:
-        table = np.asarray(loadmat(path)["joints"], dtype=np.float64)
-    except KeyError:
-        raise UserError(f"{path}: no variable 'joints'") from None
+        content = loadmat(path)
+        table = np.asarray(content["joints"]) if "joints" in content else None
     except Exception as error:  # on a broken file scipy raises nearly anything
-        raise UserError(f"{path}: not a readable MATLAB file: {error}") from None
-    if table.ndim == 3 and table.shape[:2] == (3, JOINTS):
-        flag = table[2].T
-        visible = np.where(flag > 0, 1, 2)
-        points = table[:2].transpose(2, 1, 0)
-    elif table.ndim == 3 and table.shape[:2] == (JOINTS, 3):
-        visible = np.where(table[:, 2].T > 0, 2, 0)
-        points = table[:, :2].transpose(2, 0, 1)
-    else:
-        raise UserError(f"{path}: joints: expected (3, {JOINTS}, N) of LSP or ({JOINTS}, 3, N), got {table.shape}")
-    bad = ~np.isfinite(np.where(visible[..., None] > 0, points, 0)).all(axis=(1, 2))
-    if bad.any():
-        raise UserError(f"{path}: record {int(bad.argmax())}: a labelled joint is not finite")
-    return np.where(visible[..., None] > 0, points - 0.5, 0), visible.astype(np.uint8)  # 1-based index -> continuous
+        why = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise UserError(f"{path}: not a readable MATLAB file: {why}") from None
+    if table is None:
+        there = ", ".join(sorted(name for name in content if not name.startswith("__"))) or "nothing"
+        raise UserError(f"{path}: no variable 'joints'; it holds {there}")
+    if table.dtype.kind not in "buif" or table.ndim not in (2, 3):
+        raise UserError(
+            f"{path}: joints: expected numbers (3, {JOINTS}, N), got {table.dtype.name} of shape {table.shape}"
+        )
+    return table.reshape(*table.shape, *[1] * (3 - table.ndim)).astype(np.float64)  # MATLAB drops a last axis of 1
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: expected names of photos, a line each, in UTF-8") from None
 
 
 def _names(root: Path, count: int) -> list[str]:
     listed = root / "files.txt"
     if listed.is_file():
-        names = listed.read_text(encoding="utf-8").split()
+        names = _lines(listed)
         where = str(listed)
     else:
         names = sorted(p.name for p in (root / "images").glob("im*.jpg"))
         where = f"{root / 'images'} (im*.jpg)"
     if len(names) != count:
         raise UserError(f"{where}: expected {count} photos, one for each column of joints.mat, got {len(names)}")
-    if not (root / "images" / names[0]).is_file():
-        raise UserError(f"{root / 'images' / names[0]}: no such photo")
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < count else []
+    if twice:
+        raise UserError(f"{where}: {twice[0]} is named twice")
     return names
 
 
 def _split(root: Path, names: list[str], split: str, original: bool) -> np.ndarray:
     listed = root / "val.txt"
     if listed.is_file():
-        chosen = set(listed.read_text(encoding="utf-8").split())
+        chosen = set(_lines(listed))
         unknown = chosen.difference(names)
         if unknown:
             raise UserError(f"{listed}: {min(unknown)} is not among the photos")
@@ -127,7 +171,7 @@ def _concatenate(parts: list[People]) -> People:
     firsts = np.cumsum([0, *(len(part.files) for part in parts)])
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("box", "centre", "scale", "joints", "visible", "head", "area", "image_size")
+        for name in ("box", "centre", "scale", "joints", "visible", "head", "image_size")
     }
     ids = np.arange(sum(len(part) for part in parts), dtype=np.int64)
     file = np.concatenate([part.file + first for part, first in zip(parts, firsts)]).astype(np.int32)

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from asda_fast.core.coco_json import short
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import read_json
 from asda_fast.core.skeletons import MPII
-from asda_fast.data.coco import folder_of
 from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import FAR, PIXEL_STD, People, box_of_joints
+from asda_fast.data.photos import folder_of
 from asda_fast.data.plan import GlobalAug
+from asda_fast.data.units import wrong_joints
 
 PAD = 1.25  # HRNet: the annotated scale is the person's height; the centre moves down by 15 of its 200 units
 DOWN = 15.0
@@ -25,25 +27,29 @@ NECK, HEAD_TOP = MPII.joints.index("upper_neck"), MPII.joints.index("head_top")
 def read(root: Path, split: str) -> People:
     """Head sizes come from gt_valid.mat beside the JSON (0.6 x the head box's diagonal, the PCKh of the benchmark);
     without it as HEAD_OF_NECK x the distance from upper neck to head top, which the annotators' boxes gave."""
-    path = _annotations(root, split)
+    path, notes = _annotations(root, split)
     table = read_json(path)
     if not isinstance(table, list) or not table:
-        raise UserError(f"{path}: expected a list of records (HRNet's MPII JSON)")
-    for number, record in enumerate(table):
-        _check(path, number, record)
+        coco = "; COCO's form is read as dataset coco" if isinstance(table, dict) and "annotations" in table else ""
+        raise UserError(f"{path}: expected a list of records (HRNet's MPII JSON), got {type(table).__name__}{coco}")
+    columns = {name: np.stack(values) for name, values in _columns(path, table).items()}
     names = [record["image"] for record in table]
     used = list(dict.fromkeys(names))
     number_of = {name: number for number, name in enumerate(used)}
-    folder = folder_of(path, [root / "images", root], used[0])
+    folder = folder_of(path, [root / "images", root], used)
 
-    annotated = np.array([record["scale"] for record in table], dtype=np.float64)
-    centre = np.array([record["center"] for record in table], dtype=np.float64) - 0.5  # 1-based index -> continuous
-    joints = np.array([record["joints"] for record in table], dtype=np.float64) - 0.5
-    known = np.array([record["joints_vis"] for record in table], dtype=np.float64) > 0
+    annotated = columns["scale"]
+    centre, joints = columns["center"] - 0.5, columns["joints"] - 0.5  # 1-based index -> continuous
+    known = columns["joints_vis"] > 0
     box = box_of_joints(joints, known)
     square = np.concatenate([centre - annotated[:, None] * PIXEL_STD / 2, np.stack([annotated * PIXEL_STD] * 2, 1)], 1)
+    wrong = wrong_joints(columns["joints"], known, square, np.zeros((len(table), 2)))
+    if wrong:
+        raise UserError(f"{path}: {wrong} (a box is 200 times the scale, round the centre)")
     box = np.where((known.sum(axis=1) >= 3)[:, None], box, square).astype(np.float32)
-    count = len(table)
+    count, bare = len(table), int((~known.any(axis=1)).sum())
+    if bare:
+        notes.append(f"{bare} people have no labelled joint")
     return People(
         skeleton=MPII,
         files=[str(folder / name) for name in used],
@@ -56,44 +62,55 @@ def read(root: Path, split: str) -> People:
         head=_head_sizes(path, joints, known),
         id=np.arange(count, dtype=np.int64),
         image_id=np.array([number_of[name] for name in names], dtype=np.int64),
-        area=box[:, 2] * box[:, 3],
         image_size=np.zeros((len(used), 2), dtype=np.int32),
-        labels=None,
         name=f"mpii {split}",
         fit="square",
+        notes=tuple(f"{path.name}: {note}" for note in notes),
     )
 
 
-def _annotations(root: Path, split: str) -> Path:
-    """annot/{train,valid}.json, else the folder's only JSON, which then serves both splits."""
+def _annotations(root: Path, split: str) -> tuple[Path, list[str]]:
+    """annot/{train,valid}.json, else the folder's only JSON, which then serves both splits, and that this is so."""
     name = "train.json" if split == "train" else "valid.json"
-    for folder in (root / "annot", root / "annotations", root):
+    folders = (root / "annot", root / "annotations", root)
+    for folder in folders:
         if (folder / name).is_file():
-            return folder / name
-    single = sorted(root.glob("*.json"))
-    if len(single) == 1:
-        return single[0]
-    raise UserError(f"{root / 'annot' / name}: no such file (HRNet's MPII annotations), nor a single JSON in {root}")
+            return folder / name, []
+    there = sorted(path for folder in folders for path in folder.glob("*.json"))
+    if len(there) == 1:
+        if there[0].name in ("train.json", "valid.json"):  # that of the other split
+            raise UserError(f"{there[0].with_name(name)}: no such file (split {split}); there is {there[0].name} alone")
+        return there[0], ["the only annotation file: train and val are the same people"]
+    listed = f"there are {', '.join(path.name for path in there[:4])}" if there else f"{root} holds no JSON"
+    raise UserError(f"{root / 'annot' / name}: no such file (HRNet's MPII annotations); {listed}")
 
 
-def _check(path: Path, number: int, record: Any) -> None:
-    expected = {"joints": (JOINTS, 2), "joints_vis": (JOINTS,), "center": (2,), "scale": ()}
-    if not isinstance(record, dict) or not isinstance(record.get("image"), str):
-        raise UserError(f"{path}: record {number}: expected an object with 'image', the photo's name")
-    for field, shape in expected.items():
-        try:
-            values = np.array(record[field], dtype=np.float64)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: record {number} ({record['image']}): field '{field}': {error!r}") from None
-        if values.shape != shape or not np.isfinite(values).all():
-            raise UserError(
-                f"{path}: record {number} ({record['image']}): field '{field}': expected finite numbers of shape "
-                f"{shape}, got shape {values.shape}"
-            )
-    if max(abs(value) for value in record["center"]) > FAR:
-        raise UserError(f"{path}: record {number} ({record['image']}): center {record['center']} is out of any photo")
-    if record["scale"] <= 0:
-        raise UserError(f"{path}: record {number} ({record['image']}): scale: expected > 0, got {record['scale']}")
+FIELDS = {"joints": (JOINTS, 2), "joints_vis": (JOINTS,), "center": (2,), "scale": ()}
+
+
+def _columns(path: Path, table: list[Any]) -> dict[str, list[np.ndarray]]:
+    """The numbers of every record by field, checked."""
+    columns: dict[str, list[np.ndarray]] = {field: [] for field in FIELDS}
+    for number, record in enumerate(table):
+        name = record.get("image") if isinstance(record, dict) else None
+        if not isinstance(name, str) or not name.strip("/. ") or "\0" in name:
+            raise UserError(f"{path}: record {number}: expected an object with 'image', the photo's name")
+        where = f"{path}: record {number} ({' '.join(name[:60].split())})"
+        for field, shape in FIELDS.items():
+            try:
+                values = np.array(record[field], dtype=np.float64)
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise UserError(f"{where}: field '{field}': {short(error)}") from None
+            if values.shape != shape or not np.isfinite(values).all():
+                raise UserError(
+                    f"{where}: field '{field}': expected finite numbers of shape {shape}, got shape {values.shape}"
+                )
+            if np.abs(values).max() > FAR:
+                raise UserError(f"{where}: field '{field}': {np.abs(values).max():g} is out of any photo")
+            columns[field].append(values)
+        if columns["scale"][-1] <= 0:
+            raise UserError(f"{where}: scale: expected > 0, got {columns['scale'][-1]:g}")
+    return columns
 
 
 def _head_sizes(path: Path, joints: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -36,17 +36,16 @@ class People:
     head: np.ndarray  # [P] float32 head size in photo pixels (PCKh); nan where unknown
     id: np.ndarray  # [P] int64 annotation id
     image_id: np.ndarray  # [P] int64
-    area: np.ndarray  # [P] float32 segment area (COCO), else width * height of the box
     image_size: np.ndarray  # [F, 2] int32 height, width; 0 where unknown
-    labels: list[str] | None  # F label-map paths (demo set)
     name: str
     fit: str = "box"
+    notes: tuple[str, ...] = ()  # what the reader left out or took as what, a line each, to be printed
 
     def __post_init__(self) -> None:
         rows, joints = len(self.file), len(self.skeleton.joints)
         shapes = {
             "box": (rows, 4), "centre": (rows, 2), "scale": (rows,), "joints": (rows, joints, 2),
-            "visible": (rows, joints), "head": (rows,), "id": (rows,), "image_id": (rows,), "area": (rows,),
+            "visible": (rows, joints), "head": (rows,), "id": (rows,), "image_id": (rows,),
             "image_size": (len(self.files), 2),
         }  # fmt: skip
         for name, shape in shapes.items():

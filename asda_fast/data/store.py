@@ -159,8 +159,9 @@ def read(folder: Path, split: str, photos: bool = True) -> StorePeople:
     return _people(at, about, columns, photos)
 
 
-def _people(at: Path, about: dict[str, Any], columns: dict[str, np.ndarray], photos: bool) -> StorePeople:
+def _people(at: Path, about: dict[str, Any], columns: dict[str, Any], photos: bool) -> StorePeople:
     columns["file"] = columns.pop("file_index")
+    columns.pop("area", None)  # of stores packed earlier
     own: dict[str, Any] = {
         name: columns.pop(name) for name in ("shard", "offset", "length", "window", "shrink", "photo")
     }
@@ -170,7 +171,6 @@ def _people(at: Path, about: dict[str, Any], columns: dict[str, np.ndarray], pho
     return StorePeople(
         skeleton=_skeleton(about["skeleton"]),
         files=files,
-        labels=None,
         name=about["dataset"],
         fit=about["fit"],
         crop=np.arange(len(columns["file"])),

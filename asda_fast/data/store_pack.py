@@ -30,7 +30,7 @@ from asda_fast.data.store import FORMAT, REACH, VERSION
 
 BLOCK = 16  # pixels of a JPEG macroblock with halved chroma
 STRONGEST_ZOOM = 0.7  # the smallest size factor of the paper's augmentation (COCO 0.7 .. 1.3)
-COLUMNS = ("file", "box", "centre", "scale", "joints", "visible", "head", "id", "image_id", "area", "image_size")
+COLUMNS = ("file", "box", "centre", "scale", "joints", "visible", "head", "id", "image_id", "image_size")
 
 
 def windows(
@@ -253,7 +253,7 @@ def annotation(people: People, row: int, piece: Cut) -> dict[str, Any]:
     """What stands beside a crop in its shard: enough to use the tar without the index."""
     numbers = {
         name: getattr(people, name)[row].tolist()
-        for name in ("box", "centre", "scale", "joints", "visible", "id", "image_id", "area")
+        for name in ("box", "centre", "scale", "joints", "visible", "id", "image_id")
     }
     photo = Path(people.files[people.file[row]]).name
     return {"row": int(row), "photo": photo, "window": piece.window.tolist(), "shrink": piece.shrink, **numbers}

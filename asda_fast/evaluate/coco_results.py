@@ -63,9 +63,7 @@ def from_detections(path: str | Path, people: People, annotations: Path) -> tupl
         head=np.full(count, np.nan, np.float32),
         id=np.arange(count, dtype=np.int64),
         image_id=image_id,
-        area=box[:, 2] * box[:, 3],
         image_size=np.array([(images[i]["height"], images[i]["width"]) for i in used], np.int32),
-        labels=None,
     )
     return found, np.array([score for _, _, score in kept])
 

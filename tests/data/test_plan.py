@@ -26,8 +26,8 @@ def crowd(count: int, seed: int = 0, skeleton: Skeleton = COCO, fit: str = "box"
         skeleton=skeleton, files=["a.jpg"], file=np.zeros(count, np.int32), box=box,
         centre=box[:, :2] + box[:, 2:] / 2, scale=box[:, 2:].max(1) * np.float32(1.25 / 200),
         joints=np.where(visible[..., None] > 0, joints, 0), visible=visible, head=np.full(count, np.nan, np.float32),
-        id=np.arange(count), image_id=np.arange(count), area=box[:, 2] * box[:, 3],
-        image_size=np.zeros((1, 2), np.int32), labels=None, name="crowd", fit=fit,
+        id=np.arange(count), image_id=np.arange(count),
+        image_size=np.zeros((1, 2), np.int32), name="crowd", fit=fit,
     )  # fmt: skip
 
 

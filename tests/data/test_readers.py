@@ -32,7 +32,6 @@ def test_coco_against_pycocotools(shared_data: Path, split: str) -> None:
         assert (people.joints[row][~known] == 0).all()
         np.testing.assert_allclose(people.box[row], annotation["bbox"], atol=1e-3)
         assert Path(people.files[people.file[row]]).name == api.loadImgs(annotation["image_id"])[0]["file_name"]
-        assert people.area[row] == pytest.approx(annotation["area"])
     assert all(Path(name).is_file() for name in people.files)
 
 

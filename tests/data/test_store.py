@@ -49,8 +49,8 @@ def people(tmp_path: Path) -> People:
         centre=centre.astype(np.float32), scale=(side * 1.25 / 200).astype(np.float32),
         joints=(centre[:, None] + rng.uniform(-0.4, 0.4, (count, 17, 2)) * side[:, None, None]).astype(np.float32),
         visible=np.full((count, 17), 2, np.uint8), head=np.full(count, np.nan, np.float32), id=np.arange(count) + 7,
-        image_id=np.repeat(np.arange(9), 2), area=(side * side / 2).astype(np.float32),
-        image_size=np.zeros((9, 2), np.int32), labels=None, name="made",
+        image_id=np.repeat(np.arange(9), 2),
+        image_size=np.zeros((9, 2), np.int32), name="made",
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_the_table_survives(people: People, tmp_path: Path) -> None:
     back = read(tmp_path / "s", "train")
     assert counts["people"] == len(back) == 18
     assert counts["shards"] == len(back.store.shards) == 3
-    for name in ("file", "box", "centre", "scale", "joints", "visible", "head", "id", "image_id", "area"):
+    for name in ("file", "box", "centre", "scale", "joints", "visible", "head", "id", "image_id"):
         assert np.array_equal(getattr(back, name), getattr(people, name), equal_nan=name == "head"), name
     assert back.files == people.files
     assert back.skeleton == people.skeleton

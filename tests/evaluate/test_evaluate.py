@@ -129,8 +129,8 @@ def crowd(count: int = 7, joints: int = 17) -> People:
         file=(np.arange(count) // 2).astype(np.int32), box=box, centre=box[:, :2] + box[:, 2:] / 2,
         scale=box[:, 2:].max(1) * np.float32(1.25 / 200), joints=points.astype(np.float32),
         visible=np.full((count, joints), 2, np.uint8), head=np.full(count, np.nan, np.float32),
-        id=np.arange(count), image_id=np.arange(count) // 2 + 40, area=box[:, 2] * box[:, 3] * np.float32(0.6),
-        image_size=np.full(((count + 1) // 2, 2), 240, np.int32), labels=None, name="made up",
+        id=np.arange(count), image_id=np.arange(count) // 2 + 40,
+        image_size=np.full(((count + 1) // 2, 2), 240, np.int32), name="made up",
     )  # fmt: skip
 
 
@@ -252,11 +252,12 @@ def test_coco_results_follow_hrnets_protocol() -> None:
     score = np.full(xy.shape[:2], 0.5, np.float32)
     score[1] = 0.4
     score[2, 3:] = 0.1  # below the limit: only three joints count
-    found = results(Predictions(xy, score), people, np.array([0.9, 0.9, 0.8, 0.7]), people.area)
+    area = people.box[:, 2] * people.box[:, 3] * np.float32(0.6)
+    found = results(Predictions(xy, score), people, np.array([0.9, 0.9, 0.8, 0.7]), area)
     assert [r["image_id"] for r in found] == [40, 41, 41]
     assert [r["score"] for r in found] == pytest.approx([0.45, 0.4, 0.35])
     np.testing.assert_allclose(np.array(found[0]["keypoints"]).reshape(17, 3)[:, :2], xy[0] - 0.5, atol=1e-3)
-    assert len(results(Predictions(xy, score), people, None, people.area, nms=False)) == 4
+    assert len(results(Predictions(xy, score), people, None, area, nms=False)) == 4
     assert oks.nms(np.zeros((0, 17, 3)), np.zeros(0), np.zeros(0)).tolist() == []
 
 

@@ -51,8 +51,7 @@ def crowd(files: list[str], each: int = 1) -> People:
         box=box.astype(np.float32), centre=centre.astype(np.float32), scale=np.full(count, 0.35, np.float32),
         joints=joints.astype(np.float32), visible=np.full((count, 17), 2, np.uint8),
         head=np.full(count, np.nan, np.float32), id=np.arange(count), image_id=np.arange(count),
-        area=np.full(count, 2200, np.float32), image_size=np.zeros((len(files), 2), np.int32),
-        labels=None, name="test",
+        image_size=np.zeros((len(files), 2), np.int32), name="test",
     )  # fmt: skip
 
 

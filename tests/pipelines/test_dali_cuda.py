@@ -46,7 +46,7 @@ def people(tmp_path: Path) -> People:
         centre=centre.astype(np.float32), scale=(side * 1.25 / 200).astype(np.float32),
         joints=np.repeat(centre[:, None], 17, 1).astype(np.float32), visible=np.full((count, 17), 2, np.uint8),
         head=np.full(count, np.nan, np.float32), id=np.arange(count), image_id=np.arange(count),
-        area=(side * side).astype(np.float32), image_size=np.zeros((24, 2), np.int32), labels=None, name="test",
+        image_size=np.zeros((24, 2), np.int32), name="test",
     )  # fmt: skip
 
 

@@ -1,0 +1,212 @@
+"""COCO annotation files: whose images, categories and ids are they. Checked once, for training and scoring alike.
+
+A category is known by its name, its joints by theirs; a count says neither (COCO, AP-10K and PoseTrack18 all have 17).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asda_fast.core.errors import UserError
+from asda_fast.core.files import read_json
+from asda_fast.core.skeletons import canonical
+
+Id = int | float | str
+LARGEST_SIDE = 1_000_000  # pixels
+LISTED = 6  # names in a message
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image record. height and width are 0 where the file does not say."""
+
+    number: int  # place in the file
+    file_name: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Category:
+    """One category record."""
+
+    id: Id
+    name: str
+    joints: tuple[str, ...]  # none where the file does not say
+    edges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The categories that are read: one, or several that share their joints."""
+
+    ids: frozenset[Id] | None  # None: all that there are
+    joints: tuple[str, ...]  # none where the file does not say
+    edges: tuple[tuple[int, int], ...]
+    name: str
+    names: Mapping[Id, str]  # of every category of the file
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The content of a COCO annotation file: an object whose 'images' and 'annotations' are lists of objects."""
+    table = read_json(path)
+    if not isinstance(table, dict) or not {"images", "annotations"} <= table.keys():
+        raise UserError(f"{path}: expected COCO annotations, an object with 'images' and 'annotations'")
+    for kind in ("images", "annotations"):
+        records = table[kind]
+        if not isinstance(records, list):
+            raise UserError(f"{path}: expected a list of '{kind}', got {type(records).__name__}")
+        for number, record in enumerate(records):
+            if not isinstance(record, dict):
+                raise UserError(f"{path}: {kind}[{number}]: expected an object, got {type(record).__name__}")
+    return table
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value can be an id: a number or a word (not true, null, nan, a list)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return False
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def whole(value: Any) -> int | None:
+    """The value as a whole number of 64 bits; None where it is none (1.0 is one, "1" and true are not)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if isinstance(value, float) and not (math.isfinite(value) and value == int(value)):
+        return None
+    return int(value) if -(2**63) <= value < 2**63 else None
+
+
+def short(value: Any) -> str:
+    """A value for a message: its repr, cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        text = f"a number of {value.bit_length()} bits"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def images_of(path: Path, table: Mapping[str, Any]) -> dict[Id, Image]:
+    """The image records by id. UserError for one that lacks id or file_name, and for two of one id that disagree."""
+    found: dict[Id, Image] = {}
+    for number, record in enumerate(table["images"]):
+        where = f"{path}: images[{number}]"
+        identity, name = record.get("id"), record.get("file_name")
+        if not is_id(identity):
+            raise UserError(f"{where}: id: expected a number or a word, got {short(identity)}")
+        if not isinstance(name, str) or not name.strip("/\\. ") or "\0" in name:
+            raise UserError(f"{where} (id {short(identity)}): file_name: expected a photo's name, got {short(name)}")
+        sides = []
+        for key in ("height", "width"):
+            value = record.get(key)
+            side = 0 if value is None else whole(value)
+            if side is None or (value is not None and not 1 <= side <= LARGEST_SIDE):
+                raise UserError(f"{where} ({short(name)}): {key}: expected a number of pixels, got {short(value)}")
+            sides.append(side)
+        image = Image(number, name, *(sides if all(sides) else (0, 0)))
+        before = found.setdefault(identity, image)
+        if (before.file_name, before.height, before.width) != (image.file_name, image.height, image.width):
+            raise UserError(
+                f"{where}: id {short(identity)} is also images[{before.number}]'s, another photo: "
+                f"{short(name)} and {short(before.file_name)}"
+            )
+    return found
+
+
+def categories_of(path: Path, table: Mapping[str, Any]) -> list[Category]:
+    """The category records, in order; none where the file has none."""
+    records = table.get("categories")
+    if records is None:
+        return []
+    if not isinstance(records, list):
+        raise UserError(f"{path}: expected a list of 'categories', got {type(records).__name__}")
+    found: list[Category] = []
+    for number, record in enumerate(records):
+        where = f"{path}: categories[{number}]"
+        if not isinstance(record, dict) or not is_id(record.get("id")):
+            raise UserError(f"{where}: expected an object with a number or a word as 'id', got {short(record)}")
+        name = record.get("name")
+        joints = record.get("keypoints") or []
+        if not isinstance(joints, list) or not all(isinstance(joint, str) for joint in joints):
+            raise UserError(f"{where} ({short(name)}): keypoints: expected a list of names, got {short(joints)}")
+        twice = [joint for joint, count in Counter(map(canonical, joints)).items() if count > 1]
+        if twice:
+            raise UserError(f"{where} ({short(name)}): keypoints: {twice[0]!r} is named twice")
+        if record["id"] in {category.id for category in found}:
+            raise UserError(f"{where} ({short(name)}): id {short(record['id'])} is another category's as well")
+        edges = _edges(where, record.get("skeleton") or [], len(joints))
+        found.append(Category(record["id"], name if isinstance(name, str) else "", tuple(joints), edges))
+    return found
+
+
+def _edges(where: str, given: Any, joints: int) -> tuple[tuple[int, int], ...]:
+    """The file's edges, counted from 1 there and from 0 here; those of joints that it does not have are dropped (a
+    CrowdPose file in use has COCO's)."""
+    if not isinstance(given, list):
+        raise UserError(f"{where}: skeleton: expected a list of pairs of joint numbers, got {short(given)}")
+    edges = []
+    for pair in given:
+        ends = [whole(end) for end in pair] if isinstance(pair, list) and len(pair) == 2 else [None]
+        if None in ends:
+            raise UserError(f"{where}: skeleton: expected pairs of joint numbers, got {short(pair)}")
+        a, b = (end - 1 for end in ends if end is not None)
+        if 0 <= a < joints and 0 <= b < joints:
+            edges.append((a, b))
+    return tuple(edges)
+
+
+def choose(path: Path, table: Mapping[str, Any], wanted: str = "person") -> Choice:
+    """Which categories to read: the one called `wanted`; else the only one; else those with joints, if they share them.
+
+    A file without categories is taken for COCO's, whose 1 is person; where no annotation has that number, all of them
+    must have one and the same. UserError naming the categories where there is no telling.
+    """
+    categories = categories_of(path, table)
+    used = Counter(a["category_id"] for a in table["annotations"] if is_id(a.get("category_id")))
+    if not categories:
+        ids: frozenset[Id] | None = None
+        if len(used) > 1:
+            if 1 not in used:
+                raise UserError(f"{path}: no 'categories', and annotations of several: {_some(map(short, used))}")
+            ids = frozenset([1])
+        return Choice(ids, (), (), wanted, {})
+    names = {category.id: category.name for category in categories}
+    called = [category for category in categories if category.name.strip().lower() == wanted]
+    posed = [category for category in categories if category.joints]
+    in_use = [category for category in posed if category.id in used]
+    for group in (called, categories if len(categories) == 1 else [], in_use, posed, categories):
+        if group:
+            break
+    joints = {tuple(map(canonical, category.joints)) for category in group}
+    if len(joints) > 1 or (len(group) > 1 and not group[0].joints):
+        raise UserError(
+            f"{path}: which category? None is called {wanted!r}, and their joints differ: {_some(_label(group))}"
+        )
+    chosen = frozenset(category.id for category in group)
+    if used and not chosen & set(used):
+        there = _some(f"{count} of {_name(names, identity)}" for identity, count in used.most_common())
+        raise UserError(f"{path}: no annotation of category {_some(_label(group))}; there are {there}")
+    first = group[0]
+    name = first.name if len(group) == 1 else f"{len(group)} categories"
+    return Choice(chosen, first.joints, first.edges, name or wanted, names)
+
+
+def _label(categories: Sequence[Category]) -> list[str]:
+    return [f"{short(c.name)} (id {short(c.id)}, {len(c.joints)} joints)" for c in categories]
+
+
+def _name(names: Mapping[Id, str], identity: Hashable) -> str:
+    name = names.get(identity)  # type: ignore[call-overload]
+    return f"{short(name)} (id {short(identity)})" if name else f"id {short(identity)}, which 'categories' lacks"
+
+
+def _some(items: Any) -> str:
+    listed = list(items)
+    rest = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    return ", ".join(listed[:LISTED]) + rest
