@@ -16,6 +16,7 @@ from asda_fast.augment.sampling import Ranges, Slots
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import files_below
 from asda_fast.parts.pool import PartPool
 
 log = logging.getLogger("asda_fast")
@@ -59,7 +60,7 @@ def load_folder(folder: str | Path) -> PartPool:
         raise UserError(f"objects {path}: expected a folder of RGBA pictures, found none")
     patches, names = [], []
     left: dict[str, list[str]] = {}  # why -> files
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in files_below(path):
         rgba = _cut_out(file)
         if isinstance(rgba, str):
             left.setdefault(rgba, []).append(file.relative_to(path).as_posix())

@@ -1,10 +1,10 @@
-"""Files: written whole or not at all, JSON read with one line for what is wrong with it."""
+"""Files: written whole or not at all, found below a folder, JSON read with one line for what is wrong with it."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -30,6 +30,29 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def files_below(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:
+    """The files in a folder and in those below it, links to folders followed, in order of their paths; with `suffixes`
+    (small letters) only those. A link that leads back to a folder above it is not followed a second time."""
+    found = []
+
+    def walk(place: Path, above: frozenset[tuple[int, int]]) -> None:
+        state = place.stat()
+        if (here := (state.st_dev, state.st_ino)) in above:
+            return
+        for entry in os.scandir(place):
+            path = place / entry.name
+            if entry.is_dir():
+                walk(path, above | {here})
+            elif (suffixes is None or path.suffix.lower() in suffixes) and entry.is_file():
+                found.append(path)
+
+    try:
+        walk(folder, frozenset())
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: {error.strerror}") from None
+    return sorted(found)
 
 
 def read_json(path: Path, what: str = "annotations", unique: bool = False) -> Any:

@@ -56,8 +56,13 @@ class BadImage(Exception):
         super().__init__(f"{name}: {reason}")
         self.name, self.reason = name, reason
 
-    def __reduce__(self) -> tuple[type[BadImage], tuple[str, str]]:
-        return BadImage, (self.name, self.reason)
+
+class OtherSize(BadImage):
+    """A photo that is not of the size declared: both sizes in words."""
+
+    def __init__(self, name: str, found: str, expected: str) -> None:
+        super().__init__(name, f"is {found}, its annotations say {expected}")
+        self.found, self.expected = found, expected
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -245,8 +250,8 @@ def _turn(data: Data, name: str, stored: Size, size: Sequence[int] | None) -> in
     turn = _orientation(data)
     if turn in (5, 6, 7, 8) and tuple(size) == (stored[1], stored[0]):
         return turn
-    shown = f" ({stored[0]} x {stored[1]} turned as EXIF says)" if turn in (5, 6, 7, 8) else ""
-    raise BadImage(name, f"is {stored[1]} x {stored[0]} pixels{shown}, its annotations say {size[1]} x {size[0]}")
+    turned = f" ({stored[0]} x {stored[1]} turned as its EXIF says)" if turn in (5, 6, 7, 8) else ""
+    raise OtherSize(name, f"{stored[1]} x {stored[0]}{turned}", f"{size[1]} x {size[0]}")
 
 
 def _orientation(data: Data) -> int:

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.images import OtherSize
 from asda_fast.parts.cut import Filters, Patch, cut, spans_of
 from asda_fast.parts.instances import PeopleOfPhoto, instance_map
 from asda_fast.parts.pairs import Pair
@@ -232,10 +233,11 @@ def cut_pair(
         raise Unusable(line, "map with an id that the scheme does not know")
     if not present.difference(scheme.background):
         raise Unusable(f"{pair.label}: shows nobody", "map that shows nobody")
-    photo = read_photo(pair.photo)
-    if photo.shape[:2] != label.shape:
-        sizes = f"{label.shape[1]} x {label.shape[0]}, its photo {photo.shape[1]} x {photo.shape[0]}"
-        raise Unusable(f"{pair.label}: is {sizes}", "map of another size than its photo")
+    try:
+        photo = read_photo(pair.photo, label.shape)
+    except OtherSize as error:
+        line = f"{pair.label}: is {error.expected}, its photo {error.found}"
+        raise Unusable(line, "map of another size than its photo") from None
     instances, boxes, notes = None, None, Notes()
     if pair.instance is not None:
         instances = read_map(pair.instance)

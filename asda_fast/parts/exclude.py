@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import read_json
+from asda_fast.core.files import files_below, read_json
+from asda_fast.core.images import SUFFIXES as PHOTOS
 from asda_fast.parts.names import matching, plain
-from asda_fast.parts.read import PHOTOS
 
 
 def read_names(path: str | Path) -> set[str]:
@@ -17,7 +17,7 @@ def read_names(path: str | Path) -> set[str]:
     COCO annotation file (its images), or a folder of photos. Raises UserError where it is none of them, or empty."""
     path = Path(path)
     if path.is_dir():
-        listed = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.suffix.lower() in PHOTOS and p.is_file()]
+        listed = [p.relative_to(path).as_posix() for p in files_below(path, PHOTOS)]
         if not listed:
             raise UserError(f"exclude {path}: expected a folder of photos ({', '.join(PHOTOS)}), found none in it")
     else:

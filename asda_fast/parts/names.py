@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-_SUFFIX = re.compile(r"\.(jpe?g|jpe|jfif|png|webp|bmp|tiff?|gif)$", re.IGNORECASE)
+from asda_fast.core.images import SUFFIXES
+
+_SUFFIX = re.compile("(" + "|".join(map(re.escape, (*SUFFIXES, ".gif"))) + ")$", re.IGNORECASE)
 
 
 def plain(name: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from asda_fast.core.errors import UserError
-from asda_fast.parts.read import MAPS, PHOTOS
+from asda_fast.core.files import files_below
+from asda_fast.core.images import SUFFIXES as PHOTOS
+from asda_fast.parts.read import MAPS
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,11 @@ def find_pairs(
             raise UserError(f"{argument} {folder}: expected a folder, found none")
     same = images.resolve() == labels.resolve()
     photos: dict[str, Path] = {}
-    for path in _files(images, PHOTOS):
+    for path in files_below(images, PHOTOS):
         stem = _stem(path, images)
         if not (same and path.suffix.lower() in MAPS):
             photos.setdefault(stem, path)
-    maps = {_stem(path, labels): path for path in _files(labels, MAPS)}
+    maps = {_stem(path, labels): path for path in files_below(labels, MAPS)}
     wanted = dict(photos)
     pairs, problems = [], []
     for stem, path in maps.items():
@@ -87,12 +88,8 @@ def _holds(folder: Path | None) -> str:
     """Such as `12 .mat, 1 .txt and a linked folder`."""
     if folder is None:
         return "none"
-    kinds = Counter(p.suffix.lower() or "files without suffix" for p in folder.rglob("*") if p.is_file())
+    kinds = Counter(p.suffix.lower() or "files without suffix" for p in files_below(folder))
     return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3)) or "no file"
-
-
-def _files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    return iter(sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file()))
 
 
 def _stem(path: Path, folder: Path) -> str:
