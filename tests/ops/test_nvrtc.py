@@ -46,6 +46,8 @@ class Nvrtc:
         folders = list(spec.submodule_search_locations or ()) if spec else []
         found = sorted(p for folder in folders for p in Path(folder).glob("**/libnvrtc.so.*") if "alt" not in p.name)
         assert found, "no libnvrtc: pip install nvidia-cuda-nvrtc (it is in the dev extra)"
+        for builtins in found[-1].parent.glob("libnvrtc-builtins.so.*"):  # 13.0 does not look beside itself
+            ctypes.CDLL(str(builtins))
         self.library = ctypes.CDLL(str(found[-1]))
 
     def compile(self, source: str, options: tuple[str, ...]) -> tuple[int, str, str, bytes]:
