@@ -64,7 +64,7 @@ def read_people(path: Path) -> tuple[dict[str, PeopleOfPhoto], Notes]:
     found: dict[str, list[Person]] = {name: [] for name, _ in photos.values()}
     notes, strangers = Notes(), []
     for i, row in enumerate(data["annotations"]):
-        name = f"annotation {row['id']}" if isinstance(row.get("id"), (int, str)) else f"annotations[{i}]"
+        name = f"annotation {row['id']}" if _speaks(row.get("id")) else f"annotations[{i}]"
         if row.get("iscrowd"):
             notes.add("crowds, not cut", name)
         elif wanted is not None and row.get("category_id") != wanted:
@@ -197,7 +197,7 @@ def _category(data: dict[str, Any], refuse: Any) -> Any:
         return None
     names = {str(row.get("name")): row.get("id") for row in rows if isinstance(row, dict)}
     if "person" not in names:
-        refuse(f"expected a category called person among several, found {', '.join(sorted(names))[:200]}")
+        refuse(f"expected a category called person among several, found {_short(sorted(names))}")
     return names["person"]
 
 
@@ -220,6 +220,11 @@ def _size(image: dict[str, Any]) -> tuple[int, int] | None:
 def _is_number(value: Any) -> bool:
     """A finite number of a size that pixels may have."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e9 < value < 1e9
+
+
+def _speaks(identity: Any) -> bool:
+    """Whether an id can stand in a message."""
+    return isinstance(identity, int) or (isinstance(identity, str) and identity.isprintable() and len(identity) < 60)
 
 
 def _short(value: Any) -> str:
