@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import read_json
 from asda_fast.core.skeletons import canonical
 
@@ -81,15 +81,6 @@ def whole(value: Any) -> int | None:
     if isinstance(value, float) and not (math.isfinite(value) and value == int(value)):
         return None
     return int(value) if -(2**63) <= value < 2**63 else None
-
-
-def short(value: Any) -> str:
-    """A value for a message: its repr, cut."""
-    try:
-        text = repr(value)
-    except ValueError:  # a number of thousands of digits
-        text = f"a number of {value.bit_length()} bits"
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def images_of(path: Path, table: Mapping[str, Any]) -> dict[Id, Image]:

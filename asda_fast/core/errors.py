@@ -7,7 +7,7 @@ import io
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 Options = TypeVar("Options")
 
@@ -15,6 +15,15 @@ Options = TypeVar("Options")
 class UserError(ValueError):
     """Something the user can mend: a wrong path, option or file. The message is one line that names the file or
     argument, what was expected and what came."""
+
+
+def short(value: Any) -> str:
+    """A value for a message: its repr, in one line, cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        text = f"a number of {value.bit_length()} bits"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def run_cli(main: Callable[[], None]) -> NoReturn:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.core.coco_json import Choice, Id, Image, choose, images_of, is_id, read_table, short, whole
-from asda_fast.core.errors import UserError
+from asda_fast.core.coco_json import Choice, Id, Image, choose, images_of, is_id, read_table, whole
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.skeletons import COCO, SKELETONS, Skeleton, from_names, order_of, other_joints
 from asda_fast.data import units
 from asda_fast.data.dataset import Dataset, Preset

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
+from asda_fast.core.matlab import read_matlab
 from asda_fast.core.skeletons import LSP
 from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import FAR, PIXEL_STD, People, box_of_joints
@@ -109,17 +110,11 @@ def _joints(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 def _array(path: Path) -> np.ndarray:
     """The variable `joints`, three axes, float64."""
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(path)
-        table = np.asarray(content["joints"]) if "joints" in content else None
-    except Exception as error:  # on a broken file scipy raises nearly anything
-        why = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise UserError(f"{path}: not a readable MATLAB file: {why}") from None
-    if table is None:
-        there = ", ".join(sorted(name for name in content if not name.startswith("__"))) or "nothing"
+    content = read_matlab(path)
+    if "joints" not in content:
+        there = ", ".join(sorted(content)[:6]) or "nothing"
         raise UserError(f"{path}: no variable 'joints'; it holds {there}")
+    table = np.asarray(content["joints"])
     if table.dtype.kind not in "buif" or table.ndim not in (2, 3):
         raise UserError(
             f"{path}: joints: expected numbers (3, {JOINTS}, N), got {table.dtype.name} of shape {table.shape}"
@@ -146,7 +141,7 @@ def _names(root: Path, count: int) -> list[str]:
         raise UserError(f"{where}: expected {count} photos, one for each column of joints.mat, got {len(names)}")
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < count else []
     if twice:
-        raise UserError(f"{where}: {twice[0]} is named twice")
+        raise UserError(f"{where}: {short(twice[0])} is named twice")
     return names
 
 
@@ -156,7 +151,7 @@ def _split(root: Path, names: list[str], split: str, original: bool) -> np.ndarr
         chosen = set(_lines(listed))
         unknown = chosen.difference(names)
         if unknown:
-            raise UserError(f"{listed}: {min(unknown)} is not among the photos")
+            raise UserError(f"{listed}: {short(min(unknown))} is not among the photos")
         validate = np.array([name in chosen for name in names])
     elif original:
         validate = np.arange(len(names)) >= TRAIN_OF_LSP

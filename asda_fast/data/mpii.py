@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.core.coco_json import short
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import read_json
+from asda_fast.core.matlab import read_matlab
 from asda_fast.core.skeletons import MPII
 from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import FAR, PIXEL_STD, People, box_of_joints
@@ -116,14 +116,12 @@ def _columns(path: Path, table: list[Any]) -> dict[str, list[np.ndarray]]:
 def _head_sizes(path: Path, joints: np.ndarray, known: np.ndarray) -> np.ndarray:
     matlab = path.with_name("gt_valid.mat")
     if path.name == "valid.json" and matlab.is_file():
-        from scipy.io import loadmat
-
-        try:
-            boxes = np.asarray(loadmat(matlab)["headboxes_src"], dtype=np.float64)  # [2 corners, 2, P]
-        except Exception as error:  # on a broken file scipy raises nearly anything
-            raise UserError(f"{matlab}: expected MATLAB data with headboxes_src ({error!r})") from None
-        if boxes.shape != (2, 2, len(joints)):
-            raise UserError(f"{matlab}: headboxes_src: expected (2, 2, {len(joints)}), got {boxes.shape}")
+        boxes = np.asarray(read_matlab(matlab).get("headboxes_src"))  # [2 corners, 2, P]
+        if boxes.shape != (2, 2, len(joints)) or boxes.dtype.kind not in "uif":
+            raise UserError(
+                f"{matlab}: headboxes_src: expected numbers (2, 2, {len(joints)}), got {boxes.dtype} {boxes.shape}"
+            )
+        boxes = boxes.astype(np.float64)
         return (0.6 * np.linalg.norm(boxes[1] - boxes[0], axis=0)).astype(np.float32)
     length = HEAD_OF_NECK * np.linalg.norm(joints[:, HEAD_TOP] - joints[:, NECK], axis=1)
     return np.where(known[:, HEAD_TOP] & known[:, NECK], length, np.nan).astype(np.float32)

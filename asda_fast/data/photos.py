@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 
 TRIED = 8  # photos looked for in each folder: the first may be missing
 LOOKED_AT = 5000  # entries, when looking for what lies there instead
@@ -18,12 +18,17 @@ def folder_of(annotations: Path, folders: Sequence[Path], names: Sequence[str]) 
     UserError saying what was looked for, where, and what lies there instead.
     """
     for folder in folders:
-        if any((folder / name).is_file() for name in names[:TRIED]):
+        if any(os.path.isfile(folder / name) for name in names[:TRIED]):
             return folder
     places = " or ".join(str(folder) for folder in folders)
     raise UserError(
-        f"{annotations}: its first photo {names[0]} is in none of {places}; {_instead(folders, Path(names[0]).name)}"
+        f"{annotations}: its first photo {_named(names[0])} is in none of {places}; "
+        f"{_instead(folders, Path(names[0]).name)}"
     )
+
+
+def _named(name: str) -> str:
+    return name if len(name) < 200 and name.isprintable() else short(name)
 
 
 def _instead(folders: Sequence[Path], wanted: str) -> str:

@@ -1,0 +1,47 @@
+"""`python -m benchmarks.fuzz --reader coco --count 10000`: exits with 1 where anything failed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.fuzz.harness import Reader, fuzz
+
+READERS = {
+    "coco": "benchmarks.fuzz.data:coco",
+    "mpii": "benchmarks.fuzz.data:mpii",
+    "lsp": "benchmarks.fuzz.data:lsp",
+}
+
+
+def reader(name: str) -> Reader:
+    """The reader called so."""
+    module, _, attribute = READERS[name].partition(":")
+    found: Reader = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reader", nargs="*", choices=list(READERS), default=list(READERS))
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first try: repeats a failure")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    failed = False
+    for name in args.reader:
+        with tempfile.TemporaryDirectory() as folder:
+            report = fuzz(reader(name), args.count, Path(folder), args.seed, args.first)
+        failed |= bool(report.failures)
+        print(f"{name}: {args.count} files, {report.read} read, {report.refused} refused in one line of "
+              f"{len(report.reasons)} kinds, {len(report.failures)} failures")  # fmt: skip
+        for line in report.failures[:20]:
+            print(f"  {line}")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The readers of data/: COCO, MPII and LSP annotations, a store's index."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asda_fast.core.skeletons import COCO
+from asda_fast.data import GlobalAug, People, draw, load
+from benchmarks.fuzz.harness import Reader
+
+SIZE = (64, 64)
+
+
+def _checked(people: People) -> None:
+    """What the loader relies on: a plan of finite numbers, and an index into the photos."""
+    assert len(people) > 0
+    assert people.file.min() >= 0
+    assert people.file.max() < len(people.files)
+    aug = GlobalAug(half_body=0.5)
+    plan = draw(people, SIZE, epoch=0, seed=0, train=True, aug=aug, batch_size=4, drop_last=False)
+    for name in ("matrix", "joints", "box"):
+        assert np.isfinite(getattr(plan, name)).all(), name
+    assert (np.abs(np.linalg.det(plan.matrix[:, :, :2].astype(np.float64))) > 0).all()
+    assert all(isinstance(note, str) and "\n" not in note for note in people.notes)
+
+
+def _coco() -> Any:
+    rng = np.random.default_rng(0)
+    records = []
+    for number in range(6):
+        box = [*rng.integers(100, 300, 2).tolist(), *rng.integers(60, 120, 2).tolist()]
+        xy = np.array(box[:2]) + rng.uniform(0.1, 0.9, (17, 2)) * box[2:]
+        keypoints = np.concatenate([xy.round(1), np.full((17, 1), 2)], 1).ravel().tolist()
+        records.append(
+            {"id": number + 1, "image_id": number // 2, "category_id": 1, "iscrowd": 0, "area": 99.5, "bbox": box,
+             "num_keypoints": 17, "keypoints": keypoints}
+        )  # fmt: skip
+    images = [{"id": n, "file_name": f"{n}.jpg", "height": 480, "width": 640} for n in range(3)]
+    person = {"id": 1, "name": "person", "keypoints": list(COCO.joints), "skeleton": [[1, 2], [2, 3]]}
+    return {"images": images, "annotations": records, "categories": [person, {"id": 2, "name": "dog"}]}
+
+
+def _photos(folder: Path) -> None:
+    (folder / "images").mkdir(exist_ok=True)
+    for name in ("0", "1", "2", *(f"im{n:05}" for n in range(1, 9))):
+        (folder / "images" / f"{name}.jpg").touch()
+
+
+coco = Reader(
+    _coco,
+    lambda tree: {"annotations/person_keypoints_train2017.json": json.dumps(tree).encode()},
+    lambda folder: _checked(load("coco", folder)),
+    _photos,
+)
+
+
+def _mpii() -> Any:
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "image": f"{n}.jpg", "joints": rng.uniform(60, 300, (16, 2)).round(1).tolist(),
+            "joints_vis": [1] * 16, "center": [180.0, 180.0], "scale": 1.5,
+        }
+        for n in (0, 1, 2, 0)
+    ]  # fmt: skip
+
+
+mpii = Reader(
+    _mpii,
+    lambda tree: {"annot/train.json": json.dumps(tree).encode()},
+    lambda folder: _checked(load("mpii", folder)),
+    _photos,
+)
+
+
+def _lsp() -> Any:
+    rng = np.random.default_rng(0)
+    joints = np.concatenate([rng.uniform(2, 150, (14, 2, 8)), np.ones((14, 1, 8))], 1)
+    joints[3, :, 2] = 0
+    return {"joints": {"joints": joints}, "files": [f"im{n:05}.jpg" for n in range(1, 9)], "val": ["im00003.jpg"]}
+
+
+def _dump_lsp(tree: Any) -> dict[str, bytes]:
+    from scipy.io import savemat
+
+    out = io.BytesIO()
+    savemat(out, tree["joints"])
+    lists = {f"{name}.txt": "\n".join(tree[name]).encode() for name in ("files", "val") if name in tree}
+    return {"joints.mat": out.getvalue(), **lists}
+
+
+lsp = Reader(_lsp, _dump_lsp, lambda folder: _checked(load("lsp", folder)), _photos)
