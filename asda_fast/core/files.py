@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Collection, Iterator
@@ -20,16 +21,36 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write into that takes the place of `path` at the end; where the writing fails, `path` is as before."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """A file to write into that takes the place of `path` at the end; where the writing fails, `path` is as before.
+    What the disk refuses is an OSError that names `path`, also where a library made another error of it."""
+    partial, file = path.with_name(f".{path.name}.{os.getpid()}.partial"), None
     try:
-        with open(partial, "wb") as file:
+        file = _Writer(io.FileIO(partial, "w"))
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except Exception as error:
+        refused = (file and file.refused) or error
+        if isinstance(refused, OSError) and refused.filename in (None, str(partial), partial):
+            raise OSError(refused.errno, refused.strerror or str(refused), str(path)) from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+class _Writer(io.BufferedWriter):
+    """Remembers what the disk refused: torch and safetensors raise errors of their own instead."""
+
+    refused: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.refused = error
+            raise
 
 
 def files_below(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import write_atomic
 from asda_fast.models.network import State
 
 FORMAT = "asda_fast-1"
@@ -147,7 +148,7 @@ def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
     config: plain JSON; "model" (a name of the registry or "my.module:make") and "joints" are what `load` needs,
     "options" go to `build`.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialise
 
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -159,13 +160,8 @@ def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
     _check_joints(tensors, config)
     text = json.dumps(config, indent=2)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        save_file(_apart(tensors), partial, metadata={"format": FORMAT, "config": text})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    write_atomic(path, serialise(_apart(tensors), metadata={"format": FORMAT, "config": text}))
+    write_atomic(path.with_suffix(".json"), f"{text}\n".encode())
     return path
 
 
