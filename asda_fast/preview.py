@@ -1,7 +1,6 @@
 """`python -m asda_fast.preview`."""
 
-from asda_fast.core.errors import run_cli
-from asda_fast.viz.preview import main
+from asda_fast.cli import entry, preview
 
 if __name__ == "__main__":
-    run_cli(main)
+    entry.run(preview.main)

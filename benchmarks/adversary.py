@@ -16,7 +16,7 @@ from asda_fast.core.batch import Batch
 from asda_fast.core.skeletons import COCO
 from asda_fast.models.heatmaps import heatmaps
 from asda_fast.parts.pool import PartPool
-from asda_fast.train.adversarial import Players, step_against, step_alone, step_alternate, step_joint
+from asda_fast.train.adversarial import Networks, step_against, step_alone, step_alternate, step_joint
 from benchmarks.common import Report, interleave, parser
 from benchmarks.game import ARMS
 
@@ -65,26 +65,26 @@ class Step:
             made = made.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
             return made, torch.optim.Adam(made.parameters(), lr=1e-4, fused=True)
 
-        self.players = Players(*network(models.build(name, joints=17)), amp=amp)
+        self.networks = Networks(*network(models.build(name, joints=17)), amp=amp)
         if arm.startswith("generator"):
             made = network(models.Generator(width=width))
-            self.players.generator, self.players.generator_optimizer = made
-        self.scene = make_scene(size, count, self.players.pose, device)
+            self.networks.generator, self.networks.generator_optimizer = made
+        self.scene = make_scene(size, count, self.networks.pose, device)
         self.scene.amp = amp
         self.arm, self.adversary = arm, None if arm in ("none", "generator joint") else make_adversary(arm, device)
 
     def __call__(self) -> None:
         scene, target, weight = self.scene, self.scene.target, self.scene.weight
-        if self.players.generator is not None:
+        if self.networks.generator is not None:
             step = step_joint if self.arm == "generator joint" else step_alternate
             clean = scene.augmentation.clean(scene.batch)
-            step(self.players, clean, lambda out: scene.render(generator_theta(out, scene.slots)), target, weight)
+            step(self.networks, clean, lambda out: scene.render(generator_theta(out, scene.slots)), target, weight)
         elif self.arm == "none":
-            step_alone(self.players, scene.augmentation.clean(scene.batch), target, weight)
+            step_alone(self.networks, scene.augmentation.clean(scene.batch), target, weight)
         elif self.adversary is None:
-            step_alone(self.players, scene.render(scene.slots.theta), target, weight)
+            step_alone(self.networks, scene.render(scene.slots.theta), target, weight)
         else:
-            step_against(self.players, self.adversary, scene)
+            step_against(self.networks, self.adversary, scene)
 
 
 def main() -> None:

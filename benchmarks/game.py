@@ -29,7 +29,7 @@ from asda_fast.models import heatmaps as targets
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.train import adversarial
-from asda_fast.train.adversarial import Players
+from asda_fast.train.adversarial import Networks
 from benchmarks.common import Report
 
 # name -> (kind, options); None: random placement
@@ -66,12 +66,12 @@ class Game:
         torch.manual_seed(seed)
         joints, edges = len(train.skeleton.joints), train.skeleton.edges
         pose = models.build(options.model, joints=joints).to(memory_format=torch.channels_last)
-        self.players = Players(pose, torch.optim.Adam(pose.parameters(), lr=options.lr, fused=True))
+        self.networks = Networks(pose, torch.optim.Adam(pose.parameters(), lr=options.lr, fused=True))
         self.adversary: Adversary | None = None
         if self.kind == "generator":
             generator = models.Generator(types=len(pool.types), width=16).to(memory_format=torch.channels_last)
-            self.players.generator = generator
-            self.players.generator_optimizer = torch.optim.Adam(generator.parameters(), lr=options.lr, fused=True)
+            self.networks.generator = generator
+            self.networks.generator_optimizer = torch.optim.Adam(generator.parameters(), lr=options.lr, fused=True)
             self.adversary = Generated(generator)
         elif self.kind == "critic":
             known = {"types": len(pool.types), "joints": joints, "edges": edges, "people": len(train)}
@@ -82,25 +82,25 @@ class Game:
     def scene(self, batch: Batch, epoch: int, trained: bool = True) -> Scene:
         target, weight = targets.heatmaps(batch.joints, batch.visible, (self.options.size, self.options.size))
         slots = self.augmentation.draw(batch, epoch)
-        return Scene(batch, slots, target, weight, self.augmentation, self.players.pose, epoch, trained=trained)
+        return Scene(batch, slots, target, weight, self.augmentation, self.networks.pose, epoch, trained=trained)
 
     def step(self, batch: Batch, epoch: int) -> None:
         scene = self.scene(batch, epoch)
         if self.kind == "generator":
             asda, slots = self.augmentation, scene.slots
             adversarial.step_alternate(
-                self.players, asda.clean(batch),
+                self.networks, asda.clean(batch),
                 lambda placement: asda.render(batch, slots, generator_theta(placement, slots), epoch).image,
                 scene.target, scene.weight,
             )  # fmt: skip
             return
         if self.adversary is None:
-            adversarial.step_alone(self.players, scene.render(scene.slots.theta), scene.target, scene.weight)
+            adversarial.step_alone(self.networks, scene.render(scene.slots.theta), scene.target, scene.weight)
             return
-        adversarial.step_against(self.players, self.adversary, scene)
+        adversarial.step_against(self.networks, self.adversary, scene)
 
     def play(self) -> dict[str, Any]:
-        self.players.pose.train()
+        self.networks.pose.train()
         looks: list[dict[str, Any]] = []
         done, epoch, began = 0, 0, time.process_time()
         seconds = 0.0
@@ -194,7 +194,7 @@ def main() -> None:
                 game = Game(options, arm, seed)
                 row = {"arm": arm, "seed": seed, **game.play()}
                 card = {"model": options.model, "joints": len(game.loader.people.skeleton.joints)}
-                models.save(file.with_suffix(".safetensors"), game.players.pose, card)
+                models.save(file.with_suffix(".safetensors"), game.networks.pose, card)
                 partial = file.with_suffix(".partial")
                 partial.write_text(json.dumps(row, indent=1) + "\n")
                 partial.replace(file)

@@ -28,8 +28,8 @@ import numpy as np
 import torch
 
 from asda_fast import make_loader
+from asda_fast.cli.entry import run as run_cli
 from asda_fast.core.batch import Batch
-from asda_fast.core.errors import run_cli
 from asda_fast.data import GlobalAug, People, load
 from asda_fast.data.store import read
 from asda_fast.data.store_pack import pack

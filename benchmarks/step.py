@@ -18,7 +18,7 @@ from asda_fast.core.batch import MEAN, STD
 from asda_fast.ops import paste_reference as reference
 from asda_fast.ops.paste import paste
 from asda_fast.parts.pool import PartPool
-from asda_fast.train.adversarial import Players, pose_loss, step_alone, step_alternate, step_joint
+from asda_fast.train.adversarial import Networks, pose_loss, step_alone, step_alternate, step_joint
 from benchmarks.common import Report, interleave, parser
 
 
@@ -51,14 +51,14 @@ def main() -> None:
     layout = torch.channels_last
     patches, _ = reference.stack(pool)
 
-    def players() -> Players:
+    def networks() -> Networks:
         nets = [models.build(name), models.Generator(width=width)]
         nets = [net.to(options.device, memory_format=layout) for net in nets]
         adams = [torch.optim.Adam(net.parameters(), lr=1e-4, fused=True) for net in nets]
-        return Players(nets[0], adams[0], nets[1], adams[1], torch.bfloat16 if gpu else None)
+        return Networks(nets[0], adams[0], nets[1], adams[1], torch.bfloat16 if gpu else None)
 
     torch.manual_seed(0)
-    first = players()
+    first = networks()
     modes = {mode: copy.deepcopy(first) for mode in ("none", "alternate", "joint", "released")}
     for mode in modes.values():  # a deep copy's optimiser must hold the copy's weights
         mode.pose_optimizer = torch.optim.Adam(mode.pose.parameters(), lr=1e-4, fused=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asda_fast.augment.base import Augmentation, Augmented
-from asda_fast.augment.sampling import Ranges, Rules, Slots
+from asda_fast.core import lazy
 from asda_fast.core.registry import Registry
 
 if TYPE_CHECKING:
+    from asda_fast.augment.base import Augmentation, Augmented
+    from asda_fast.augment.sampling import Ranges, Rules, Slots
     from asda_fast.parts.pool import PartPool
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "Augmented", "Ranges", "Rules", "Slots", "build", "names"]
@@ -26,6 +27,15 @@ AUGMENTATIONS = Registry(
         "objects": "asda_fast.augment.objects:Objects",
         "sda": "asda_fast.augment.sda:Semantic",
         "asda": "asda_fast.augment.asda:Adversarial",
+    },
+)
+
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {
+        **{name: f"asda_fast.augment.base:{name}" for name in ("Augmentation", "Augmented")},
+        **{name: f"asda_fast.augment.sampling:{name}" for name in ("Ranges", "Rules", "Slots")},
+        **{name: f"asda_fast.augment.{name}:" for name in ("placement", "sampling")},
     },
 )
 

@@ -36,6 +36,7 @@ class Augmentation:
     """
 
     learned = False  # True: placed by a generator, which the caller trains
+    needs_pool = False  # True: pastes the body parts of a pool, by sampling.Ranges and Rules
 
     def __init__(
         self,

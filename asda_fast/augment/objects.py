@@ -29,6 +29,8 @@ class Objects(Semantic):
     """`objects` is the folder (PNG, WebP or TIFF with alpha, searched recursively), or give a pool of them. An object's
     diagonal is s times the person's box diagonal. Other options as SDA; by default s in 0.2 .. 0.6, r +-30 degrees."""
 
+    needs_pool = False
+
     def __init__(
         self,
         pool: PartPool | None = None,

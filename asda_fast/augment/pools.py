@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
 from asda_fast.data import demo_root
 from asda_fast.parts.build import build_pool
@@ -36,14 +37,15 @@ def ready() -> Path:
     return out
 
 
-def choose(pool: str | None, dataset: str, augment: str) -> PartPool | None:
-    """The pool of --pool, or the demo set's own; None where `augment` pastes no body parts. Raises UserError."""
-    if augment not in ("sda", "asda"):
+def choose(pool: str | Path | None, dataset: str, paste: PasteOptions) -> PartPool | None:
+    """The given pool, or the demo set's own; None where the augmentation pastes no body parts and none was given.
+    UserError naming `pool`."""
+    if pool is None and not paste.needs_pool:
         return None
     if pool is None and dataset != "demo":
-        raise UserError(f"--pool: --augment {augment} needs one; make it with python -m asda_fast.parts build")
+        raise UserError(f"pool: augment {paste.augment} needs one; make it with asda-fast parts build")
     path = Path(pool) if pool else ready()
     loaded = PartPool.load(path)
     if not len(loaded):
-        raise UserError(f"--pool {path}: holds no parts")
+        raise UserError(f"pool {path}: holds no parts")
     return loaded

@@ -22,6 +22,8 @@ class Semantic(Augmentation):
     Three steps, also to be called one by one: `draw` the slots, make `matrices`, `render`.
     """
 
+    needs_pool = True
+
     def __init__(
         self,
         pool: PartPool | None = None,

@@ -1,25 +1,28 @@
-"""python -m asda_fast.models: every network, its size and cost beside the published figures; reports on and exports a
+"""asda-fast networks: every network, its size and cost beside the published figures; reports on and exports a
 checkpoint."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import torch
-import tyro
-from rich.console import Console
-from rich.table import Table
+from asda_fast.cli import entry
+from asda_fast.core.errors import UserError
+from asda_fast.core.options import CROP, Size, check
 
-from asda_fast.core.errors import UserError, parse_cli
-from asda_fast.models import NETWORKS, Generator, build, export_onnx, load
-from asda_fast.models.count import multiply_adds, parameters
-from asda_fast.train.config import OptionalText, parse_size
+if TYPE_CHECKING:
+    from rich.table import Table
 
 GIGA_PRINTED = 2**30  # the "G" of those tables
 
 
 def table() -> Table:
+    import torch
+    from rich.table import Table
+
+    from asda_fast.models import NETWORKS, Generator, build
+    from asda_fast.models.count import multiply_adds, parameters
+
     shown = Table(title="Networks: parameters in 10^6, multiply-adds in 10^9 (printed ones: as those tables count)")
     for name in ("network", "input", "params", "published", "entries", "mult-adds", "as printed", "published"):
         shown.add_column(name, justify="left" if name in ("network", "input") else "right", no_wrap=True)
@@ -50,33 +53,45 @@ def table() -> Table:
 
 
 @dataclass(frozen=True)
-class Options:
+class Networks:
     """List the networks, or say what a checkpoint holds and export it."""
 
-    checkpoint: OptionalText = None
+    checkpoint: str | None = None
     """a file of ours or a published one: print what it is"""
-    onnx: OptionalText = None
+    onnx: str | None = None
     """export --checkpoint to this file: input "image" [B, 3, H, W], output "heatmaps" [B, J, H/4, W/4]"""
-    input: OptionalText = None
+    input: Annotated[Size | None, CROP] = None
     """crop as HxW for --onnx [the checkpoint's, else 256x192]"""
 
+    def __post_init__(self) -> None:
+        check(self)
+        if self.onnx is not None and self.checkpoint is None:
+            raise UserError("onnx: needs --checkpoint, the network to export")
 
-def main() -> None:
-    options = parse_cli(lambda: tyro.cli(Options, prog="python -m asda_fast.models"))
+
+def networks(options: Networks) -> None:
+    from rich.console import Console
+
     console = Console(highlight=False)
     if options.checkpoint is not None:
+        from asda_fast.evaluate.network import card_size
+        from asda_fast.models import export_onnx, load
+        from asda_fast.models.count import parameters
+
         model = load(options.checkpoint)
         card = cast(dict[str, Any], model.config)
         console.print(f"{options.checkpoint}: {card}, {parameters(model) / 1e6:.3f} M parameters", soft_wrap=True)
         if options.onnx is not None:
-            size = parse_size(options.input or card.get("input") or "256x192")
+            size = options.input or card_size(card) or (256, 192)
             console.print(f"{export_onnx(options.onnx, model, size)}: written for {size[0]}x{size[1]}", soft_wrap=True)
         return
-    if options.onnx is not None:
-        raise UserError("--onnx: needs --checkpoint, the network to export")
     Console(highlight=False, width=max(console.width, 110)).print(table())
     console.print(
         "hourglass_8: 14.3 is the cost of Newell's first code, without the residual after each hourglass (23.7 M); "
         "25.1 M is the final code, which ASDA's and ours follow, without its stem. No network has both.",
         soft_wrap=True,
     )
+
+
+def main(prog: str = "python -m asda_fast.models") -> None:
+    entry.command(Networks, prog, networks)

@@ -1,26 +1,28 @@
-"""python -m asda_fast.parts build | show | info | merge: everything about pool files."""
+"""asda-fast parts build | show | info | merge: everything about pool files."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-
-from asda_fast.core.errors import UserError, parse_cli
-from asda_fast.parts.build import build_pool
-from asda_fast.parts.chunks import cores
+from asda_fast.cli import entry
+from asda_fast.core.errors import UserError
+from asda_fast.core.hardware import cores
+from asda_fast.core.options import AtLeast, Between, check
 from asda_fast.parts.cut import OUTCOMES, Filters
-from asda_fast.parts.pool_file import merge_pools, open_pool, pool_info
-from asda_fast.parts.report import PoolReport
-from asda_fast.train.config import OptionalPath
+
+if TYPE_CHECKING:
+    from asda_fast.parts.report import PoolReport
+
+POSITIONAL = {"positional": True}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Build:
     """Cut people into parts: photos and label maps -> a pool file."""
 
@@ -32,25 +34,28 @@ class Build:
     """what the ids mean: lip, cihp, atr, ccp, pascal, or a .json file"""
     out: Path = Path("pool.safetensors")
     """the pool file"""
-    instances: OptionalPath = None
+    instances: Path | None = None
     """folder of maps with a person number per pixel, where a photo shows several people"""
-    people: OptionalPath = None
+    people: Path | None = None
     """COCO annotation file that tells the people of a photo apart, instead of instance maps"""
     label_suffix: str = ""
     """what a map's name has more than its photo's: _lip for photo.jpg and photo_lip.png"""
-    exclude_images: OptionalPath = None
+    exclude_images: Path | None = None
     """photos not to cut: a text file of names, a COCO annotation file, or a folder of photos"""
-    workers: int = field(default_factory=cores)
+    workers: Annotated[int, AtLeast(1)] = field(default_factory=cores)
     """processes"""
     apart: bool = False
     """without instances or people: take labelled pixels that do not touch for different people"""
     strict: bool = False
     """stop at the first photo that cannot be used, instead of skipping it"""
-    dropped: OptionalPath = None
+    dropped: Path | None = None
     """also write a pool of what the border and low-semantics filters dropped, to look at with `show`"""
-    report: OptionalPath = None
+    report: Path | None = None
     """write the report as JSON"""
-    filters: Annotated[Filters, tyro.conf.arg(name="")] = field(default_factory=Filters)
+    filters: Filters = field(default_factory=Filters)
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def run(self) -> None:
         try:
@@ -60,6 +65,8 @@ class Build:
             raise
 
     def _build(self) -> None:
+        from asda_fast.parts.build import build_pool
+
         for path in (self.dropped, self.report):
             if path is not None:  # noticed now, not when everything has been cut
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,41 +90,46 @@ class Build:
             self.report.write_text(report.to_json(), encoding="utf-8")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Show:
     """Draw a contact sheet of a pool: every type on a checkerboard."""
 
-    pool: tyro.conf.Positional[Path]
+    pool: Path = field(metadata=POSITIONAL)
+    """the pool file"""
     out: Path = Path("sheet.png")
     """the picture"""
-    per_type: int = 12
+    per_type: Annotated[int, AtLeast(1)] = 12
     """patches shown of each type"""
-    cell: int = 112
+    cell: Annotated[int, Between(16, 1024)] = 112
     """pixels per patch"""
-    zoom: float = 0.0
+    zoom: Annotated[float, Between(0, 64)] = 0.0
     """fixed magnification (4 shows the edges at 4x); 0 fits each patch into its cell"""
     seed: int = 0
     """which patches are shown"""
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def run(self) -> None:
         from asda_fast.viz.draw import save
         from asda_fast.viz.pool_sheet import contact_sheet
 
-        if self.per_type < 1 or not 16 <= self.cell <= 1024 or not 0 <= self.zoom <= 64:
-            raise UserError("expected --per-type from 1, --cell from 16 to 1024 and --zoom from 0 to 64")
         save(self.out, contact_sheet(self.pool, self.per_type, self.cell, self.zoom, self.seed))
         print(f"wrote {self.out}")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Info:
     """Count a pool's patches by type."""
 
-    pool: tyro.conf.Positional[Path]
+    pool: Path = field(metadata=POSITIONAL)
+    """the pool file"""
     json: bool = False
     """for machines: {"types": {name: count}, ...}"""
 
     def run(self) -> None:
+        from asda_fast.parts.pool_file import pool_info
+
         info = pool_info(self.pool)
         if self.json:
             print(json.dumps(info))
@@ -125,17 +137,20 @@ class Info:
             print_info(info)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Merge:
     """Put pools together, and leave out what was cut from given photos."""
 
-    pools: tyro.conf.Positional[tuple[Path, ...]]
+    pools: tuple[Path, ...] = field(metadata=POSITIONAL)
+    """pool files"""
     out: Path
     """the new pool file"""
-    exclude_images: OptionalPath = None
+    exclude_images: Path | None = None
     """photos whose patches are left out: a text file of names, a COCO annotation file, or a folder of photos"""
 
     def run(self) -> None:
+        from asda_fast.parts.pool_file import merge_pools, open_pool
+
         if not self.pools:
             raise UserError("expected the pools to merge, got none")
         left = merge_pools(self.pools, self.out, self.exclude_images or ())
@@ -176,10 +191,6 @@ def print_report(report: PoolReport, out: Path) -> None:
     console.print(f"{out}: {line}", highlight=False, soft_wrap=True)
 
 
-def main(argv: list[str] | None = None) -> None:
-    commands: dict[str, Any] = {"build": Build, "show": Show, "info": Info, "merge": Merge}
-    arguments = sys.argv[1:] if argv is None else argv
-    command = parse_cli(
-        lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="python -m asda_fast.parts")
-    )
-    command.run()
+def main(args: Sequence[str] | None = None, prog: str = "python -m asda_fast.parts") -> None:
+    kinds = {"build": Build, "show": Show, "info": Info, "merge": Merge}
+    entry.subcommand(kinds, prog, "Pools of body parts: what training pastes.", args)

@@ -40,3 +40,17 @@ class Batch:
         return replace(
             self, **{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
         )
+
+
+def normalise(image: Tensor) -> Tensor:
+    """[B, H, W, 3] uint8 -> [B, 3, H, W] float32 in ImageNet's normalisation."""
+    x = image.permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return (x - mean) / std
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """The inverse, to look at: normalised [B, 3, H, W] -> [B, H, W, 3] uint8."""
+    mean, std = (image.new_tensor(v)[:, None, None] for v in (MEAN, STD))
+    pixels = ((image.float() * std + mean) * 255).round().clamp(0, 255)
+    return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

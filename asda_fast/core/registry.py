@@ -17,12 +17,14 @@ from typing import Any
 from asda_fast.core.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Registry(Mapping[str, str]):
     """name -> "module:OBJECT" of one kind; `kind` is what messages call the argument (dataset, augment, model)."""
 
     kind: str
     entries: dict[str, str]
+
+    __hash__ = object.__hash__  # it stands in types (core/options.py)
 
     def __getitem__(self, name: str) -> str:
         return self.entries[name]
@@ -38,13 +40,11 @@ class Registry(Mapping[str, str]):
         self.check(name)
         return load_object(self.entries.get(name, name), self.kind)
 
-    def check(self, name: str) -> None:
-        """UserError unless `name` is a built-in one or has the form module:OBJECT; nothing is imported."""
+    def check(self, name: str, argument: str | None = None) -> None:
+        """UserError, which names `argument`, unless `name` is built in or a module:OBJECT; nothing is imported."""
         if name not in self.entries and not is_reference(name):
-            close = nearest(str(name), list(self.entries))
-            raise UserError(
-                f"{self.kind}: expected one of {', '.join(self.entries)} or module:OBJECT, got {name!r}{close}"
-            )
+            known, close = ", ".join(self.entries), nearest(str(name), list(self.entries))
+            raise UserError(f"{argument or self.kind}: expected one of {known} or module:OBJECT, got {name!r}{close}")
 
 
 def is_reference(name: str) -> bool:

@@ -1,7 +1,6 @@
 """`python -m asda_fast.data`."""
 
-from asda_fast.cli.pack import cli
-from asda_fast.core.errors import run_cli
+from asda_fast.cli import data, entry
 
 if __name__ == "__main__":
-    run_cli(cli)
+    entry.run(data.main)

@@ -1,7 +1,6 @@
 """`python -m asda_fast.evaluate`."""
 
-from asda_fast.cli.evaluate import main
-from asda_fast.core.errors import run_cli
+from asda_fast.cli import entry, evaluate
 
 if __name__ == "__main__":
-    run_cli(main)
+    entry.run(evaluate.main)

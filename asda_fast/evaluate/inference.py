@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.batch import Batch, normalise
 from asda_fast.models import heatmaps as targets
 
 PYRAMID = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)  # paper, section 4.1: MPII and LSP
@@ -76,13 +76,6 @@ def predict(
     if xy is None or score is None:
         raise ValueError("loaders: no batch came")
     return Predictions(xy, score)
-
-
-def normalise(image: Tensor) -> Tensor:
-    """[B, H, W, 3] uint8 -> [B, 3, H, W] float32 in ImageNet's normalisation."""
-    x = image.permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (MEAN, STD))
-    return (x - mean) / std
 
 
 def heatmaps(

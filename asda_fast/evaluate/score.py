@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+import numpy as np
+from torch import nn
+
+from asda_fast.core.batch import Batch
 from asda_fast.data.people import People
-from asda_fast.evaluate.inference import Predictions
+from asda_fast.evaluate.inference import Predictions, predict
 from asda_fast.metrics import pck, protocols
 from asda_fast.metrics.protocols import Result
 
@@ -44,6 +50,24 @@ def score_people(found: Predictions, people: People, bootstrap: int = 0) -> Resu
         quality=protocols.quality(distance, counted, threshold),
         photos=[people.files[f] for f in people.file],
     )
+
+
+def evaluate_network(
+    model: nn.Module,
+    loader: Iterable[Batch] | Sequence[Iterable[Batch]],
+    people: People,
+    flip_test: bool = True,
+    decode: str = "quarter",
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Predict everybody and score: the numbers of `score_people`. The trainer calls this after an epoch.
+
+    Joints that nobody has are left out of "per_joint", so that all of it is plain JSON.
+    """
+    pairs = people.skeleton.pairs
+    found = predict(model, loader, len(people), pairs, flip_test=flip_test, decode=decode, progress=progress)
+    numbers = score_people(found, people).numbers
+    return {**numbers, "per_joint": {k: v for k, v in numbers["per_joint"].items() if math.isfinite(v)}}
 
 
 def torso_size(people: People) -> np.ndarray:

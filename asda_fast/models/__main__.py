@@ -1,7 +1,6 @@
 """`python -m asda_fast.models`."""
 
-from asda_fast.cli.networks import main
-from asda_fast.core.errors import run_cli
+from asda_fast.cli import entry, networks
 
 if __name__ == "__main__":
-    run_cli(main)
+    entry.run(networks.main)

@@ -1,7 +1,6 @@
 """`python -m asda_fast.parts`."""
 
-from asda_fast.cli.parts import main
-from asda_fast.core.errors import run_cli
+from asda_fast.cli import entry, parts
 
 if __name__ == "__main__":
-    run_cli(main)
+    entry.run(parts.main)

@@ -6,7 +6,6 @@ uninterrupted one would have given.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral
@@ -19,9 +18,8 @@ from asda_fast.core.errors import UserError
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug, Plan, draw
 from asda_fast.data.store import settle
+from asda_fast.pipelines import PIPELINES
 from asda_fast.pipelines.bad_images import BadImages
-
-PIPELINES = {"native": "asda_fast.pipelines.native:NativePipeline", "dali": "asda_fast.pipelines.dali:DaliPipeline"}
 
 
 class Pipeline(Protocol):
@@ -173,8 +171,7 @@ def make_loader(
     threads: of the pipeline (default: the cores this process may use). prefetch: batches under way.
     options: the pipeline's own.
     """
-    if pipeline not in PIPELINES:
-        raise UserError(f"--pipeline: expected one of {', '.join(PIPELINES)}, got {pipeline!r}")
+    PIPELINES.check(pipeline)
     if not isinstance(people, People):
         raise TypeError(f"people: expected a Person table (asda_fast.data.load), got {type(people).__name__}")
     if len(people) == 0:
@@ -198,10 +195,11 @@ def make_loader(
         raise UserError(f"{people.name}: {len(people)} people are not one {what} for each of {world} processes")
     where = torch.device(device)
     if where.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device: cuda was asked for, but torch sees no GPU")
+        raise UserError("device: cuda was asked for, but torch sees no GPU")
     aug = aug if train else None
     bad = BadImages(people, size, seed, aug, on_bad_image)
-    engine = _engine(pipeline)(people, size, batch_size, bad, where, threads=threads, prefetch=prefetch, **options)
+    make = PIPELINES.load(pipeline)
+    engine = make(people, size, batch_size, bad, where, threads=threads, prefetch=prefetch, **options)
     return Loader(
         people, size, batch_size, engine, bad,
         seed=seed, train=train, rank=rank, world=world, drop_last=drop_last,
@@ -213,8 +211,3 @@ def _whole(name: str, value: Any, least: int | None = 1) -> int:
     if not isinstance(value, Integral) or (least is not None and value < least):
         raise UserError(f"{name}: expected a whole number{'' if least is None else f' from {least}'}, got {value!r}")
     return int(value)
-
-
-def _engine(name: str) -> Any:
-    module, _, cls = PIPELINES[name].partition(":")
-    return getattr(importlib.import_module(module), cls)

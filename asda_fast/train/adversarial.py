@@ -26,7 +26,7 @@ Paste = Callable[[Tensor], Tensor]  # G's output [B, T, 3] -> image [B, 3, H, W]
 
 
 @dataclass
-class Players:
+class Networks:
     """Both networks and their optimisers. Without a generator there is no game: D alone learns."""
 
     pose: nn.Module
@@ -38,9 +38,30 @@ class Players:
     def autocast(self, device: torch.device) -> Any:
         return torch.autocast(device.type, self.amp) if self.amp is not None else nullcontext()
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.pose.parameters()).device
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of both."""
+        for optimizer in (self.pose_optimizer, self.generator_optimizer):
+            for group in optimizer.param_groups if optimizer else ():
+                group["lr"] = rate
+
+    def not_finite(self) -> str | None:
+        """The network (and its first tensor) that holds a value that is not finite; None: all is well. A host sync."""
+        for name, network in (("the pose network", self.pose), ("the generator", self.generator)):
+            if network is None:
+                continue
+            state = {k: v for k, v in network.state_dict().items() if v.is_floating_point()}
+            flags = torch.stack([v.isfinite().all() for v in state.values()])
+            if not flags.all():
+                return f"{name} ({list(state)[int((~flags).nonzero()[0])]})"
+        return None
+
 
 @dataclass
-class Outcome:
+class StepOutput:
     """What one batch gave; all of it detached, none of it read back to the host."""
 
     loss_d: Tensor  # []
@@ -67,53 +88,53 @@ class _Reverse(torch.autograd.Function):
         return -grad
 
 
-def step_alone(players: Players, image: Tensor, target: Tensor, weight: Tensor) -> Outcome:
+def step_alone(networks: Networks, image: Tensor, target: Tensor, weight: Tensor) -> StepOutput:
     """D learns from `image`; there is no adversary (none, cutout, ror, objects, sda)."""
-    with players.autocast(image.device):
-        heatmaps = players.pose(image)
+    with networks.autocast(image.device):
+        heatmaps = networks.pose(image)
     loss = pose_loss(heatmaps, target, weight)
-    _descend(players.pose_optimizer, loss)
-    return _outcome(loss, None, heatmaps)
+    _descend(networks.pose_optimizer, loss)
+    return _output(loss, None, heatmaps)
 
 
-def step_alternate(players: Players, clean: Tensor, paste: Paste, target: Tensor, weight: Tensor) -> Outcome:
+def step_alternate(networks: Networks, clean: Tensor, paste: Paste, target: Tensor, weight: Tensor) -> StepOutput:
     """The paper: a D-step on G's placement, then a G-step through the D that came out of it."""
-    assert players.generator is not None and players.generator_optimizer is not None
-    with players.autocast(clean.device):
-        placement = players.generator(clean)
+    assert networks.generator is not None and networks.generator_optimizer is not None
+    with networks.autocast(clean.device):
+        placement = networks.generator(clean)
     image = paste(placement)
 
-    outcome = step_alone(players, image.detach(), target, weight)
+    output = step_alone(networks, image.detach(), target, weight)
 
-    with players.autocast(clean.device):
-        heatmaps = frozen(players.pose, image)
+    with networks.autocast(clean.device):
+        heatmaps = frozen(networks.pose, image)
     loss_g = -pose_loss(heatmaps, target, weight)
-    _descend(players.generator_optimizer, loss_g)
-    outcome.loss_g = loss_g.detach()
-    return outcome
+    _descend(networks.generator_optimizer, loss_g)
+    output.loss_g = loss_g.detach()
+    return output
 
 
-def step_joint(players: Players, clean: Tensor, paste: Paste, target: Tensor, weight: Tensor) -> Outcome:
+def step_joint(networks: Networks, clean: Tensor, paste: Paste, target: Tensor, weight: Tensor) -> StepOutput:
     """One forward and one backward for both networks, through a gradient reversal at G's output."""
-    assert players.generator is not None and players.generator_optimizer is not None
-    with players.autocast(clean.device):
-        placement = players.generator(clean)
+    assert networks.generator is not None and networks.generator_optimizer is not None
+    with networks.autocast(clean.device):
+        placement = networks.generator(clean)
     image = paste(_Reverse.apply(placement))
-    with players.autocast(clean.device):
-        heatmaps = players.pose(image)
+    with networks.autocast(clean.device):
+        heatmaps = networks.pose(image)
     loss = pose_loss(heatmaps, target, weight)
-    players.generator_optimizer.zero_grad(set_to_none=True)
-    _descend(players.pose_optimizer, loss)
-    players.generator_optimizer.step()
-    return _outcome(loss, -loss, heatmaps)
+    networks.generator_optimizer.zero_grad(set_to_none=True)
+    _descend(networks.pose_optimizer, loss)
+    networks.generator_optimizer.step()
+    return _output(loss, -loss, heatmaps)
 
 
-def step_against(players: Players, adversary: Adversary, scene: Scene) -> Outcome:
+def step_against(networks: Networks, adversary: Adversary, scene: Scene) -> StepOutput:
     """D learns where the adversary chose to paste; the adversary learns from what D lost, joint by joint."""
     choice = adversary.choose(scene, explore=True)
-    outcome = step_alone(players, scene.render(choice.theta), scene.target, scene.weight)
-    adversary.learn(scene, choice, joint_losses(outcome.heatmaps, scene.target, scene.weight))
-    return outcome
+    output = step_alone(networks, scene.render(choice.theta), scene.target, scene.weight)
+    adversary.learn(scene, choice, joint_losses(output.heatmaps, scene.target, scene.weight))
+    return output
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -122,6 +143,6 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.step()
 
 
-def _outcome(loss_d: Tensor, loss_g: Tensor | None, heatmaps: Any) -> Outcome:
+def _output(loss_d: Tensor, loss_g: Tensor | None, heatmaps: Any) -> StepOutput:
     last = heatmaps[-1] if isinstance(heatmaps, (list, tuple)) else heatmaps
-    return Outcome(loss_d.detach(), None if loss_g is None else loss_g.detach(), last.detach())
+    return StepOutput(loss_d.detach(), None if loss_g is None else loss_g.detach(), last.detach())

@@ -1,21 +1,39 @@
-"""A run's whole state in one file: written atomically, read without executing anything in it."""
+"""A run's folder: the whole state in last.pt, the best network, the history; atomic, and nothing in it is executed."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from asda_fast import models
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import replacing, write_atomic
+from asda_fast.models.weights import shorten
+from asda_fast.train.distributed import Ranks, bare
+from asda_fast.train.recipe import Recipe
+from asda_fast.train.setup import Parts
+from asda_fast.train.tally import SUMS
 
 FORMAT = 1
 
 
+@dataclass
+class Progress:
+    """Where a run stands: two integers and what was measured so far."""
+
+    history: list[dict[str, Any]]
+    sums: torch.Tensor  # [SUMS] float64, of this epoch
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0  # spent in this epoch, also before a resume
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Save a dictionary of tensors and plain values atomically."""
+    """Save a dictionary of tensors and plain values atomically. UserError where the disk does not take it."""
     with replacing(path) as file:
         torch.save({"format": FORMAT, **state}, file)
 
@@ -33,6 +51,89 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
         raise UserError(f"{path}: expected a checkpoint of format {FORMAT}, found {found!r}")
     return state
+
+
+@dataclass
+class RunFolder:
+    """The files of a run."""
+
+    out: Path
+
+    @property
+    def last(self) -> Path:
+        return self.out / "last.pt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.out / "metrics.jsonl"
+
+    def begin(self) -> Path | None:
+        """Make room for a new run: an earlier one is renamed, never overwritten. Returns its new place."""
+        if self.out.exists() and not self.out.is_dir():
+            raise UserError(f"out {self.out}: expected a folder, found a file")
+        kept = set_aside(self.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        return kept
+
+    def tidy(self, history: list[dict[str, Any]]) -> None:
+        """After a kill: half-written files go, and metrics.jsonl says again what the checkpoint says."""
+        for partial in self.out.glob(".*.partial"):
+            partial.unlink(missing_ok=True)
+        write_history(self.metrics, history)
+
+    def save(self, recipe: Recipe, parts: Parts, progress: Progress, world: int) -> None:
+        """Everything that a resume needs, and the network that validated best so far."""
+        networks, history = parts.networks, progress.history
+        pose = bare(networks.pose)
+        if progress.step == 0 and history and history[-1]["pck"] >= max(row["pck"] for row in history):
+            flat = recipe.to_dict()
+            card = {key: flat[key] for key in ("model", "model_options", "dataset", "input")}
+            card |= {"joints": len(parts.skeleton.joints), "epoch": progress.epoch, "pck": history[-1]["pck"]}
+            models.save(self.out / "best.safetensors", pose, card)
+        state = {
+            "config": recipe.to_dict(), "joints": len(parts.skeleton.joints), "types": parts.types, "world": world,
+            "epoch": progress.epoch, "step": progress.step, "seconds": progress.seconds, "sums": progress.sums,
+            "history": history, "random": random_state(), "pose": pose.state_dict(),
+            "pose_optimizer": networks.pose_optimizer.state_dict(),
+            "generator": bare(networks.generator).state_dict() if networks.generator else None,
+            "generator_optimizer": (
+                networks.generator_optimizer.state_dict() if networks.generator_optimizer else None
+            ),
+        }  # fmt: skip
+        save(self.last, state)  # last: what a resume begins with is all written
+        write_history(self.metrics, history)
+
+    def restore(self, saved: dict[str, Any], parts: Parts, ranks: Ranks) -> Progress:
+        """Put a saved state into freshly built parts. UserError where it is another run's."""
+        world, networks = saved.get("world", 1), parts.networks
+        if world != ranks.world and saved["step"]:
+            raise UserError(
+                f"resume: the run in {self.out} stopped within an epoch of {world} processes, not {ranks.world}"
+            )
+        if saved.get("types", parts.types) != parts.types:
+            raise UserError(f"pool: the run in {self.out} had parts of other types: {shorten(saved['types'] or [])}")
+        if not 0 <= saved["step"] <= len(parts.loader):
+            raise UserError(f"resume: the run in {self.out} had more people to train on than there are now")
+        bare(networks.pose).load_state_dict(saved["pose"])
+        networks.pose_optimizer.load_state_dict(saved["pose_optimizer"])
+        if networks.generator is not None and networks.generator_optimizer is not None:
+            bare(networks.generator).load_state_dict(saved["generator"])
+            networks.generator_optimizer.load_state_dict(saved["generator_optimizer"])
+        restore_random_state(saved["random"])
+        sums = torch.zeros(SUMS, dtype=torch.float64, device=ranks.device)
+        sums[: len(saved["sums"])] = saved["sums"].to(ranks.device)  # an older state counted less
+        return Progress(saved["history"], sums, saved["epoch"], saved["step"], saved["seconds"])
+
+
+def set_aside(out: Path) -> Path | None:
+    """Rename a folder that holds a run to OUT.old-N. Returns its new place; None where there was none."""
+    if not (out / "last.pt").exists() and not (out / "metrics.jsonl").exists():
+        return None
+    number = 1
+    while (kept := out.with_name(f"{out.name}.old-{number}")).exists():
+        number += 1
+    out.rename(kept)
+    return kept
 
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.hardware import choose_device
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,6 @@ class Ranks:
             dist.barrier()
 
 
-def choose_device(name: str) -> torch.device:
-    """auto | cpu | cuda -> the device. Raises UserError when cuda is asked for and there is none."""
-    if name == "cuda" and not torch.cuda.is_available():
-        why = "torch was built without CUDA" if torch.version.cuda is None else "torch sees no GPU"
-        raise UserError(f"--device cuda: {why} on this machine; use --device cpu or auto")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-
-
 def start(device_name: str) -> Ranks:
     """Join the run: torchrun's when its variables are set, else a run of one process."""
     device = choose_device(device_name)
@@ -78,3 +68,8 @@ def start(device_name: str) -> Ranks:
 def stop() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def bare(network: nn.Module) -> nn.Module:
+    """The network itself, out of DistributedDataParallel: its keys are the published ones."""
+    return network.module if isinstance(network, DistributedDataParallel) else network

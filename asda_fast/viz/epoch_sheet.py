@@ -7,37 +7,41 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
-from asda_fast.augment import Augmentation, Augmented
-from asda_fast.core.batch import MEAN, STD, Batch
-from asda_fast.data import Skeleton
-from asda_fast.models import heatmaps as targets
-from asda_fast.train.adversarial import Players
+from asda_fast.augment.asda import Adversarial
+from asda_fast.augment.base import Augmentation, Augmented
+from asda_fast.core.batch import Batch, to_uint8
+from asda_fast.core.skeletons import Skeleton
+from asda_fast.models import heatmaps
 from asda_fast.viz import draw
 
 SHOWN_SCORE = 0.15  # a joint whose peak is lower is not drawn: the network does not know
 
 
 @torch.no_grad()
-def contact(
+def write_sheet(
     path: Path,
     batch: Batch,
     augmentation: Augmentation,
-    players: Players,
+    pose: nn.Module,
+    generator: nn.Module | None,
     skeleton: Skeleton,
     epoch: int,
     title: str = "",
 ) -> Path:
     """Write a PNG with a row per person: crop and annotation | pasted crop | prediction on it. Returns its path."""
-    networks = [net for net in (players.pose, players.generator) if net is not None]
+    networks = [net for net in (pose, generator) if net is not None]
     for net in networks:
         net.eval()
-    augmented = augmentation(batch, epoch, players.generator)
-    joints, score = targets.decode(players.pose(augmented.image).float())
+    if isinstance(augmentation, Adversarial):
+        augmented = augmentation(batch, epoch, generator)
+    else:
+        augmented = augmentation(batch, epoch)
+    joints, score = heatmaps.decode(pose(augmented.image).float())
     for net in networks:
         net.train()
-    pasted = to_uint8(augmented.image)
+    pasted = to_uint8(augmented.image).cpu().numpy()
     rows, captions = [], []
     for i, crop in enumerate(batch.image.cpu().numpy()):
         visible = batch.visible[i].cpu().numpy()
@@ -51,13 +55,6 @@ def contact(
         )
         captions.append(["annotated", describe(augmented, i), f"predicted, {known.sum()} of {len(known)} joints"])
     return draw.save(path, draw.sheet(rows, captions, title=title, cell=224))
-
-
-def to_uint8(image: Tensor) -> np.ndarray:
-    """Normalised [B, 3, H, W] -> [B, H, W, 3] uint8, to look at."""
-    mean, std = (image.new_tensor(v)[:, None, None] for v in (MEAN, STD))
-    pixels = ((image.float() * std + mean) * 255).round().clamp(0, 255)
-    return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def outlines(augmented: Augmented, i: int) -> list[np.ndarray]:

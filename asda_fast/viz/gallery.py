@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -13,10 +14,9 @@ import numpy as np
 from asda_fast.core.batch import Batch
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.viz.draw import sides
-from asda_fast.viz.gallery_template import TEMPLATE
 
 if TYPE_CHECKING:
-    from asda_fast.viz.preview import View
+    from asda_fast.viz.views import View
 
 
 def _picture(image: np.ndarray) -> str:
@@ -64,4 +64,5 @@ def page(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> str
         "people": people,
     }
     text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
-    return TEMPLATE.replace("{{title}}", html.escape(title)).replace("{{content}}", text)
+    template = Path(__file__).with_name("gallery.html").read_text(encoding="utf-8")
+    return template.replace("{{title}}", html.escape(title)).replace("{{content}}", text)

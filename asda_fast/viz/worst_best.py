@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from asda_fast.core.skeletons import Skeleton
+from asda_fast.metrics.protocols import Result
 from asda_fast.viz import draw
 
 EACH = 6  # people shown from either end
@@ -43,6 +44,15 @@ def write(
             what = "annotated" if target is truth else "predicted"
             captions.append([f"{word}: person {i}, {quality[i]:.2f}, {what}" for i in people])
     return draw.save(path, draw.sheet(rows, captions, title=title))
+
+
+def write_result(path: str | Path, result: Result, skeleton: Skeleton) -> Path:
+    """The sheet of a protocol's result."""
+    if result.truth is None or result.predicted is None or result.labelled is None or result.quality is None:
+        raise ValueError("result: has nothing to draw")
+    photos: list[str | None] = list(result.photos) if result.photos else [None] * len(result.truth)
+    title = f"{result.title}: worst and best"
+    return write(path, skeleton, result.truth, result.labelled, result.predicted, result.quality, photos, title)
 
 
 def _picture(

@@ -17,15 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast import data, make_loader, models
-from asda_fast.cli import evaluate
+from asda_fast.cli import entry, evaluate
 from asda_fast.core.batch import Batch
-from asda_fast.core.errors import UserError, run_cli
+from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO, LSP
 from asda_fast.data.people import People
 from asda_fast.data.plan import draw
 from asda_fast.evaluate.coco_results import results
+from asda_fast.evaluate.files import write_json
 from asda_fast.evaluate.inference import PYRAMID, Predictions, bring, predict
-from asda_fast.evaluate.score import score_people
+from asda_fast.evaluate.score import evaluate_network, score_people
 from asda_fast.metrics import oks
 from asda_fast.models import heatmaps as targets
 
@@ -37,7 +38,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            run_cli(evaluate.main)
+            entry.run(evaluate.main)
         shown = capsys.readouterr()
         return int(ended.value.code or 0), shown.out, shown.err
 
@@ -239,7 +240,7 @@ def test_the_trainers_numbers_are_plain_json() -> None:
     visible = people.visible.copy()
     visible[:, 15:] = 0  # nobody has ankles
     people = replace(people, visible=visible)
-    numbers = evaluate.run(oracle, batches(people, (128, 96), oracle), COCO, people, decode="udp")
+    numbers = evaluate_network(oracle, batches(people, (128, 96), oracle), people, decode="udp")
     assert numbers["pck"] == 100
     assert "Ankle" not in numbers["per_joint"]
     assert json.loads(json.dumps(numbers["per_joint"], allow_nan=False))["Knee"] == 100
@@ -315,10 +316,10 @@ def test_networks_on_real_photos(command: Command, shared_data: Path, tmp_path: 
 
 
 def test_numbers_that_are_none(tmp_path: Path) -> None:
-    evaluate.write_json(str(tmp_path / "a.json"), {"a": float("nan"), "b": [1.0, float("inf")], "c": {"d": 2}})
+    write_json(str(tmp_path / "a.json"), {"a": float("nan"), "b": [1.0, float("inf")], "c": {"d": 2}})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [1.0, None], "c": {"d": 2}}
-    with pytest.raises(UserError, match="--json"):
-        evaluate.write_json(str(tmp_path), {})
+    with pytest.raises(UserError, match=r"^json "):
+        write_json(str(tmp_path), {})
 
 
 def test_detections_on_a_store_are_cropped_from_the_photos(tmp_path: Path) -> None:

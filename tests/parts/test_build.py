@@ -379,7 +379,7 @@ def test_command_line(folder, capsys):
 
 
 def test_command_line_mistakes_exit_with_2(tmp_path):
-    from asda_fast.core.errors import run_cli
+    from asda_fast.cli.entry import run as run_cli
 
     with pytest.raises(SystemExit) as caught:
         run_cli(lambda: main(["info", str(tmp_path / "absent")]))

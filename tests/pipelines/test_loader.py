@@ -105,7 +105,7 @@ def test_set_epoch_and_leaving_early(photos: Path) -> None:
 def test_mistakes_are_one_line(photos: Path) -> None:
     people = load("coco", photos)
     for options, words in (
-        ({"pipeline": "ffcv"}, "--pipeline"),
+        ({"pipeline": "ffcv"}, "pipeline"),
         ({"on_bad_image": "ignore"}, "--on-bad-image"),
         ({"threads": 0}, "threads"),
     ):

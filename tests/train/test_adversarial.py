@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asda_fast.adversary import Adversary, Choice
 from asda_fast.train import adversarial
-from asda_fast.train.adversarial import Players, pose_loss
+from asda_fast.train.adversarial import Networks, pose_loss
 
 
 class Pose(nn.Sequential):
@@ -48,9 +48,9 @@ def scene():
     return clean, paste, target, weight, pose, generator
 
 
-def players_for(pose: nn.Module, generator: nn.Module | None, lr: float = 0.1) -> Players:
+def players_for(pose: nn.Module, generator: nn.Module | None, lr: float = 0.1) -> Networks:
     optimizers = [torch.optim.SGD(net.parameters(), lr) if net is not None else None for net in (pose, generator)]
-    return Players(pose, optimizers[0], generator, optimizers[1])
+    return Networks(pose, optimizers[0], generator, optimizers[1])
 
 
 def moved(before: nn.Module, after: nn.Module, lr: float = 0.1) -> list[Tensor]:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,20 @@ from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
 from asda_fast.train import checkpoint as state
 from asda_fast.train import distributed
-from asda_fast.train.config import TrainConfig, resolve
+from asda_fast.train.checkpoint import RunFolder, set_aside
 from asda_fast.train.console import Console
-from asda_fast.train.trainer import Training, set_aside, train
+from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.run import train
+from asda_fast.train.setup import prepare
+from asda_fast.train.trainer import Trainer
 
 SMALL: dict[str, Any] = {"limit": 24, "batch_size": 8, "epochs": 1, "input": "64x64", "device": "cpu"}
+
+
+def run_options(**flat: Any) -> tuple[Recipe, RunOptions]:
+    """Flat options, as on the command line -> what `train` takes."""
+    free = {field.name for field in fields(RunOptions)}
+    return Recipe.from_dict(flat), RunOptions(**{key: value for key, value in flat.items() if key in free})
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
@@ -46,7 +56,7 @@ def rows(out: Path) -> list[dict[str, Any]]:
 )
 def test_every_mode_trains(augment: str, update: str, pipeline: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    train(TrainConfig(augment=augment, update=update, pipeline=pipeline, out=str(out), parts=2, **SMALL))
+    train(*run_options(augment=augment, update=update, pipeline=pipeline, out=str(out), parts=2, **SMALL))
     (row,) = rows(out)
     assert row["epoch"] == 1
     assert row["loss_d"] > 0
@@ -66,23 +76,23 @@ def test_a_resumed_run_ends_with_the_same_weights(
     pipeline: str, update: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = {**SMALL, "epochs": 2, "pipeline": pipeline, "update": update}
-    train(TrainConfig(out=str(tmp_path / "whole"), **config))
+    train(*run_options(out=str(tmp_path / "whole"), **config))
 
-    learn, seen = Training.learn, []
+    learn, seen = Trainer.learn, []
 
-    def interrupted(self: Training, batch: Any) -> None:
+    def interrupted(self: Trainer, batch: Any) -> None:
         learn(self, batch)
         seen.append(batch.row)
         if len(seen) == stop:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Training, "learn", interrupted)
+    monkeypatch.setattr(Trainer, "learn", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(TrainConfig(out=str(tmp_path / "parts"), **config))
+        train(*run_options(out=str(tmp_path / "parts"), **config))
     saved = state.load(tmp_path / "parts" / "last.pt")
     assert (saved["epoch"], saved["step"]) == (1, stop - 3)
     torch.manual_seed(99)  # whatever state the next process happens to be in
-    train(TrainConfig(out=str(tmp_path / "parts"), resume=True, **config))
+    train(*run_options(out=str(tmp_path / "parts"), resume=True, **config))
 
     whole, parts = (state.load(tmp_path / name / "last.pt") for name in ("whole", "parts"))
     for network in ("pose", "generator"):
@@ -181,7 +191,7 @@ def test_a_signal_to_one_rank_stops_all_at_one_step(tmp_path: Path) -> None:
     assert saved["step"] % 10 == 0
     with pytest.raises(UserError, match="stopped within an epoch of 2 processes, not 1"):
         train(
-            TrainConfig(
+            *run_options(
                 batch_size=2, input="64x64", device="cpu", pipeline="native", save_every=10, augment="none",
                 out=str(out), resume=True,
             )
@@ -189,20 +199,20 @@ def test_a_signal_to_one_rank_stops_all_at_one_step(tmp_path: Path) -> None:
 
 
 def test_a_signal_during_validation_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate = Training.evaluate
+    evaluate = Trainer.evaluate
 
-    def signalled(self: Training) -> dict[str, Any]:
+    def signalled(self: Trainer) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGTERM)
         return evaluate(self)
 
     config = {**SMALL, "augment": "none", "pipeline": "native", "out": str(tmp_path / "run")}
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "evaluate", signalled)
+        patched.setattr(Trainer, "evaluate", signalled)
         with pytest.raises(KeyboardInterrupt):
-            train(TrainConfig(**config))
+            train(*run_options(**config))
     saved = state.load(tmp_path / "run" / "last.pt")
     assert (saved["epoch"], saved["step"], saved["history"]) == (0, 3, [])
-    train(TrainConfig(resume=True, **{**config, "epochs": None}))  # as many epochs as it was begun with
+    train(*run_options(resume=True, **{**config, "epochs": None}))  # as many epochs as it was begun with
     assert [row["epoch"] for row in rows(tmp_path / "run")] == [1]
 
 
@@ -212,23 +222,25 @@ def test_bad_photos_are_skipped_on_the_sheet_too(tmp_path: Path) -> None:
     for photo in sorted((root / "val").iterdir())[:3]:
         photo.write_bytes(b"x")
     options: dict[str, Any] = {"root": str(root), "augment": "none", "pipeline": "native", "on_bad_image": "skip"}
-    train(TrainConfig(**SMALL, **options, out=str(tmp_path / "run")))
+    train(*run_options(**SMALL, **options, out=str(tmp_path / "run")))
     assert (tmp_path / "run" / "sheets" / "epoch-001.png").is_file()
 
 
 def test_a_network_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
     options: dict[str, Any] = {"augment": "none", "pipeline": "native", "lr": 1e30, "save_every": 2}
     with pytest.raises(UserError, match=r"L_D became .* try a lower --lr"):
-        train(TrainConfig(**SMALL, **options, out=str(tmp_path / "run")))
+        train(*run_options(**SMALL, **options, out=str(tmp_path / "run")))
     assert not (tmp_path / "run" / "last.pt").exists()
 
 
 @pytest.mark.parametrize(("augment", "update"), [("none", "joint"), ("asda", "alternate"), ("asda", "joint")])
 def test_a_step_does_not_wait_for_the_device(cuda: torch.device, augment: str, update: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {**SMALL, "device": cuda.type, "pipeline": "native", "augment": augment, "update": update}
-    config = resolve(TrainConfig(**options, out=str(tmp_path / "run")))
-    training = Training(config, distributed.start(cuda.type), Console(enabled=False))
-    batches = list(training.loader)
+    recipe, run = run_options(**options, out=str(tmp_path / "run"))
+    recipe, ranks, console = recipe.resolved(), distributed.start(cuda.type), Console(enabled=False)
+    parts = prepare(recipe, run, ranks, console.say)
+    training = Trainer(recipe, run, parts, RunFolder(tmp_path / "run"), ranks, console)
+    batches = list(parts.loader)
     training.learn(batches[0])  # compiles kernels, makes the optimizers' state
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
@@ -236,4 +248,4 @@ def test_a_step_does_not_wait_for_the_device(cuda: torch.device, augment: str, u
         training.learn(batches[1])
     finally:
         torch.cuda.set_sync_debug_mode("default")
-        training.loader.close()
+        parts.close()

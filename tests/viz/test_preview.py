@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,12 +16,16 @@ import pytest
 import torch
 
 from asda_fast import models
+from asda_fast.augment.options import PasteOptions
+from asda_fast.cli import entry
+from asda_fast.cli.preview import preview
 from asda_fast.core.errors import UserError
+from asda_fast.core.options import parse_size
 from asda_fast.parts.pool import PartPool
 from asda_fast.parts.types import TYPES
 from asda_fast.train import checkpoint as state
-from asda_fast.viz import preview
-from asda_fast.viz.preview import PreviewConfig
+from asda_fast.viz import views
+from asda_fast.viz.options import PreviewOptions
 
 JOINTS = 17
 
@@ -52,6 +57,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
+def options(augment: str, **rest: Any) -> PreviewOptions:
+    if "input" in rest:
+        rest["input"] = parse_size(rest["input"])
+    return PreviewOptions(paste=PasteOptions(augment=augment), **rest)
+
+
 def content(page: Path) -> dict:
     found = re.search(r'<script id="content" type="application/json">(.*?)</script>', page.read_text(), re.S)
     assert found
@@ -61,8 +72,8 @@ def content(page: Path) -> dict:
 @pytest.mark.parametrize("name", ["none", "cutout", "ror", "sda"])
 def test_sheet_and_gallery_of_an_augmentation(name: str, pool: str, tmp_path: Path) -> None:
     out, page = tmp_path / "sheets" / "a.png", tmp_path / "b.html"
-    config = PreviewConfig(name, pool=pool, people=3, input="64x64", out=str(out), html=str(page))
-    shown = preview.preview(config)
+    config = options(name, pool=pool, people=3, input="64x64", out=str(out), html=str(page))
+    shown = views.preview(config)
     assert [v.name for v in shown] == (["clean"] if name == "none" else ["clean", "random"])
     assert cv2.imread(str(out)) is not None
     table = content(page)
@@ -78,8 +89,8 @@ def test_sheet_and_gallery_of_an_augmentation(name: str, pool: str, tmp_path: Pa
 
 
 def test_a_checkpoint_places_and_weighs_the_same_parts(pool: str, checkpoint: str, tmp_path: Path) -> None:
-    config = PreviewConfig("asda", pool=pool, people=4, checkpoint=checkpoint, out=str(tmp_path / "a.png"))
-    clean, random, chosen = preview.preview(config)
+    config = options("asda", pool=pool, people=4, checkpoint=checkpoint, out=str(tmp_path / "a.png"))
+    clean, random, chosen = views.preview(config)
     assert (clean.name, random.name, chosen.name) == ("clean", "random", "chosen")
     assert chosen.image.shape == (4, 64, 64, 3), "the checkpoint's input"
     expected = 1.2 * (2 * torch.sigmoid(torch.tensor(0.7)).item() - 1)
@@ -108,21 +119,21 @@ def test_losses_of_people_average_to_the_loss_of_training() -> None:
         :, None, None
     ]
     with torch.no_grad():
-        each, _, _ = preview.losses(pose, image, batch)
+        each, _, _ = views.losses(pose, image, batch)
         target, weight = targets.heatmaps(batch.joints, batch.visible, (64, 64))
         assert each.mean().item() == pytest.approx(pose_loss(pose(image), target, weight).item(), rel=1e-5)
 
 
 def test_mistakes_are_one_line(pool: str, checkpoint: str, tmp_path: Path) -> None:
-    for options, words in (
-        ({"augment": "paint"}, "--augment: expected one of"),
-        ({"augment": "sda", "dataset": "lsp", "root": "nowhere"}, "nowhere"),
-        ({"augment": "asda", "checkpoint": str(tmp_path / "none.pt")}, "no checkpoint here"),
-        ({"people": 0}, "--people: expected at least 1"),
+    for words, message in (
+        (["--augment", "paint"], "--augment: expected one of"),
+        (["--augment", "sda", "--dataset", "lsp", "--root", "nowhere"], "nowhere"),
+        (["--augment", "asda", "--checkpoint", str(tmp_path / "none.pt")], "no such checkpoint"),
+        (["--people", "0"], "--people: expected at least 1"),
     ):
         with pytest.raises(UserError) as caught:
-            preview.preview(PreviewConfig(**{"pool": pool, "out": str(tmp_path / "x.png"), **options}))
-        assert words in str(caught.value)
+            preview(entry.parse(PreviewOptions, "preview", ["--pool", pool, "--out", str(tmp_path / "x.png"), *words]))
+        assert message in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
@@ -132,10 +143,8 @@ def test_gallery_in_a_browser(pool: str, checkpoint: str, tmp_path: Path) -> Non
     if browser is None:
         pytest.skip("no Chromium here (apt-get install chromium)")
     page = tmp_path / "gallery.html"
-    config = PreviewConfig(
-        "asda", pool=pool, people=4, checkpoint=checkpoint, out=str(tmp_path / "a.png"), html=str(page)
-    )
-    preview.preview(config)
+    config = options("asda", pool=pool, people=4, checkpoint=checkpoint, out=str(tmp_path / "a.png"), html=str(page))
+    views.preview(config)
     probe = """<script>
 const mark = (key, value) => document.body.setAttribute('data-' + key, value);
 addEventListener('error', event => mark('error', event.message));

@@ -6,7 +6,8 @@ import argparse
 import re
 from pathlib import Path
 
-from asda_fast.core.errors import UserError, run_cli
+from asda_fast.cli.entry import run as run_cli
+from asda_fast.core.errors import UserError
 
 
 def options() -> argparse.Namespace:

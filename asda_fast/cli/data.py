@@ -1,0 +1,140 @@
+"""asda-fast data pack | check: people cut out of their photos once; photos looked at before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from asda_fast.cli import entry
+from asda_fast.core.errors import UserError
+from asda_fast.core.files import write_atomic
+from asda_fast.core.hardware import cores
+from asda_fast.core.options import CROP, AtLeast, Between, Size, check
+from asda_fast.data.dataset import DATASETS
+
+if TYPE_CHECKING:
+    from asda_fast.data.check import Problem
+    from asda_fast.data.people import People
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Write person crops as WebDataset tar shards (or, with --raw, as memory-mapped pixels).
+
+    Train on them with the dataset's own name and `--root DIR`."""
+
+    dataset: Annotated[str, DATASETS]
+    """demo | lsp | mpii | coco | module:DATASET of your own"""
+    out: Path
+    """folder of the store; each split gets a folder in it"""
+    root: Path | None = None
+    """folder of the dataset (the demo set needs none)"""
+    split: Literal["both", "train", "val"] = "both"
+    """which people"""
+    input: Annotated[Size, CROP] = (256, 192)
+    """crops that training will ask for, as HxW: their proportions shape the stored windows"""
+    margin: Annotated[float, Between(1, 10)] = 1.7
+    """side of the stored square, in longer sides of the unaugmented crop"""
+    raw: bool = False
+    """keep pixels, not JPEG: several times larger and faster"""
+    quality: Annotated[int, Between(1, 100)] = 95
+    """of the JPEGs, 1 to 100"""
+    shards: Annotated[int | None, AtLeast(1)] = None
+    """files per split, at least one per training rank [one per 1,000 people, at least 8]"""
+    shrink: bool = True
+    """keep people far larger than the input at 1/2, 1/4 or 1/8"""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """error (stop, naming the file) | skip (leave its people out, say how many)"""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def run(self) -> None:
+        from rich.progress import track
+
+        from asda_fast.data import load
+        from asda_fast.data.store_pack import pack
+
+        for split in ("train", "val") if self.split == "both" else (self.split,):
+            other = self.out / ("val" if split == "train" else "train") / "store.json"
+            if self.split == "both" and (self.out / split / "store.json").exists() and not other.exists():
+                self.check_same(self.out / split)
+                print(f"{self.out / split}: finished already")
+                continue
+            people = load(self.dataset, self.root, split)
+            for note in people.notes:
+                print(f"{people.name}: {note}")
+            counts = pack(
+                people, self.out / split, size=self.input, margin=self.margin, raw=self.raw, quality=self.quality,
+                shards=self.shards, shrink=self.shrink, skip_bad=self.on_bad_image == "skip", threads=cores(),
+                progress=lambda photos, split=split: track(list(photos), description=f"packing {split} photos"),
+            )  # fmt: skip
+            skipped = f", {counts['skipped']} left out with bad photos" if counts["skipped"] else ""
+            print(
+                f"{self.out / split}: {counts['people']} people in {counts['shards']} shards, "
+                f"{counts['bytes'] / 1e6:.1f} MB{skipped}"
+            )
+
+    def check_same(self, store: Path) -> None:
+        """UserError unless the finished store is one that these options make."""
+        about = json.loads((store / "store.json").read_text())
+        was = (about["dataset"].split()[0], about["raw"], about["margin"], tuple(about["size"]))
+        if was != (self.dataset, self.raw, self.margin, self.input):
+            raise UserError(f"{store}: holds a store of other options already: choose another --out, or --split")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Read every photo of a dataset whole, once: damage, wrong sizes and what its annotations leave out.
+
+    A loader reads only as far down as a crop reaches, so damage further down is seen here (and by pack) alone.
+    """
+
+    dataset: Annotated[str, DATASETS]
+    """demo | lsp | mpii | coco | module:DATASET of your own"""
+    root: Path | None = None
+    """folder of the dataset (the demo set needs none)"""
+    split: Literal["both", "train", "val"] = "both"
+    """which people"""
+    json: Path | None = None
+    """write what was found here: {split: {"people", "photos", "notes", "problems": {photo: reason}}}"""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def run(self) -> None:
+        from asda_fast.data import load
+
+        table: dict[str, Any] = {}
+        bad = 0
+        for split in ("train", "val") if self.split == "both" else (self.split,):
+            people = load(self.dataset, self.root, split)
+            problems = read_photos(people)
+            bad += len(problems)
+            for line in (*people.notes, *map(str, problems)):
+                print(f"{people.name}: {line}")
+            count = len(set(people.file.tolist()))
+            print(f"{people.name}: {len(people)} people in {count} photos, {len(problems)} bad")
+            said = {problem.photo: problem.reason for problem in problems}
+            table[split] = {"people": len(people), "photos": count, "notes": list(people.notes), "problems": said}
+        if self.json is not None:
+            write_atomic(self.json, (json.dumps(table, indent=1) + "\n").encode())
+        if bad:
+            raise UserError(f"{bad} bad photos, listed above (--on-bad-image skip leaves them out of a run)")
+
+
+def read_photos(people: People) -> list[Problem]:
+    """What is wrong with the photos of `people`, with a bar meanwhile."""
+    from rich.progress import Progress
+
+    from asda_fast.data.check import photos
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task(f"reading the photos of {people.name}")
+        return photos(people, cores(), lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def main(prog: str = "python -m asda_fast.data") -> None:
+    entry.subcommand({"pack": Pack, "check": Check}, prog, "Datasets: made fast to read, and looked through.")

@@ -1,0 +1,28 @@
+"""What this machine offers a process."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from asda_fast.core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_device(name: str) -> torch.device:
+    """auto | cpu | cuda -> the device. Raises UserError when cuda is asked for and there is none."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        why = "torch was built without CUDA" if torch.version.cuda is None else "torch sees no GPU"
+        raise UserError(f"device cuda: {why} on this machine; use cpu or auto")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())

@@ -1,0 +1,67 @@
+"""Files of predictions, scored as the literature does; and the numbers as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from asda_fast.core import skeletons
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import Skeleton
+from asda_fast.evaluate.options import FileOptions, TruthOptions
+from asda_fast.metrics import protocols
+from asda_fast.metrics.coco import coco
+from asda_fast.metrics.protocols import Result
+
+DATASETS = ("demo", "lsp", "mpii", "coco", "crowdpose")
+
+
+def score_file(truth: TruthOptions, file: FileOptions) -> Result:
+    """The table of a file of predictions."""
+    if truth.annotations is None or file.predictions is None:
+        missing = "annotations" if truth.annotations is None else "predictions"
+        raise UserError(f"{missing}: needed to score a file (--checkpoint runs a network instead)")
+    one_based = True if file.one_based else False if file.zero_based else None
+    options = protocols.Options(file.key, one_based, truth.bootstrap, file.visibility)
+    if truth.dataset == "lsp":
+        result = protocols.lsp(truth.annotations, file.predictions, options)
+    elif truth.dataset == "mpii":
+        result = protocols.mpii(truth.annotations, file.predictions, options)
+    elif truth.dataset in ("coco", "crowdpose", "demo"):
+        if file.key is not None:
+            raise UserError("key: a COCO results file is a list of records, it has no named arrays")
+        result = coco(truth.annotations, file.predictions, options)
+    else:
+        raise UserError(f"dataset: expected one of {', '.join(DATASETS)}, got {truth.dataset!r}")
+    folder = Path(file.images) if file.images else None
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"images {folder}: no such folder")
+    result.photos = [str(folder / name) for name in result.photos or []] if folder else None
+    return result
+
+
+def write_json(path: str, numbers: dict[str, Any]) -> None:
+    """Write the numbers; what is not a number (a joint that never occurs) becomes null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(v) for v in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(json.dumps(plain(numbers), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"json {path}: {error.strerror}") from None
+
+
+def skeleton_of(dataset: str) -> Skeleton:
+    """For pictures of a scored file."""
+    known = {"lsp": skeletons.LSP, "mpii": skeletons.MPII, "coco": skeletons.COCO, "demo": skeletons.COCO}
+    if dataset not in known:
+        raise UserError(f"sheet: no skeleton to draw for {dataset}")
+    return known[dataset]

@@ -1,0 +1,88 @@
+"""What is scored, and how, as options. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from asda_fast.core.errors import UserError
+from asda_fast.core.options import CROP, AtLeast, Size, check
+from asda_fast.pipelines import PIPELINES
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """A file of predictions, and how to read it."""
+
+    predictions: str | None = None
+    """.npy .npz .mat .h5 .json in any order of axes; for coco and crowdpose a results JSON"""
+    key: str | None = None
+    """name of the array in --predictions [found by its shape and name]"""
+    one_based: bool = False
+    """the first pixel of --predictions is 1 [of .mat and .h5 files it is, of others 0]"""
+    zero_based: bool = False
+    """the first pixel of --predictions is 0"""
+    visibility: str | None = None
+    """mpii: Hourglass's valid.h5, which tells invisible joints [where it lies beside the annotations]"""
+    images: str | None = None
+    """with --predictions: folder of the photos, for --sheet"""
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.one_based and self.zero_based:
+            raise UserError("one_based and zero_based: expected at most one of them")
+
+
+@dataclass(frozen=True)
+class TruthOptions:
+    """What is scored against."""
+
+    dataset: str | None = None
+    """demo | lsp | mpii | coco | crowdpose | module:DATASET of your own [the checkpoint's]"""
+    annotations: str | None = None
+    """with --predictions: gt_valid.mat (mpii; valid.h5 has rounded joints and scores a little otherwise), joints.mat
+    (lsp), a COCO JSON (coco, crowdpose); with --checkpoint: coco's JSON where --root has none, as a store"""
+    bootstrap: Annotated[int, AtLeast(0)] = 0
+    """samples of people for a 95 % confidence interval, e.g. 1000"""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which network, on what, and how it is tested."""
+
+    checkpoint: str | None = None
+    """network to run: a file of ours, or a published one with a heatmap head"""
+    root: str | None = None
+    """folder of the dataset"""
+    split: Literal["val", "train"] = "val"
+    """which people"""
+    input: Annotated[Size | None, CROP] = None
+    """crop as HxW [the checkpoint's, else the dataset's preset]"""
+    flip_test: bool = True
+    """average with the mirrored crop"""
+    pyramid: bool = False
+    """average over the scales 0.8, 0.9, .. 1.3 (the paper's test on MPII and LSP)"""
+    decode: Literal["quarter", "dark", "udp"] | None = None
+    """how a joint is read from its heatmap [udp for networks trained on such targets, else quarter]"""
+    detections: str | None = None
+    """coco: score on these person boxes instead of the annotated ones"""
+    save_predictions: str | None = None
+    """write the predictions here: .npy [P, J, 3] (x, y, score; the first pixel is 0), for coco a results .json"""
+    batch_size: Annotated[int, AtLeast(1)] = 32
+    """people per step"""
+    pipeline: Annotated[str, PIPELINES] = "native"
+    """native | dali"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where the network runs"""
+    threads: Annotated[int | None, AtLeast(1)] = None
+    """decoding threads [all cores]"""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """error (stop, naming the file) | skip (leave its people out, say how many)"""
+    limit: Annotated[int | None, AtLeast(1)] = None
+    """use only the first so many people"""
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -1,0 +1,139 @@
+"""What a run is: the Recipe says what is learnt, and is compared on resume; RunOptions say how, and are free to change.
+
+Nothing here imports torch: the command line is made from these fields and must answer `--help` at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, Literal
+
+from asda_fast.augment.options import PasteOptions
+from asda_fast.core.errors import UserError
+from asda_fast.core.options import CROP, Above, AtLeast, Size, check, keyword_values, parse_size, size_text
+from asda_fast.data import DATASETS
+from asda_fast.data.dataset import dataset
+from asda_fast.models import NETWORKS
+from asda_fast.pipelines import PIPELINES
+
+# Adam 1e-3, dropped tenfold at epochs 170 and 200 of 210, in the paper and in HRNet alike.
+PAPER_EPOCHS, PAPER_DROPS = 210, (170, 200)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is learnt. What is left out comes from the dataset's preset (`resolved`): the paper's numbers for lsp, mpii
+    and coco, and a small network that a CPU trains in minutes for demo."""
+
+    dataset: Annotated[str, DATASETS] = "demo"
+    """demo (embedded, needs nothing) | lsp | mpii | coco | module:DATASET of your own"""
+    model: Annotated[str | None, NETWORKS] = None
+    """pose network, e.g. hrnet_w32 (asda-fast networks lists them) | module:make of your own [preset]"""
+    model_options: tuple[str, ...] = ()
+    """NAME=VALUE options for the network's maker"""
+    input: Annotated[Size | None, CROP] = None
+    """crop as HxW: 256x192 is 256 high [preset]"""
+    paste: PasteOptions = field(default_factory=PasteOptions)
+    update: Literal["alternate", "joint"] = "alternate"
+    """asda: alternate (a step of the network, then of the generator, as in the paper) | joint (one forward and one
+    backward for both: half the cost)"""
+    epochs: Annotated[int | None, AtLeast(1)] = None
+    """passes over the data [preset]"""
+    drops: tuple[int, ...] | None = None
+    """epochs after which the learning rate falls tenfold [170 200 of 210, in proportion]"""
+    batch_size: Annotated[int | None, AtLeast(1)] = None
+    """people per step and process [preset]"""
+    lr: Annotated[float, Above(0)] = 1e-3
+    """Adam's learning rate, of both networks"""
+    seed: int = 0
+    """every random draw follows from it"""
+    amp: bool = True
+    """bfloat16 autocast (on a GPU only)"""
+    limit: Annotated[int | None, AtLeast(1)] = None
+    """use only the first so many people of each split (for a quick look)"""
+
+    def __post_init__(self) -> None:
+        check(self)
+        keyword_values(self.model_options, "model_options")
+
+    def resolved(self) -> Recipe:
+        """With everything that was left out filled in from the dataset's preset."""
+        preset = dataset(self.dataset).preset
+        epochs = self.epochs or preset.epochs
+        usual = tuple(round(epochs * drop / PAPER_EPOCHS) for drop in PAPER_DROPS)
+        return replace(
+            self,
+            model=self.model or preset.model,
+            input=self.input or preset.size,
+            epochs=epochs,
+            drops=usual if self.drops is None else self.drops,
+            batch_size=self.batch_size or preset.batch_size,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat and plain, as a checkpoint keeps it."""
+        flat = asdict(self)
+        flat |= flat.pop("paste")
+        flat["input"] = None if self.input is None else size_text(self.input)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Recipe:
+        """The recipe of a checkpoint, also of an older one: what it does not say is as it is by default."""
+
+        def chosen(kind: type) -> dict[str, Any]:
+            names = {f.name for f in fields(kind)} - {"paste"}
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k in names}
+
+        own = chosen(cls)
+        if isinstance(own.get("input"), str):
+            own["input"] = parse_size(own["input"])
+        return cls(**own, paste=PasteOptions(**chosen(PasteOptions)))
+
+    def continuing(self, given: Recipe, saved: dict[str, Any], where: str) -> Recipe:
+        """This recipe (`given`, resolved) as the one to go on with: with the saved run's schedule unless another was
+        given. UserError at the first option that would make it another run."""
+        before = Recipe.from_dict(saved).to_dict()
+        for name, now in self.to_dict().items():
+            if name in ("epochs", "drops"):
+                continue
+            if before[name] != now:
+                raise UserError(f"resume: the run in {where} has {name} {before[name]}, not {now}")
+        return replace(
+            self,
+            epochs=saved["epochs"] if given.epochs is None else given.epochs,
+            drops=tuple(saved["drops"] if given.drops is None else given.drops),
+        )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How and where it is learnt; none of it changes what is learnt."""
+
+    root: str | None = None
+    """folder of the dataset: photos and annotations as published"""
+    pool: str | None = None
+    """pool of body parts (asda-fast parts build); demo builds its own on first use"""
+    pipeline: Annotated[str, PIPELINES] = "dali"
+    """dali (GPU decode and warp; CPU operators without a GPU) | native (threads; the fast path without a GPU)"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where the networks run"""
+    compile: bool = False
+    """torch.compile the pose network (on a GPU only)"""
+    threads: Annotated[int | None, AtLeast(1)] = None
+    """decoding threads [all cores]"""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """error (stop, naming the file) | skip (replace it, count it, say so at the end)"""
+    init: str | None = None
+    """weights to start the pose network from, e.g. an ImageNet HRNet file"""
+    generator_init: str | None = None
+    """weights to start the generator from, e.g. torchvision's ResNet-18 (the paper starts from ImageNet)"""
+    save_every: Annotated[int, AtLeast(0)] = 0
+    """also checkpoint every so many steps within an epoch [0: at the end of each epoch]"""
+    out: str | None = None
+    """folder of the run [runs/DATASET]"""
+    resume: bool = False
+    """go on from the checkpoint in --out; what is learnt must be the same"""
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -1,0 +1,62 @@
+"""A whole run: options in, a folder with a trained network out; begun, gone on with, interrupted."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+from asda_fast.train import checkpoint, distributed
+from asda_fast.train.checkpoint import RunFolder
+from asda_fast.train.console import Console
+from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.setup import prepare
+from asda_fast.train.trainer import Trainer
+
+
+def train(recipe: Recipe, run: RunOptions) -> None:
+    """A whole run: begin in `run.out`, or with `run.resume` go on there. Ctrl-C and SIGTERM save the state and raise
+    KeyboardInterrupt. UserError for what the options or the data have wrong."""
+    given, recipe = recipe, recipe.resolved()
+    folder = RunFolder(Path(run.out or f"runs/{recipe.dataset}"))
+    ranks = distributed.start(run.device)
+    saved = checkpoint.load(folder.last) if run.resume else None
+    if saved is not None:
+        recipe = recipe.continuing(given, saved["config"], str(folder.out))
+    with Console(ranks.first) as console:
+        parts = prepare(recipe, run, ranks, console.say)
+        trainer = Trainer(recipe, run, parts, folder, ranks, console)
+        if saved is not None:
+            trainer.progress = folder.restore(saved, parts, ranks)
+            if ranks.first:
+                folder.tidy(trainer.progress.history)
+            where = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
+            console.say(f"going on with {folder.out} at {where}")
+        elif ranks.first:
+            kept = folder.begin()
+            if kept:
+                console.say(f"the earlier run in {folder.out} is now {kept}")
+        ranks.wait()
+        trainer.saved = saved is not None
+        before = catch_signals(trainer)
+        try:
+            trainer.run()
+        except KeyboardInterrupt:
+            if trainer.saved:
+                console.say(f"interrupted; the state is in {folder.last}, --resume goes on")
+            raise
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            parts.close()
+            distributed.stop()
+
+
+def catch_signals(trainer: Trainer) -> dict[signal.Signals, Any]:
+    """From now on a first Ctrl-C or SIGTERM lets the step under way end and the state be saved. Returns what was."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        trainer.interrupted = True
+        signal.signal(number, signal.default_int_handler)  # a second one stops at once
+
+    return {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,0 +1,137 @@
+"""All that a run is made of, built in the order in which the data meets it: people, loaders, augmentation, networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from asda_fast import data, models
+from asda_fast.augment import pools
+from asda_fast.augment.asda import Adversarial
+from asda_fast.augment.base import Augmentation
+from asda_fast.core.errors import UserError
+from asda_fast.core.options import keyword_values
+from asda_fast.core.skeletons import Skeleton
+from asda_fast.data.dataset import dataset
+from asda_fast.data.people import People
+from asda_fast.pipelines.loader import Loader, make_loader
+from asda_fast.train.adversarial import Networks
+from asda_fast.train.distributed import Ranks
+from asda_fast.train.recipe import Recipe, RunOptions
+
+GENERATOR_WIDTH = {"hrnet_tiny": 16}  # a CPU's generator for a CPU's network; else ResNet-18's 64
+Say = Callable[[str], None]
+
+
+@dataclass
+class Parts:
+    """What the loop needs; `val_loader` is the first rank's, which alone evaluates."""
+
+    people_val: People
+    loader: Loader
+    val_loader: Loader
+    augmentation: Augmentation
+    networks: Networks
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.people_val.skeleton
+
+    @property
+    def types(self) -> list[str] | None:
+        """What the generator's outputs stand for, in their order."""
+        pool = self.augmentation.pool
+        return None if pool is None else list(pool.types)
+
+    def close(self) -> None:
+        self.loader.close()
+        self.val_loader.close()
+
+
+def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
+    """Read, build and place everything on this rank's device; `recipe` is a resolved one."""
+    train, val = (data.load(recipe.dataset, run.root, split=split) for split in ("train", "val"))
+    for people in (train, val):
+        for note in people.notes:
+            say(f"{people.name}: {note}")
+    if recipe.limit is not None:
+        train, val = (table.select(np.arange(min(recipe.limit, len(table)))) for table in (train, val))
+    loader, val_loader = _loaders(recipe, run, ranks, train, val, say)
+    try:
+        pool = _pool(recipe, run, ranks)
+        paste = {"memory_format": torch.channels_last}
+        augmentation = recipe.paste.build(pool, recipe.seed, **paste)
+        torch.manual_seed(recipe.seed)
+        networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, say)
+    except BaseException:  # threads that decode would keep a failed run from ending
+        loader.close()
+        val_loader.close()
+        raise
+    return Parts(val, loader, val_loader, augmentation, networks)
+
+
+def _loaders(
+    recipe: Recipe, run: RunOptions, ranks: Ranks, train: People, val: People, say: Say
+) -> tuple[Loader, Loader]:
+    size = recipe.input
+    assert size is not None and recipe.batch_size is not None
+    most = len(train) // ranks.world
+    if most < 1:
+        raise UserError(f"dataset {recipe.dataset}: {len(train)} people to train on for {ranks.world} processes")
+    if most < recipe.batch_size:
+        say(f"only {len(train)} people to train on: batches of {most}, not {recipe.batch_size}")
+    batch_size = min(most, recipe.batch_size)
+    device, aug = str(ranks.device), dataset(recipe.dataset).preset.aug
+
+    def loader(people: People, training: bool) -> Loader:
+        rank, world = (ranks.rank, ranks.world) if training else (0, 1)
+        return make_loader(
+            people, train=training, size=size, batch_size=batch_size, seed=recipe.seed, pipeline=run.pipeline,
+            device=device, threads=run.threads, on_bad_image=run.on_bad_image, aug=aug if training else None, rank=rank,
+            world=world,
+        )  # fmt: skip
+
+    both = loader(train, True), loader(val, False)
+    if not len(both[0]):  # a store deals whole shards, so the smallest rank's decides
+        for each in both:
+            each.close()
+        raise UserError(f"batch_size: {batch_size} is more than the smallest of the {ranks.world} shares")
+    return both
+
+
+def _pool(recipe: Recipe, run: RunOptions, ranks: Ranks) -> pools.PartPool | None:
+    chosen = (run.pool, recipe.dataset, recipe.paste)
+    pool = pools.choose(*chosen) if ranks.first else None  # the first may have to build it
+    ranks.wait()
+    return pool if ranks.first else pools.choose(*chosen)
+
+
+def _networks(
+    recipe: Recipe, run: RunOptions, ranks: Ranks, joints: int, augmentation: Augmentation, say: Say
+) -> Networks:
+    gpu = ranks.device.type == "cuda"
+
+    def ready(network: nn.Module, weights: str | None, argument: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+        if weights:
+            part = "generator" if argument == "generator_init" else "pose"
+            say(f"{argument}: {models.load_into(network, weights, part)}")
+        network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
+        if gpu and run.compile and argument == "init":
+            network.compile()  # in place: its keys stay the published ones
+        return ranks.wrap(network), optimizer
+
+    name, options = recipe.model or "", keyword_values(recipe.model_options, "model_options")
+    networks = Networks(
+        *ready(models.build(name, joints=joints, **options), run.init, "init"),
+        amp=torch.bfloat16 if gpu and recipe.amp else None,
+    )
+    if isinstance(augmentation, Adversarial) and augmentation.pool is not None:
+        width = GENERATOR_WIDTH.get(name, 64)
+        generator = models.Generator(types=len(augmentation.pool.types), width=width)
+        networks.generator, networks.generator_optimizer = ready(generator, run.generator_init, "generator_init")
+    return networks

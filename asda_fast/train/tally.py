@@ -1,0 +1,32 @@
+"""What is counted of every batch, on the device; read back now and then."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from asda_fast.augment.base import Augmented
+from asda_fast.train.adversarial import StepOutput
+
+SUMS = 6  # L_D, L_G, joints found, joints, people who got a part, parts whose place was not finite
+HIT = 0.05  # training PCK counts a joint found within this share of the crop's longer side (HRNet's own measure)
+
+
+def tally(output: StepOutput, target: Tensor, weight: Tensor, pasted: Augmented) -> Tensor:
+    """[SUMS] float64, on the device."""
+
+    def peak(maps: Tensor) -> Tensor:
+        index = maps.flatten(2).argmax(-1)
+        return torch.stack((index % maps.shape[-1], index // maps.shape[-1]), -1).float()
+
+    distance = (peak(output.heatmaps) - peak(target)).norm(dim=-1)
+    found = (distance <= HIT * max(target.shape[2:])) * weight
+    zero = output.loss_d.new_zeros(())
+    people, lost = zero, zero
+    if pasted.slots is not None and pasted.matrix is not None:
+        there = pasted.slots.part >= 0  # [B, N]
+        finite = pasted.matrix.detach().isfinite().all(-1).all(-1)
+        people, lost = (there & finite).any(1).sum(), (there & ~finite).sum()
+    loss_g = zero if output.loss_g is None else output.loss_g
+    sums = (output.loss_d, loss_g, found.sum(), weight.sum(), people, lost)
+    return torch.stack([value.double() for value in sums])

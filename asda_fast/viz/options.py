@@ -1,0 +1,40 @@
+"""What preview draws, as options. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from asda_fast.augment.options import PasteOptions
+from asda_fast.core.options import CROP, AtLeast, Size, check
+from asda_fast.data.dataset import DATASETS
+
+
+@dataclass(frozen=True)
+class PreviewOptions:
+    """Draw people before and after an augmentation: a contact sheet, and a gallery to flip through in a browser."""
+
+    dataset: Annotated[str, DATASETS] = "demo"
+    """demo | lsp | mpii | coco | module:DATASET of your own"""
+    root: str | None = None
+    """folder of the dataset"""
+    split: Literal["val", "train"] = "val"
+    """which people"""
+    pool: str | None = None
+    """pool of body parts; demo builds its own on first use"""
+    paste: PasteOptions = field(default_factory=lambda: PasteOptions(augment="sda"))
+    checkpoint: str | None = None
+    """last.pt of a run: asda's generator places the parts, and the network tells the loss of each placement"""
+    people: Annotated[int, AtLeast(1)] = 12
+    """people shown, evenly spread over the split"""
+    input: Annotated[Size | None, CROP] = None
+    """crop as HxW [the checkpoint's, else the dataset's preset, 256x256 for demo]"""
+    seed: int = 0
+    """of the random draws"""
+    out: str = "sheet.png"
+    """contact sheet to write"""
+    html: str | None = None
+    """gallery to write: one file, needs nothing else"""
+
+    def __post_init__(self) -> None:
+        check(self)

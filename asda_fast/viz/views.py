@@ -1,0 +1,180 @@
+"""People before and after an augmentation: the same parts where chance and a trained generator put them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asda_fast import data, models
+from asda_fast.augment import pools
+from asda_fast.augment.asda import Adversarial, generator_theta
+from asda_fast.augment.base import Augmented
+from asda_fast.core.batch import Batch, to_uint8
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import Skeleton
+from asda_fast.data.dataset import dataset
+from asda_fast.evaluate.network import card_size
+from asda_fast.models import heatmaps
+from asda_fast.models.loss import pose_losses
+from asda_fast.parts.pool import PartPool
+from asda_fast.pipelines.loader import make_loader
+from asda_fast.viz import draw, epoch_sheet, gallery
+from asda_fast.viz.options import PreviewOptions
+
+CELL = 256  # height of a picture on the sheet
+
+
+@dataclass
+class View:
+    """The same people under one placement of the same parts."""
+
+    name: str  # clean, random, chosen
+    image: np.ndarray  # [B, H, W, 3] uint8
+    outlines: list[list[np.ndarray]]  # per person and part, [4, 2] crop pixels
+    parts: list[list[dict[str, Any]]]  # per person: type, s, r in degrees, tx, ty
+    loss: list[float] | None  # per person, HRNet's loss
+    joints: np.ndarray | None  # [B, J, 2] predicted, crop pixels
+    score: np.ndarray | None  # [B, J]
+
+
+@dataclass
+class RunNetworks:
+    """Both networks of a run's last.pt, ready to look."""
+
+    size: tuple[int, int] | None  # the crop that they were trained at
+    pose: nn.Module
+    generator: models.Generator | None
+
+
+def load_networks(path: str, joints: int, learned: bool) -> RunNetworks:
+    """The pose network, and with `learned` the generator. Raises UserError for another kind of file."""
+    pose = models.load(path)
+    card: dict[str, Any] = pose.config  # type: ignore[assignment]
+    if card.get("joints") != joints:
+        raise UserError(f"checkpoint {path}: predicts {card.get('joints')} joints, the dataset has {joints}")
+    return RunNetworks(card_size(card), pose, models.Generator.of(path) if learned else None)
+
+
+def losses(pose: nn.Module, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """(loss [B], joints [B, J, 2] crop pixels, score [B, J])."""
+    size = (batch.image.shape[1], batch.image.shape[2])
+    target, weight = heatmaps.heatmaps(batch.joints, batch.visible, size)
+    maps = pose(image).float()
+    return pose_losses(maps, target, weight), *heatmaps.decode(maps)
+
+
+def views(config: PreviewOptions, batch: Batch, pool: PartPool | None, networks: RunNetworks | None) -> list[View]:
+    """Clean first, then the augmentation; for asda the random placement of the same parts beside the chosen one."""
+    shown = config.paste.build(pool, config.seed)
+    results = [("clean", Augmented(shown.clean(batch)))]
+    if isinstance(shown, Adversarial):
+        slots = shown.draw(batch, 0)
+        results.append(("random", shown.render(batch, slots, slots.theta)))
+        generator = networks.generator if networks else None
+        if generator is not None:
+            theta = generator_theta(generator(results[0][1].image), slots)
+            results.append(("chosen", shown.render(batch, slots, theta)))
+    elif config.paste.augment != "none":
+        results.append(("random", shown(batch, 0)))
+    found = []
+    for name, augmented in results:
+        loss = joints = score = None
+        if networks is not None:
+            each, where, peak = losses(networks.pose, augmented.image, batch)
+            loss, joints, score = each.tolist(), where.numpy(), peak.numpy()
+        people = range(len(batch))
+        found.append(
+            View(
+                name,
+                to_uint8(augmented.image).cpu().numpy(),
+                [epoch_sheet.outlines(augmented, i) for i in people],
+                [_parts(augmented, i) for i in people],
+                loss,
+                joints,
+                score,
+            )
+        )
+    return found
+
+
+def _parts(augmented: Augmented, i: int) -> list[dict[str, Any]]:
+    slots = augmented.slots
+    if slots is None or augmented.pool is None:
+        return []
+    out: list[dict[str, Any]] = []
+    for n, part in enumerate(slots.part[i].tolist()):
+        if part < 0:
+            continue
+        kind = int(slots.type[i, n])
+        types = augmented.pool.types
+        entry: dict[str, Any] = {"type": types[kind] if kind < len(types) else "patch"}
+        if augmented.theta is not None:
+            s, r, tx, ty = augmented.theta[i, n].tolist()
+            entry |= {"s": round(s, 3), "r": round(float(np.rad2deg(r)), 1), "tx": round(tx, 3), "ty": round(ty, 3)}
+        out.append(entry)
+    return out
+
+
+def contact(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> np.ndarray:
+    """The sheet: a row per person; joints as annotated on the clean crop, as predicted where a network tells them."""
+    rows, captions = [], []
+    truth, visible = batch.joints.numpy(), batch.visible.numpy()
+    zoom = max(1, round(CELL / batch.image.shape[1]))  # small crops are enlarged first: lines stay fine
+    for i in range(len(batch)):
+        row, words = [], []
+        for view in shown:
+            picture = cv2.resize(view.image[i], None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
+            if view.name == "clean":
+                picture = draw.skeleton(picture, truth[i] * zoom, visible[i], skeleton)
+            else:
+                picture = draw.outline(picture, [polygon * zoom for polygon in view.outlines[i]])
+                if view.joints is not None and view.score is not None:
+                    known = view.score[i] > epoch_sheet.SHOWN_SCORE
+                    picture = draw.skeleton(picture, view.joints[i] * zoom, known, skeleton)
+            row.append(picture)
+            names = ", ".join(p["type"] for p in view.parts[i])
+            loss = f"loss {1e3 * view.loss[i]:.2f}e-3" if view.loss else ""
+            words.append("  ".join(w for w in (view.name, names, loss) if w))
+        rows.append(row)
+        captions.append(words)
+    if len(shown) < 3:  # two people side by side fill the paper better
+        half = (len(rows) + 1) // 2
+        rows = [a + b for a, b in zip(rows[:half], [*rows[half:], []])]
+        captions = [a + b for a, b in zip(captions[:half], [*captions[half:], []])]
+    return draw.sheet(rows, captions, title=title, cell=CELL)
+
+
+@torch.no_grad()
+def preview(config: PreviewOptions) -> list[View]:
+    """Write the sheet (and the gallery); returns what they show."""
+    everybody = data.load(config.dataset, config.root, split=config.split)
+    pool = pools.choose(config.pool, config.dataset, config.paste)
+    networks = None
+    if config.checkpoint:
+        joints, learned = len(everybody.skeleton.joints), config.paste.augment == "asda"
+        networks = load_networks(config.checkpoint, joints, learned)
+    if networks is not None and networks.generator is not None and pool is not None:
+        types = networks.generator.types
+        if types != len(pool.types):
+            raise UserError(f"pool: has {len(pool.types)} part types, the checkpoint's generator places {types}")
+    usual = (256, 256) if config.dataset == "demo" else dataset(config.dataset).preset.size  # the demo's own is small
+    size = config.input or (networks.size if networks else None) or usual
+    rows = np.unique(np.linspace(0, len(everybody) - 1, min(config.people, len(everybody))).astype(np.int64))
+    few = everybody.select(rows)
+    with make_loader(few, size=size, batch_size=len(few), pipeline="native", train=False) as loader:
+        batch = next(iter(loader))
+    shown = views(config, batch, pool, networks)
+    parts = config.paste.parts
+    title = f"{config.paste.augment} on {everybody.name}, {parts} part{'s' * (parts != 1)} a person"
+    draw.save(config.out, contact(shown, batch, everybody.skeleton, title))
+    if config.html is not None:
+        page = gallery.page(shown, batch, everybody.skeleton, title)
+        Path(config.html).parent.mkdir(parents=True, exist_ok=True)
+        Path(config.html).write_text(page, encoding="utf-8")
+    return shown

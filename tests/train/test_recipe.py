@@ -1,0 +1,95 @@
+"""Options: presets fill what is left out, mistakes are one line, a resumed run is the same run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from asda_fast.augment.options import PasteOptions
+from asda_fast.cli import entry
+from asda_fast.cli.train import Train
+from asda_fast.core.errors import UserError
+from asda_fast.core.options import parse_size
+from asda_fast.data.dataset import DATASETS
+from asda_fast.train.recipe import Recipe
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_presets_fill_everything(dataset: str) -> None:
+    recipe = Recipe(dataset=dataset).resolved()
+    assert None not in (recipe.model, recipe.input, recipe.epochs, recipe.batch_size, recipe.drops)
+
+
+def test_papers_schedule() -> None:
+    assert Recipe(dataset="mpii").resolved().drops == (170, 200)
+    assert Recipe(dataset="mpii", epochs=21).resolved().drops == (17, 20)
+    assert Recipe(dataset="coco").resolved().input == (256, 192)  # height first
+    assert Recipe(dataset="coco", input=(384, 288)).resolved().input == (384, 288)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"dataset": "lip"}, "--dataset.*'lip'"),
+        ({"pipeline": "ffcv"}, "--pipeline.*dali, native.*'ffcv'"),
+        ({"augment": "mixup"}, "--augment.*'mixup'"),
+        ({"augment": "asd"}, "--augment.*'asd'; did you mean asda"),
+        ({"update": "both"}, "--update"),
+        ({"epochs": 0}, "--epochs.*at least 1.*0"),
+        ({"batch-size": -3}, "--batch-size.*-3"),
+        ({"parts": -1}, "--parts"),
+        ({"parts": 0}, "--parts.*at least 1.*asda.*0"),
+        ({"lr": 0.0}, "--lr"),
+        ({"lr": "nan"}, "--lr.*positive.*nan"),
+        ({"parts-least": 2}, "--parts-least.*at most parts 1.*2"),
+        ({"paste-probability": 1.5}, "--paste-probability.*0 to 1.*1.5"),
+        ({"scale-range": "1.3 0.7"}, "--scale-range"),
+        ({"input": "256"}, "--input.*HxW.*'256'"),
+        ({"input": "100x100"}, "--input.*32"),
+        ({"augment-options": "extent"}, "--augment-options.*NAME=VALUE.*'extent'"),
+    ],
+)
+def test_a_mistake_is_one_line(change: dict[str, Any], says: str) -> None:
+    words = [word for name, value in change.items() for word in (f"--{name}", *str(value).split())]
+    with pytest.raises(UserError, match=says) as caught:
+        entry.parse(Train, "train", words)
+    assert "\n" not in str(caught.value)
+
+
+def test_size_is_height_first() -> None:
+    assert parse_size("256x192") == (256, 192)
+
+
+def test_a_recipe_is_its_dictionary() -> None:
+    paste = PasteOptions(augment="sda", parts=3, part_types=("Hat", "Face"), scale_range=(0.5, 1.0))
+    recipe = Recipe(dataset="coco", input=(128, 96), paste=paste, lr=2e-3, drops=(3,)).resolved()
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert recipe.to_dict()["input"] == "128x96"
+
+
+def test_resume_is_the_same_run() -> None:
+    recipe = Recipe(epochs=4).resolved()
+    saved = recipe.to_dict()
+    assert recipe.continuing(recipe, saved, "x") == recipe
+    # A longer run keeps the schedule that it was started with.
+    longer = Recipe(epochs=40)
+    assert longer.resolved().continuing(longer, saved, "x").drops == recipe.drops
+    short = Recipe(epochs=2).resolved().to_dict()
+    assert Recipe().resolved().continuing(Recipe(), short, "x").epochs == 2  # not the preset's 12
+    dropped = Recipe(drops=(7, 9))
+    assert dropped.resolved().continuing(dropped, saved, "x").drops == (7, 9)
+    other = replace(recipe, paste=PasteOptions(parts=2))
+    with pytest.raises(UserError, match="parts 1, not 2"):
+        other.continuing(Recipe(), saved, "x")
+
+
+def test_a_recipe_of_an_older_checkpoint() -> None:
+    """The keys of a state that was saved before options had records, some of which say only how it was run."""
+    saved = {
+        **Recipe().resolved().to_dict(), "root": None, "pool": None, "pipeline": "native", "device": "cpu",
+        "threads": 2, "out": "runs/demo", "resume": False, "compile": False, "save_every": 0, "on_bad_image": "error",
+    }  # fmt: skip
+    del saved["augment_options"], saved["model_options"]
+    assert Recipe.from_dict(saved) == Recipe().resolved()
