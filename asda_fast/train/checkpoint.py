@@ -67,14 +67,6 @@ class RunFolder:
     def metrics(self) -> Path:
         return self.out / "metrics.jsonl"
 
-    def begin(self) -> Path | None:
-        """Make room for a new run: an earlier one is renamed, never overwritten. Returns its new place."""
-        if self.out.exists() and not self.out.is_dir():
-            raise UserError(f"out {self.out}: expected a folder, found a file")
-        kept = set_aside(self.out)
-        self.out.mkdir(parents=True, exist_ok=True)
-        return kept
-
     def tidy(self, history: list[dict[str, Any]]) -> None:
         """After a kill: half-written files go, and metrics.jsonl says again what the checkpoint says."""
         for partial in self.out.glob(".*.partial"):
@@ -123,17 +115,6 @@ class RunFolder:
         sums = torch.zeros(SUMS, dtype=torch.float64, device=ranks.device)
         sums[: len(saved["sums"])] = saved["sums"].to(ranks.device)  # an older state counted less
         return Progress(saved["history"], sums, saved["epoch"], saved["step"], saved["seconds"])
-
-
-def set_aside(out: Path) -> Path | None:
-    """Rename a folder that holds a run to OUT.old-N. Returns its new place; None where there was none."""
-    if not (out / "last.pt").exists() and not (out / "metrics.jsonl").exists():
-        return None
-    number = 1
-    while (kept := out.with_name(f"{out.name}.old-{number}")).exists():
-        number += 1
-    out.rename(kept)
-    return kept
 
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:

@@ -133,7 +133,7 @@ class RunOptions:
     out: str | None = None
     """folder of the run [runs/DATASET]"""
     resume: bool = False
-    """go on from the checkpoint in --out; what is learnt must be the same"""
+    """go on from the checkpoint in --out, or begin where none is yet; what is learnt must be the same"""
 
     def __post_init__(self) -> None:
         check(self)

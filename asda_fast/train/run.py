@@ -9,18 +9,19 @@ from typing import Any
 from asda_fast.train import checkpoint, distributed
 from asda_fast.train.checkpoint import RunFolder
 from asda_fast.train.console import Console
+from asda_fast.train.place import check_writable, make_room
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.setup import prepare
 from asda_fast.train.trainer import Trainer
 
 
 def train(recipe: Recipe, run: RunOptions) -> None:
-    """A whole run: begin in `run.out`, or with `run.resume` go on there. Ctrl-C and SIGTERM save the state and raise
-    KeyboardInterrupt. UserError for what the options or the data have wrong."""
+    """A whole run: begin in `run.out`, or with `run.resume` go on with what is saved there, if anything is. Ctrl-C and
+    SIGTERM save the state and raise KeyboardInterrupt. UserError for what the options or the data have wrong."""
     given, recipe = recipe, recipe.resolved()
     folder = RunFolder(Path(run.out or f"runs/{recipe.dataset}"))
     ranks = distributed.start(run.device)
-    saved = checkpoint.load(folder.last) if run.resume else None
+    saved = checkpoint.load(folder.last) if run.resume and folder.last.exists() else None
     if saved is not None:
         recipe = recipe.continuing(given, saved["config"], str(folder.out))
     with Console(ranks.first) as console:
@@ -29,12 +30,14 @@ def train(recipe: Recipe, run: RunOptions) -> None:
         if saved is not None:
             trainer.progress = folder.restore(saved, parts, ranks)
             if ranks.first:
+                check_writable(folder.out)
                 folder.tidy(trainer.progress.history)
             where = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
             console.say(f"going on with {folder.out} at {where}")
         elif ranks.first:
-            kept = folder.begin()
-            if kept:
+            if run.resume:
+                console.say(f"nothing is saved in {folder.out} yet: the run begins")
+            if kept := make_room(folder.out):
                 console.say(f"the earlier run in {folder.out} is now {kept}")
         ranks.wait()
         trainer.saved = saved is not None

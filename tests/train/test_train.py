@@ -22,8 +22,9 @@ from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
 from asda_fast.train import checkpoint as state
 from asda_fast.train import distributed
-from asda_fast.train.checkpoint import RunFolder, set_aside
+from asda_fast.train.checkpoint import RunFolder
 from asda_fast.train.console import Console
+from asda_fast.train.place import make_room
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.run import train
 from asda_fast.train.setup import prepare
@@ -106,8 +107,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
 def test_an_earlier_run_is_kept(tmp_path: Path) -> None:
     out = tmp_path / "run"
     for expected in (None, tmp_path / "run.old-1", tmp_path / "run.old-2"):
-        assert set_aside(out) == expected
-        out.mkdir()
+        assert make_room(out) == expected
         (out / "last.pt").write_bytes(b"x")
 
 
@@ -138,6 +138,9 @@ def test_a_mistake_is_one_line_and_code_2(arguments: list[str], says: str, tmp_p
         pytest.skip("there is a GPU: --device cuda is no mistake")
     PartPool.from_patches([]).save(tmp_path / "empty.safetensors")
     (tmp_path / "torn.safetensors").write_bytes((tmp_path / "empty.safetensors").read_bytes()[:20])
+    if "--resume" in arguments:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "last.pt").write_bytes(b"torn")
     arguments = [a.replace("{tmp}", str(tmp_path)) for a in arguments]
     done = run(*arguments, "--out", str(tmp_path / "run"), "--limit", "8")
     assert done.returncode == 2, done.stderr
