@@ -61,8 +61,8 @@ def predict(
                 if not torch.equal(other.row, first.row):
                     raise ValueError("loaders: expected the same people in the same order at every scale")
                 maps = heatmaps(model, other.image, pairs, flip_test, shift=decode != "udp")
-                total = total + bring(maps, other.matrix, first.matrix, udp=decode == "udp")
-            points, peaks = targets.decode(total / len(batches), decode)
+                total = total + bring(maps, other.matrix, first.matrix, stride_of(first, maps), decode == "udp")
+            points, peaks = targets.decode(total / len(batches), decode, stride_of(first, total))
             photo = targets.to_photo(points, first.matrix)
             if xy is None or score is None:
                 xy = np.full((people, points.shape[1], 2), np.nan, np.float32)
@@ -76,6 +76,11 @@ def predict(
     if xy is None or score is None:
         raise ValueError("loaders: no batch came")
     return Predictions(xy, score)
+
+
+def stride_of(batch: Batch, maps: Tensor) -> int:
+    """Crop pixels per heatmap pixel."""
+    return batch.image.shape[1] // maps.shape[2]
 
 
 def heatmaps(

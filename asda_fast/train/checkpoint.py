@@ -79,7 +79,7 @@ class RunFolder:
         pose = bare(networks.pose)
         if progress.step == 0 and history and history[-1]["pck"] >= max(row["pck"] for row in history):
             flat = recipe.to_dict()
-            card = {key: flat[key] for key in ("model", "model_options", "dataset", "input")}
+            card = {key: flat[key] for key in ("model", "options", "dataset", "input")}
             card |= {"joints": len(parts.skeleton.joints), "epoch": progress.epoch, "pck": history[-1]["pck"]}
             models.save(self.out / "best.safetensors", pose, card)
         state = {

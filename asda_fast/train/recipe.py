@@ -75,6 +75,7 @@ class Recipe:
         flat = asdict(self)
         flat |= flat.pop("paste")
         flat["input"] = None if self.input is None else size_text(self.input)
+        flat["options"] = keyword_values(self.model_options, "model_options")  # how a file is made a network
         return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
     @classmethod
@@ -126,6 +127,8 @@ class RunOptions:
     """error (stop, naming the file) | skip (replace it, count it, say so at the end)"""
     init: str | None = None
     """weights to start the pose network from, e.g. an ImageNet HRNet file"""
+    random_body: bool = False
+    """take an --init that lacks part of the network's body, which then starts at random"""
     generator_init: str | None = None
     """weights to start the generator from, e.g. torchvision's ResNet-18 (the paper starts from ImageNet)"""
     save_every: Annotated[int, AtLeast(0)] = 0

@@ -20,7 +20,7 @@ from asda_fast.data.dataset import dataset
 from asda_fast.data.people import People
 from asda_fast.pipelines.loader import Loader, make_loader
 from asda_fast.train.adversarial import Networks
-from asda_fast.train.distributed import Ranks
+from asda_fast.train.distributed import Ranks, bare
 from asda_fast.train.recipe import Recipe, RunOptions
 
 GENERATOR_WIDTH = {"hrnet_tiny": 16}  # a CPU's generator for a CPU's network; else ResNet-18's 64
@@ -36,6 +36,7 @@ class Parts:
     val_loader: Loader
     augmentation: Augmentation
     networks: Networks
+    stride: int  # crop pixels per heatmap pixel
 
     @property
     def skeleton(self) -> Skeleton:
@@ -67,11 +68,13 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         augmentation = recipe.paste.build(pool, recipe.seed, **paste)
         torch.manual_seed(recipe.seed)
         networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, say)
+        assert recipe.input is not None
+        stride = models.stride(bare(networks.pose), recipe.input)
     except BaseException:  # threads that decode would keep a failed run from ending
         loader.close()
         val_loader.close()
         raise
-    return Parts(val, loader, val_loader, augmentation, networks)
+    return Parts(val, loader, val_loader, augmentation, networks, stride)
 
 
 def _loaders(
@@ -118,7 +121,7 @@ def _networks(
     def ready(network: nn.Module, weights: str | None, argument: str) -> tuple[nn.Module, torch.optim.Optimizer]:
         if weights:
             part = "generator" if argument == "generator_init" else "pose"
-            say(f"{argument}: {models.load_into(network, weights, part)}")
+            say(f"{argument}: {models.load_into(network, weights, part, random_body=run.random_body)}")
         network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
         if gpu and run.compile and argument == "init":

@@ -89,7 +89,7 @@ class Trainer:
         augmentation, networks = self.parts.augmentation, self.parts.networks
         assert self.recipe.input is not None
         pasted: Augmented
-        target, weight = heatmaps.heatmaps(batch.joints, batch.visible, self.recipe.input)
+        target, weight = heatmaps.heatmaps(batch.joints, batch.visible, self.recipe.input, self.parts.stride)
         if isinstance(augmentation, Adversarial):
             slots = augmentation.draw(batch, self.progress.epoch)
 

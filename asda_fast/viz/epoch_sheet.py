@@ -38,7 +38,8 @@ def write_sheet(
         augmented = augmentation(batch, epoch, generator)
     else:
         augmented = augmentation(batch, epoch)
-    joints, score = heatmaps.decode(pose(augmented.image).float())
+    maps = pose(augmented.image).float()
+    joints, score = heatmaps.decode(maps, stride=batch.image.shape[1] // maps.shape[2])
     for net in networks:
         net.train()
     pasted = to_uint8(augmented.image).cpu().numpy()

@@ -64,9 +64,10 @@ def load_networks(path: str, joints: int, learned: bool) -> RunNetworks:
 def losses(pose: nn.Module, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """(loss [B], joints [B, J, 2] crop pixels, score [B, J])."""
     size = (batch.image.shape[1], batch.image.shape[2])
-    target, weight = heatmaps.heatmaps(batch.joints, batch.visible, size)
     maps = pose(image).float()
-    return pose_losses(maps, target, weight), *heatmaps.decode(maps)
+    stride = size[0] // maps.shape[2]
+    target, weight = heatmaps.heatmaps(batch.joints, batch.visible, size, stride)
+    return pose_losses(maps, target, weight), *heatmaps.decode(maps, stride=stride)
 
 
 def views(config: PreviewOptions, batch: Batch, pool: PartPool | None, networks: RunNetworks | None) -> list[View]:
