@@ -5,13 +5,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST ?= tests
 RESULTS := benchmarks/results
 
-.PHONY: help env train test pins lint format bench wheel aarch64 gpu-check gpu-pack clean
+.PHONY: help env train test pins floor lint format bench wheel aarch64 gpu-check gpu-pack clean
 
 help:
 	@echo "make train      set up, then train on the embedded demo set (runs/demo)"
 	@echo "make test       set up, then run the tests (TEST=tests/ops for a part)"
 	@echo "make pins       what pip would install for a stranger, asked of the package index"
-	@echo "make lint       ruff, mypy, clang-format;  make format mends what they can"
+	@echo "make lint       ruff, mypy, import-linter, clang-format;  make format mends what they can"
 	@echo "make bench      the benchmarks on this CPU -> $(RESULTS), tables and plots"
 	@echo "make gpu-check  all that needs a GPU, with what is installed -> build/gpu/ (ARGS='--seconds 470 --only paste')"
 	@echo "make gpu-pack   wheels to carry to a GPU machine without a package index -> build/carry/"
@@ -41,10 +41,18 @@ test: .env-dev
 pins: .env-dev
 	$(BIN)/python -m pytest tests/packaging/test_pins.py -m network
 
+# The lowest torch that pyproject.toml allows, in an environment of its own: gigabytes, so by hand, when the floor moves.
+floor:
+	test -x .venv-floor/bin/python || $(PYTHON) -m venv .venv-floor
+	.venv-floor/bin/python -m pip install -q torch==$$(sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+	.venv-floor/bin/python -m pip install -q $$(.venv-floor/bin/python tools/extras.py dev)
+	.venv-floor/bin/python -m pytest tests/ops tests/augment tests/models tests/pipelines tests/train
+
 lint: .env-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 
 format: .env-dev
@@ -61,6 +69,14 @@ gpu-check:
 	python=$(BIN)/python; test -x $$python || python=$(PYTHON); \
 	$$python -m benchmarks.gpu_check --ready || { $(MAKE) env && python=$(BIN)/python; } && \
 	$$python -m benchmarks.gpu_check $(ARGS)
+
+# An sdist, and from it a wheel of this Python. For all of cp310 to cp313 on x86-64 and aarch64: cibuildwheel (CONTRIBUTING.md).
+wheel: .env-dev
+	$(PIP) install -q build
+	$(BIN)/python -m build
+
+aarch64: .env-dev
+	$(BIN)/python -m pytest tests/portable
 
 gpu-pack:
 	$(PYTHON) -m tools.gpu_pack $(ARGS)
