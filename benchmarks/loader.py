@@ -31,7 +31,7 @@ from asda_fast import make_loader
 from asda_fast.cli.entry import run as run_cli
 from asda_fast.core.batch import Batch
 from asda_fast.data import GlobalAug, People, load
-from asda_fast.data.store import read
+from asda_fast.data.store_index import read
 from asda_fast.data.store_pack import pack
 from asda_fast.models.heatmaps import heatmaps
 from benchmarks import loader_peers

@@ -15,8 +15,8 @@ from asda_fast.core.registry import Registry
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug
-from asda_fast.data.store import is_store
-from asda_fast.data.store import read as read_store
+from asda_fast.data.store_index import is_store
+from asda_fast.data.store_index import read as read_store
 
 SPLITS = ("train", "val")
 PAPER_EPOCHS = 210  # in the paper and in HRNet alike
@@ -83,7 +83,7 @@ def load(name: str | Dataset, root: str | Path | None = None, split: str = "trai
     if split not in SPLITS:
         raise UserError(f"split: expected train or val, got {split!r}")
     if root is not None and is_store(Path(root), split):
-        people: People = read_store(Path(root), split)
+        people = read_store(Path(root), split)
         known = "store" if name == "store" else (name if isinstance(name, Dataset) else dataset(name)).name
         if known not in (people.name.split()[0], "store"):  # "coco train"
             raise UserError(f"{root}: a store of {people.name}, not of {known}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from asda_fast.core.skeletons import Skeleton
+from asda_fast.data.sources import PHOTOS, Source
 
 FAR = 1e6  # pixels: a coordinate beyond it is a damaged annotation
 PIXEL_STD = 200.0  # the unit of `scale`, from MPII by way of HRNet
@@ -39,6 +40,7 @@ class People:
     image_size: np.ndarray  # [F, 2] int32 height, width; 0 where unknown
     name: str
     fit: str = "box"
+    source: Source = PHOTOS
     notes: tuple[str, ...] = ()  # what the reader left out or took as what, a line each, to be printed
 
     def __post_init__(self) -> None:
@@ -61,16 +63,9 @@ class People:
     def __repr__(self) -> str:
         return f"People({self.name}: {len(self)} people in {len(self.files)} photos, {self.skeleton.name} joints)"
 
-    def deal(self, visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
-        """This rank's part of `visit` (rows in visiting order).
-
-        Step k of all ranks together is the k-th run of world * batch_size rows, so 2 ranks x 32 see the batches of
-        1 rank x 64. No row is given twice and none is lost, except by `drop_last`.
-        """
-        together = world * batch_size
-        full = len(visit) // together * together
-        mine = visit[:full].reshape(-1, batch_size, world)[:, :, rank].reshape(-1)
-        return mine if drop_last else np.concatenate([mine, visit[full + rank :: world]])
+    def shard(self, visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
+        """This rank's part of `visit` (rows in visiting order)."""
+        return self.source.share(visit, rank=rank, world=world, batch_size=batch_size, drop_last=drop_last)
 
     def select(self, rows: np.ndarray) -> People:
         """The same table with these rows only (indices or a mask); `files` stays whole."""
@@ -80,6 +75,7 @@ class People:
         per_file = ("image_size",)
         return replace(
             self,
+            source=self.source.select(rows),
             **{
                 f.name: getattr(self, f.name)[rows]
                 for f in fields(self)

@@ -101,7 +101,7 @@ def draw(
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     visit = order(len(people), epoch=epoch, seed=seed, shuffle=train)
-    rows = people.deal(visit, rank=rank, world=world, batch_size=batch_size, drop_last=drop_last)
+    rows = people.shard(visit, rank=rank, world=world, batch_size=batch_size, drop_last=drop_last)
     return place(people, rows, size, epoch=epoch, seed=seed, aug=aug if train else None, batch_size=batch_size)
 
 

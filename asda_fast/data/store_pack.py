@@ -24,13 +24,14 @@ import simplejpeg
 
 from asda_fast.core import images
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import write_atomic
 from asda_fast.data import crop as geometry
 from asda_fast.data.people import People
-from asda_fast.data.store import FORMAT, REACH, VERSION
+from asda_fast.data.store import REACH
+from asda_fast.data.store_index import FORMAT, PERSON, VERSION
 
 BLOCK = 16  # pixels of a JPEG macroblock with halved chroma
 STRONGEST_ZOOM = 0.7  # the smallest size factor of the paper's augmentation (COCO 0.7 .. 1.3)
-COLUMNS = ("file", "box", "centre", "scale", "joints", "visible", "head", "id", "image_id", "image_size")
 
 
 def windows(
@@ -208,19 +209,19 @@ def pack(
     Raises UserError for a bad photo (unless skip_bad) and for a folder that holds a finished store already.
     """
     if (out / "store.json").exists():
-        raise UserError(f"{out}: holds a finished store already; remove it or choose another --out")
+        raise UserError(f"{out}: holds a finished store already; remove it or choose another folder")
     if not 1 <= margin <= 10:
-        raise UserError(f"--margin: expected 1 (the crop itself) to 10, got {margin}")
+        raise UserError(f"margin: expected 1 (the crop itself) to 10, got {margin}")
     if not 1 <= quality <= 100:
-        raise UserError(f"--quality: expected 1 to 100, got {quality}")
+        raise UserError(f"quality: expected 1 to 100, got {quality}")
     if shards is not None and shards < 1:
-        raise UserError(f"--shards: expected at least 1, got {shards}")
+        raise UserError(f"shards: expected at least 1, got {shards}")
     if len(people) == 0:
         raise UserError(f"{out}: no people to pack")
     out.mkdir(parents=True, exist_ok=True)
     begun, old = out / "store.json.part", sorted([*out.glob("shard-*"), *out.glob("index.npz")])
     if old and not begun.exists():
-        raise UserError(f"{out}: holds {old[0].name}, which is no store's; choose another --out")
+        raise UserError(f"{out}: holds {old[0].name}, which is no store's; choose another folder")
     for file in old:  # of a call that was interrupted
         file.unlink()
     begun.touch()
@@ -265,17 +266,16 @@ def _write_index(people: People, writer: _Writer, about: dict[str, Any]) -> None
     root = Path(*_common([p.parts[:-1] for p in paths]))
     types = {"shard": np.int32, "window": np.int32, "shrink": np.uint8, "photo": np.int32}
     columns = {name: v[writer.kept].astype(types.get(name, np.int64)) for name, v in writer.columns.items()}
-    columns |= {name: getattr(table, name) for name in COLUMNS}
+    columns |= {name: getattr(table, name) for name in PERSON}
     columns["files"] = np.array([str(p.relative_to(root)) for p in paths])
-    columns["file_index"] = columns.pop("file")  # `file` is np.savez's own argument
+    columns["file_index"] = table.file  # `file` is np.savez's own argument
     np.savez(out / "index.npz", allow_pickle=False, **columns)
     about |= {
         "format": FORMAT, "version": VERSION, "dataset": table.name, "fit": table.fit, "people": len(table),
         "root": str(root), "shards": writer.names, "skeleton": asdict(table.skeleton),
     }  # fmt: skip
-    part = out / "store.json.part"
-    part.write_text(json.dumps(about, indent=1) + "\n")
-    part.replace(out / "store.json")
+    write_atomic(out / "store.json", (json.dumps(about, indent=1) + "\n").encode())
+    (out / "store.json.part").unlink()
 
 
 def _common(parts: list[tuple[str, ...]]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.files import read_json
 from asda_fast.data.coco import PAD
 from asda_fast.data.people import PIXEL_STD, People
+from asda_fast.data.sources import PHOTOS
 from asda_fast.evaluate.inference import Predictions
 from asda_fast.metrics import oks
 
@@ -50,9 +51,9 @@ def from_detections(path: str | Path, people: People, annotations: Path) -> tupl
     box = np.array([b for _, b, _ in kept], np.float32)
     image_id = np.array([image for image, _, _ in kept], np.int64)
     count, joints = len(kept), len(people.skeleton.joints)
-    plain = People(**{f.name: getattr(people, f.name) for f in fields(People)})  # not a store: photos are cropped anew
     found = replace(
-        plain,
+        people,
+        source=PHOTOS,  # not a store: photos are cropped anew
         files=[str(folder / images[image]["file_name"]) for image in used],
         file=np.array([number[image] for image in image_id.tolist()], np.int32),
         box=box,

@@ -22,7 +22,6 @@ from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
-from asda_fast.data.store import StorePeople
 from asda_fast.pipelines import dali_version
 from asda_fast.pipelines.bad_images import BadImages
 from asda_fast.pipelines.dali_source import Feed, Source
@@ -59,7 +58,7 @@ class DaliPipeline:
         self.threads = threads or len(os.sched_getaffinity(0))
         self.prefetch = max(prefetch, 1)
         self.hw_decoder_load = hw_decoder_load
-        self.raw = isinstance(people, StorePeople) and people.store.raw
+        self.raw = people.source.raw
         self.whole = bool(whole) if self.raw else dali_version.whole(whole, device.type, self.dali.__version__)
         self.columns = 2 if self.raw or self.whole else 4  # of a Feed; only image_slice needs the rectangles
         self.source = Source(people, size, bad_images, self.threads, raw=self.raw, whole=self.whole)

@@ -19,7 +19,7 @@ from asda_fast.core import images
 from asda_fast.core.images import BadImage
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
-from asda_fast.data.store import EncodedImage, fetch
+from asda_fast.data.sources import EncodedImage
 from asda_fast.pipelines.bad_images import BadImages
 from asda_fast.pipelines.samples import pixels, shrink_of
 
@@ -172,7 +172,7 @@ class Source:
 
     def sample(self, row: int, matrix: np.ndarray) -> Sample:
         """One person, matrix [2, 3] crop pixel -> photo pixel. Raises BadImage."""
-        found = fetch(self.people, row, matrix, self.size)
+        found = self.people.source.fetch(self.people, row, matrix, self.size)
         data = found.data
         known = None if data is None or row in self.on_host else self._plain(found)
         if data is None or known is None:

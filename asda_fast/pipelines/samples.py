@@ -12,7 +12,7 @@ from asda_fast import _C
 from asda_fast.core import images
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
-from asda_fast.data.store import EncodedImage, fetch
+from asda_fast.data.sources import EncodedImage
 
 COLUMNS = ("row", "matrix", "flip", "half", "joints", "visible", "box")
 SHRINK_FROM = 2.0  # decode at 1/s where that still leaves this many decoded pixels to a crop pixel
@@ -20,7 +20,7 @@ SHRINK_FROM = 2.0  # decode at 1/s where that still leaves this many decoded pix
 
 def make_crop(people: People, row: int, matrix: np.ndarray, size: tuple[int, int], out: np.ndarray) -> None:
     """One person's crop into `out` [H, W, 3] uint8. Raises BadImage."""
-    source = fetch(people, row, matrix, size)
+    source = people.source.fetch(people, row, matrix, size)
     data = source.data if shrink_of(source.matrix) == 1 else None
     if data is None or not images.crop(data, source.name, source.matrix, out, source.size):
         warp(*pixels(source), out)

@@ -14,6 +14,7 @@ READERS = {
     "coco": "benchmarks.fuzz.data:coco",
     "mpii": "benchmarks.fuzz.data:mpii",
     "lsp": "benchmarks.fuzz.data:lsp",
+    "store": "benchmarks.fuzz.data:store",
 }
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import simplejpeg
 
+from asda_fast.core.images import BadImage
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import GlobalAug, People, draw, load
+from asda_fast.data.store_pack import pack
 from benchmarks.fuzz.harness import Reader
 
 SIZE = (64, 64)
@@ -95,3 +101,45 @@ def _dump_lsp(tree: Any) -> dict[str, bytes]:
 
 
 lsp = Reader(_lsp, _dump_lsp, lambda folder: _checked(load("lsp", folder)), _photos)
+
+
+def _store() -> Any:
+    """store.json and index.npz of a store of six people."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name, data in coco.dump(_coco()).items():
+            (root / name).parent.mkdir(parents=True)
+            (root / name).write_bytes(data)
+        (root / "images").mkdir()
+        for number in range(3):
+            pixels = np.full((480, 640, 3), 40 * number, np.uint8)
+            (root / "images" / f"{number}.jpg").write_bytes(simplejpeg.encode_jpeg(pixels, 80))
+        pack(load("coco", root), root / "store", size=SIZE, raw=True)
+        with np.load(root / "store" / "index.npz") as index:
+            return {"about": json.loads((root / "store" / "store.json").read_text()), "index": dict(index)}
+
+
+def _dump_store(tree: Any) -> dict[str, bytes]:
+    out = io.BytesIO()
+    np.savez(out, **tree["index"])
+    return {"train/store.json": json.dumps(tree["about"]).encode(), "train/index.npz": out.getvalue()}
+
+
+def _read_store(folder: Path) -> None:
+    people = load("store", folder)
+    _checked(people)
+    plan = draw(people, SIZE, epoch=0, seed=0, train=True, aug=GlobalAug(), batch_size=4, drop_last=False)
+    plan, _ = people.source.clamp(people, plan, SIZE)
+    assert np.isfinite(plan.matrix).all()
+    with contextlib.suppress(BadImage):
+        people.source.fetch(people, int(plan.row[0]), plan.matrix[0], SIZE)
+
+
+def _shards(folder: Path) -> None:
+    (folder / "train").mkdir()
+    for name in _content()["about"]["shards"]:
+        (folder / "train" / name).write_bytes(bytes(1 << 20))
+
+
+_content = functools.cache(_store)
+store = Reader(_content, _dump_store, _read_store, _shards)

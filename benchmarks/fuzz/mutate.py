@@ -74,7 +74,7 @@ def _value(old: Any, rng: np.random.Generator) -> Any:
     if isinstance(old, np.ndarray):
         return array(old, rng)
     pool = (NUMBERS, WORDS, OTHERS)[rng.integers(3)]
-    if isinstance(old, (int, float)) and not isinstance(old, bool) and rng.random() < 0.4:
+    if isinstance(old, (int, float)) and not isinstance(old, bool) and abs(old) < 1e300 and rng.random() < 0.4:
         return (-old, old * 1000, old / 100, float(old), str(old), old + 0.5)[rng.integers(6)]
     return _copy(pool[rng.integers(len(pool))])
 

@@ -18,7 +18,8 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import GlobalAug, draw, load
 from asda_fast.data.people import People
-from asda_fast.data.store import StorePeople, fetch, fits, reach, read, settle
+from asda_fast.data.store import Store, reach
+from asda_fast.data.store_index import read
 from asda_fast.data.store_pack import pack, windows
 
 SIZE = (64, 48)
@@ -69,22 +70,22 @@ def test_the_table_survives(people: People, tmp_path: Path) -> None:
     counts = pack(people, tmp_path / "s" / "train", size=SIZE, shards=3)
     back = read(tmp_path / "s", "train")
     assert counts["people"] == len(back) == 18
-    assert counts["shards"] == len(back.store.shards) == 3
+    assert counts["shards"] == len(back.source.shards) == 3
     for name in ("file", "box", "centre", "scale", "joints", "visible", "head", "id", "image_id"):
         assert np.array_equal(getattr(back, name), getattr(people, name), equal_nan=name == "head"), name
     assert back.files == people.files
     assert back.skeleton == people.skeleton
     assert (back.name, back.fit) == (people.name, people.fit)
     few = back.select(np.array([5, 2]))
-    assert isinstance(few, StorePeople)
-    assert few.crop.tolist() == [5, 2]
+    assert isinstance(few.source, Store)
+    assert few.source.crop.tolist() == [5, 2]
 
 
 def test_shards_are_webdataset_tars_with_the_annotation_inside(people: People, tmp_path: Path) -> None:
     pack(people, tmp_path / "s", size=SIZE, shards=2)
     back = read(tmp_path / "s", "train")
     seen = set()
-    for number, shard in enumerate(back.store.shards):
+    for number, shard in enumerate(back.source.shards):
         with tarfile.open(tmp_path / "s" / shard) as tar:
             names = tar.getnames()
             assert [n.split(".")[0] for n in names[::2]] == [n.split(".")[0] for n in names[1::2]]
@@ -93,10 +94,10 @@ def test_shards_are_webdataset_tars_with_the_annotation_inside(people: People, t
                 row = about["row"]
                 seen.add(row)
                 image = tar.extractfile(name.replace(".json", ".jpg")).read()
-                assert bytes(back.store.blob(row)) == image
-                assert back.store.shard[row] == number
+                assert bytes(back.source.blob(row)) == image
+                assert back.source.shard[row] == number
                 assert np.allclose(about["joints"], people.joints[row])
-                assert about["window"] == back.store.window[row].tolist()
+                assert about["window"] == back.source.window[row].tolist()
                 assert about["photo"] == Path(people.files[people.file[row]]).name
     assert seen == set(range(18))
 
@@ -108,8 +109,8 @@ def test_crops_are_those_of_the_photos(people: People, tmp_path: Path, raw: bool
         pytest.importorskip("nvidia.dali", reason="DALI is an extra")
     pack(people, tmp_path / "s", size=SIZE, raw=raw)
     back = read(tmp_path / "s", "train", photos=False)
-    assert back.store.shrink.max() > 1  # the large person is kept smaller
-    same = back.store.shrink[back.crop] == 1
+    assert back.source.shrink.max() > 1  # the large person is kept smaller
+    same = back.source.shrink[back.source.crop] == 1
     want, got = epoch(people), epoch(back, pipeline)
     for a, b in zip(want[1:], got[1:]):
         assert torch.equal(a, b)
@@ -127,11 +128,11 @@ def test_what_leaves_the_window_comes_from_the_photo(people: People, tmp_path: P
     pack(people, tmp_path / "s", size=SIZE, margin=1.0, raw=raw, shrink=False)
     back = read(tmp_path / "s", "train")
     plan = draw(back, SIZE, epoch=0, seed=0, train=True, aug=AUG, batch_size=4, drop_last=False)
-    settled, counts = settle(back, plan, SIZE)
-    assert settled is plan
+    clamped, counts = back.source.clamp(back, plan, SIZE)
+    assert clamped is plan
     assert counts["from photo"] > 5
-    assert counts["from photo"] == (~fits(back, plan.row, plan.matrix, SIZE).all(1)).sum()
-    names = [fetch(back, int(r), m, SIZE).name for r, m in zip(plan.row, plan.matrix)]
+    assert counts["from photo"] == (~back.source.fits(plan.row, plan.matrix, SIZE).all(1)).sum()
+    names = [back.source.fetch(back, int(r), m, SIZE).name for r, m in zip(plan.row, plan.matrix)]
     assert sum(name in people.files for name in names) == counts["from photo"]
     want, got = epoch(people), epoch(back, pipeline)
     assert (want[0].int() - got[0].int()).abs().float().mean() < (0.1 if raw else 1)
@@ -144,16 +145,16 @@ def test_without_the_photo_the_draw_is_narrowed_never_black(people: People, tmp_
     gone(people)
     back = read(tmp_path / "s", "train")
     plan = draw(back, SIZE, epoch=0, seed=0, train=True, aug=AUG, batch_size=4, drop_last=False)
-    settled, counts = settle(back, plan, SIZE)
+    clamped, counts = back.source.clamp(back, plan, SIZE)
     assert counts["narrowed"] > 5
     assert counts["from photo"] == 0
-    assert fits(back, settled.row, settled.matrix, SIZE)[:, 0].all()
-    moved = ~np.isclose(settled.matrix, plan.matrix).all((1, 2))
+    assert back.source.fits(clamped.row, clamped.matrix, SIZE)[:, 0].all()
+    moved = ~np.isclose(clamped.matrix, plan.matrix).all((1, 2))
     assert moved.sum() == counts["narrowed"] + counts["plain"]
     # joints and boxes went along
-    joints = np.einsum("nij,nkj->nki", settled.matrix[:, :, :2], settled.joints) + settled.matrix[:, None, :, 2]
-    swapped = people.joints[settled.row]
-    swapped = np.where(settled.flip[:, None, None], swapped[:, list(COCO.swap)], swapped)
+    joints = np.einsum("nij,nkj->nki", clamped.matrix[:, :, :2], clamped.joints) + clamped.matrix[:, None, :, 2]
+    swapped = people.joints[clamped.row]
+    swapped = np.where(clamped.flip[:, None, None], swapped[:, list(COCO.swap)], swapped)
     assert np.abs(joints - swapped).max() < 1e-2
     image, _, matrix, row, _ = epoch(back)
     assert len(want_photo) == len(row)
@@ -172,34 +173,34 @@ def test_a_half_body_far_from_its_window_becomes_the_plain_crop(people: People, 
     inside = np.flatnonzero((reach(plan.matrix, SIZE) > 0).all(1) & (people.scale[plan.row] < 0.2))[0]
     matrix = plan.matrix.copy()
     matrix[inside, :, 2] += 60
-    settled, counts = settle(back, replace(plan, matrix=matrix), SIZE)
+    clamped, counts = back.source.clamp(back, replace(plan, matrix=matrix), SIZE)
     assert counts["plain"] >= 1
-    assert np.allclose(settled.matrix[inside], plan.matrix[inside])
-    assert np.allclose(settled.joints[inside], plan.joints[inside])
+    assert np.allclose(clamped.matrix[inside], plan.matrix[inside])
+    assert np.allclose(clamped.joints[inside], plan.joints[inside])
 
 
-def test_fetch_and_settle_agree_on_what_fits(people: People, tmp_path: Path) -> None:
+def test_fetch_and_clamp_agree_on_what_fits(people: People, tmp_path: Path) -> None:
     pack(people, tmp_path / "s", size=SIZE, margin=1.3, raw=True)
     back = read(tmp_path / "s", "train")
     for number in range(5):
         plan = draw(back, SIZE, epoch=number, seed=1, train=True, aug=AUG, batch_size=4, drop_last=False)
-        stored = [fetch(back, int(r), m, SIZE).pixels is not None for r, m in zip(plan.row, plan.matrix)]
-        assert stored == fits(back, plan.row, plan.matrix, SIZE).all(1).tolist()
+        stored = [back.source.fetch(back, int(r), m, SIZE).pixels is not None for r, m in zip(plan.row, plan.matrix)]
+        assert stored == back.source.fits(plan.row, plan.matrix, SIZE).all(1).tolist()
 
 
 def test_ranks_own_disjoint_shards_and_see_every_row_once(people: People, tmp_path: Path) -> None:
     pack(people, tmp_path / "s", size=SIZE, shards=4)
     back = read(tmp_path / "s", "train")
     visit = np.random.default_rng(0).permutation(18)
-    parts = [back.deal(visit, rank=r, world=2, batch_size=4, drop_last=False) for r in range(2)]
+    parts = [back.shard(visit, rank=r, world=2, batch_size=4, drop_last=False) for r in range(2)]
     assert sorted(np.concatenate(parts)) == list(range(18))
-    shards = [set(back.store.shard[back.crop[p]].tolist()) for p in parts]
+    shards = [set(back.source.shard[back.source.crop[p]].tolist()) for p in parts]
     assert not shards[0] & shards[1]
-    full = [back.deal(visit, rank=r, world=2, batch_size=4, drop_last=True) for r in range(2)]
+    full = [back.shard(visit, rank=r, world=2, batch_size=4, drop_last=True) for r in range(2)]
     assert len(full[0]) == len(full[1])
     assert len(full[0]) % 4 == 0
     with pytest.raises(UserError, match="4 shards cannot feed 5 ranks"):
-        back.deal(visit, rank=0, world=5, batch_size=4, drop_last=False)
+        back.shard(visit, rank=0, world=5, batch_size=4, drop_last=False)
 
 
 def test_the_loader_gives_ranks_their_shards(people: People, tmp_path: Path) -> None:
@@ -207,11 +208,11 @@ def test_the_loader_gives_ranks_their_shards(people: People, tmp_path: Path) -> 
     back = read(tmp_path / "s", "train")
     rows = [epoch(back, rank=r, world=2)[3].tolist() for r in range(2)]
     assert sorted(rows[0] + rows[1]) == list(range(18))
-    shards = [set(back.store.shard[r].tolist()) for r in rows]
+    shards = [set(back.source.shard[r].tolist()) for r in rows]
     assert not shards[0] & shards[1]
     gone(people)
     for number in shards[1]:  # on another machine's disk
-        (tmp_path / "s" / back.store.shards[number]).unlink()
+        (tmp_path / "s" / back.source.shards[number]).unlink()
     assert epoch(read(tmp_path / "s", "train"), rank=0, world=2)[3].tolist() == rows[0]
 
 
@@ -238,14 +239,14 @@ def test_packing_twice_makes_the_same_bytes(people: People, tmp_path: Path) -> N
 def test_a_store_can_be_pickled_with_maps_open(people: People, tmp_path: Path) -> None:
     pack(people, tmp_path / "s", size=SIZE)
     back = read(tmp_path / "s", "train")
-    blob = bytes(back.store.blob(3))
-    assert bytes(pickle.loads(pickle.dumps(back)).store.blob(3)) == blob
+    blob = bytes(back.source.blob(3))
+    assert bytes(pickle.loads(pickle.dumps(back)).source.blob(3)) == blob
 
 
 def test_load_sees_that_a_root_is_a_store(people: People, tmp_path: Path) -> None:
     pack(replace(people, name="coco train"), tmp_path / "s" / "train", size=SIZE)
     for name in ("coco", "store"):
-        assert isinstance(load(name, tmp_path / "s", "train"), StorePeople)
+        assert isinstance(load(name, tmp_path / "s", "train").source, Store)
     with pytest.raises(UserError, match="a store of coco train, not of lsp"):
         load("lsp", tmp_path / "s", "train")
     with pytest.raises(UserError, match=r"no store here: expected val/store\.json"):
@@ -263,10 +264,10 @@ def test_mistakes_are_one_line(people: People, tmp_path: Path) -> None:
     shard = tmp_path / "s" / "shard-000000.tar"
     shard.write_bytes(shard.read_bytes()[:2000])
     with pytest.raises(UserError, match="ends at byte"):
-        read(tmp_path / "s", "train").store.blob(17)
+        read(tmp_path / "s", "train").source.blob(17)
     shard.unlink()
     with pytest.raises(UserError, match="cannot map"):
-        read(tmp_path / "s", "train").store.blob(0)
+        read(tmp_path / "s", "train").source.blob(0)
     (tmp_path / "s" / "store.json").write_text("{")
     with pytest.raises(UserError, match="not JSON"):
         read(tmp_path / "s", "train")
@@ -302,7 +303,7 @@ def test_shards_of_an_interrupted_call_are_cleared(people: People, tmp_path: Pat
 
 @pytest.mark.parametrize("change", [{"margin": float("nan")}, {"margin": 1e9}, {"quality": 0}, {"shards": -3}])
 def test_nonsense_is_not_packed(people: People, tmp_path: Path, change: dict) -> None:
-    with pytest.raises(UserError, match=f"--{next(iter(change))}: expected"):
+    with pytest.raises(UserError, match=f"{next(iter(change))}: expected"):
         pack(people, tmp_path / "store", **change)
     assert not (tmp_path / "store").exists()
 

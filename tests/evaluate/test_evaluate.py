@@ -324,14 +324,14 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
 
 def test_detections_on_a_store_are_cropped_from_the_photos(tmp_path: Path) -> None:
     """A store keeps the crops of its own people: a detection's row would read another one's."""
-    from asda_fast.data.store import StorePeople
+    from asda_fast.data.store import Store
     from asda_fast.data.store_pack import pack
     from asda_fast.evaluate.coco_results import from_detections
 
     people = data.load("demo", split="val")
     pack(people, tmp_path / "val", shards=1)
     stored = data.load("demo", tmp_path, split="val")
-    assert isinstance(stored, StorePeople)
+    assert isinstance(stored.source, Store)
     rows = np.arange(len(people))[::-1]
     records = [{"image_id": int(people.image_id[i]), "bbox": people.box[i].tolist(), "score": 1.0} for i in rows]
     (tmp_path / "found.json").write_text(json.dumps(records))

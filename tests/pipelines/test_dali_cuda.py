@@ -16,7 +16,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import GlobalAug
 from asda_fast.data.people import People
-from asda_fast.data.store import read
+from asda_fast.data.store_index import read
 from asda_fast.data.store_pack import pack
 
 pytest.importorskip("nvidia.dali", reason="DALI is an extra")
