@@ -309,10 +309,10 @@ def test_nonsense_is_not_packed(people: People, tmp_path: Path, change: dict) ->
 
 
 def test_two_datasets_never_share_a_store(tmp_path: Path) -> None:
-    from asda_fast.cli.pack import Pack, main
+    from asda_fast.cli.data import Pack
 
-    main(Pack(dataset="demo", out=tmp_path, split="train", input="64x64", shards=1))
+    Pack(dataset="demo", out=tmp_path, split="train", input=(64, 64), shards=1).run()
     with pytest.raises(UserError, match="train: holds a store of other options already"):
-        main(Pack(dataset="demo", out=tmp_path, input="64x64", raw=True, shards=1))
-    main(Pack(dataset="demo", out=tmp_path, input="64x64", shards=1))  # goes on with val
+        Pack(dataset="demo", out=tmp_path, input=(64, 64), raw=True, shards=1).run()
+    Pack(dataset="demo", out=tmp_path, input=(64, 64), shards=1).run()  # goes on with val
     assert (tmp_path / "val" / "store.json").is_file()
