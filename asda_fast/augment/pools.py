@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
+import warnings
 from pathlib import Path
 
 from asda_fast.augment.options import PasteOptions
@@ -16,25 +18,40 @@ from asda_fast.parts.pool import PartPool
 
 def path() -> Path:
     """Where the pool is kept: $ASDA_FAST_CACHE, else ~/.cache/asda_fast. Another demo set is another file."""
-    cache = os.environ.get("ASDA_FAST_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     made_from = (demo_root() / "annotations" / "person_keypoints_train.json").read_bytes()
     name = f"demo-pool-{hashlib.sha256(made_from).hexdigest()[:12]}.safetensors"
-    return (Path(cache) if cache else home / "asda_fast") / name
+    if cache := os.environ.get("ASDA_FAST_CACHE"):
+        return Path(cache) / name
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~")) / ".cache") / "asda_fast" / name
 
 
-def ready() -> Path:
-    """The pool file, built if it is not there yet. Two processes may come here at once: each builds a file of its own,
-    and the last one to finish gives it the name."""
-    out, root = path(), demo_root()
-    if not out.is_file():
+def demo_pool() -> PartPool:
+    """The pool of the demo set, cut if it is not there yet. Two processes may come here at once: each cuts a file of
+    its own, and the last one to finish gives it the name. Where nothing can be kept, it is cut for this process."""
+    out = path()
+    if out.is_file():
+        return PartPool.load(out)
+    why = "cannot be written"
+    try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        small = Filters(min_area=8**2)  # the demo's photos are small: the paper's 35^2 would leave no arm and no face
-        folders = (root / "train", root / "labels" / "train")
+    except OSError as error:
+        why = error.strerror or why
+    if os.access(out.parent, os.W_OK):
         own = out.with_name(f"{os.getpid()}-{out.name}")
-        build_pool(*folders, "lip", own, instances=root / "instances" / "train", filters=small)
+        cut(own)
         os.replace(own, out)
-    return out
+        return PartPool.load(out)
+    warnings.warn(f"{out.parent}: {why}; ASDA_FAST_CACHE=FOLDER keeps the demo set's parts elsewhere", stacklevel=2)
+    with tempfile.TemporaryDirectory() as folder:
+        cut(Path(folder) / out.name)
+        return PartPool.load(Path(folder) / out.name)
+
+
+def cut(out: Path) -> None:
+    root = demo_root()
+    small = Filters(min_area=8**2)  # the demo's photos are small: the paper's 35^2 would leave no arm and no face
+    folders = (root / "train", root / "labels" / "train")
+    build_pool(*folders, "lip", out, instances=root / "instances" / "train", filters=small)
 
 
 def choose(pool: str | Path | None, dataset: str, paste: PasteOptions) -> PartPool | None:
@@ -44,8 +61,9 @@ def choose(pool: str | Path | None, dataset: str, paste: PasteOptions) -> PartPo
         return None
     if pool is None and dataset != "demo":
         raise UserError(f"pool: augment {paste.augment} needs one; make it with asda-fast parts build")
-    path = Path(pool) if pool else ready()
-    loaded = PartPool.load(path)
+    if not pool:
+        return demo_pool()
+    loaded = PartPool.load(Path(pool))
     if not len(loaded):
-        raise UserError(f"pool {path}: holds no parts")
+        raise UserError(f"pool {pool}: holds no parts")
     return loaded
