@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from asda_fast.core.coco_json import choose, images_of, is_id, read_table, short
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import read_json
 from asda_fast.parts.names import plain
 from asda_fast.parts.report import Notes
 
@@ -39,50 +39,37 @@ class PeopleOfPhoto:
 def read_people(path: Path) -> tuple[dict[str, PeopleOfPhoto], Notes]:
     """COCO JSON -> {photo's name in normal form (names.py): its people}, and what of the file was left out.
 
-    Crowds are left out, and what is not a person: where the file has categories, the one called `person`, or its only
-    one, counts. Raises UserError naming the entry where the file has another form.
+    Crowds are left out, and what is not a person (core/coco_json.py: `choose`). Raises UserError naming the entry where
+    the file has another form.
     """
-
-    def refuse(what: str) -> NoReturn:
-        raise UserError(f"people {path}: {what}")
-
-    data = read_json(path, "a COCO annotation file")
-    if not isinstance(data, dict):
-        refuse("expected a COCO annotation file, an object with images and annotations")
-    for key in ("images", "annotations"):
-        if not isinstance(data.get(key), list) or not all(isinstance(row, dict) for row in data[key]):
-            refuse(f"expected a COCO annotation file with a list of objects called {key!r}")
-    photos: dict[Any, tuple[str, tuple[int, int] | None]] = {}
-    for i, image in enumerate(data["images"]):
-        key, file_name = image.get("id"), image.get("file_name")
-        if not isinstance(key, (int, float, str)) or not isinstance(file_name, str) or not plain(file_name):
-            refuse(f"images[{i}]: expected an id and a file_name, got {_short(key)} and {_short(file_name)}")
-        if key in photos:
-            refuse(f"images[{i}]: the id {_short(key)} is {photos[key][0]!r}'s already")
-        photos[key] = plain(file_name), _size(image)
-    wanted = _category(data, refuse)
-    found: dict[str, list[Person]] = {name: [] for name, _ in photos.values()}
+    table = read_table(path)
+    photos = images_of(path, table)
+    choice = choose(path, table)
+    alone = len(choice.names) <= 1  # then an annotation need not say its category
+    names = {identity: plain(image.file_name) for identity, image in photos.items()}
+    sizes = {names[i]: (image.width, image.height) for i, image in photos.items() if image.width}
+    found: dict[str, list[Person]] = {name: [] for name in names.values()}
     notes, strangers = Notes(), []
-    for i, row in enumerate(data["annotations"]):
-        name = f"annotation {row['id']}" if _speaks(row.get("id")) else f"annotations[{i}]"
+    for number, row in enumerate(table["annotations"]):
+        name = f"annotation {row['id']}" if _speaks(row.get("id")) else f"annotations[{number}]"
+        image_id, category = row.get("image_id"), row.get("category_id")
         if row.get("iscrowd"):
             notes.add("crowds, not cut", name)
-        elif wanted is not None and row.get("category_id") != wanted:
+        elif not (category is None and alone) and choice.ids and not (is_id(category) and category in choice.ids):
             notes.add("annotations of another category than person, not cut", name)
-        elif not isinstance(image_id := row.get("image_id"), (int, float, str)) or image_id not in photos:
-            strangers.append(f"{name}: image_id {_short(image_id)} is not the id of an image")
+        elif not is_id(image_id) or image_id not in names:
+            strangers.append(f"{name}: image_id {short(image_id)} is not the id of an image")
         else:
-            person = Person(name, _box(row.get("bbox"), name, refuse), row.get("segmentation"))
-            found[photos[image_id][0]].append(person)
+            found[names[image_id]].append(Person(name, _box(path, row.get("bbox"), name), row.get("segmentation")))
     if strangers and not any(found.values()):
-        refuse(strangers[0])
+        raise UserError(f"{path}: {strangers[0]}")
     if strangers:
         notes.add("annotations without an image in the people file", strangers[0], len(strangers))
     boxes = [p.box for people in found.values() for p in people if p.box is not None]
     if boxes and max(max(box) for box in boxes) <= 1.5:
-        refuse(f"every bbox lies in 0..{max(max(b) for b in boxes):g}: expected pixels, these are shares of the photo")
-    declared = dict(photos.values())
-    return {name: PeopleOfPhoto(declared[name], tuple(people)) for name, people in found.items()}, notes
+        most = max(max(box) for box in boxes)
+        raise UserError(f"{path}: every bbox lies in 0..{most:g}: expected pixels, these are shares of the photo")
+    return {name: PeopleOfPhoto(sizes.get(name), tuple(people)) for name, people in found.items()}, notes
 
 
 def instance_map(people: tuple[Person, ...], height: int, width: int) -> tuple[np.ndarray, dict[int, Box], Notes]:
@@ -190,31 +177,15 @@ def _run_lengths(text: str) -> list[int]:
     return counts
 
 
-def _category(data: dict[str, Any], refuse: Any) -> Any:
-    """The category_id of people; None where the file does not tell kinds apart."""
-    rows = data.get("categories")
-    if not isinstance(rows, list) or len(rows) < 2:
-        return None
-    names = {str(row.get("name")): row.get("id") for row in rows if isinstance(row, dict)}
-    if "person" not in names:
-        refuse(f"expected a category called person among several, found {_short(sorted(names))}")
-    return names["person"]
-
-
-def _box(value: Any, name: str, refuse: Any) -> Box | None:
+def _box(path: Path, value: Any, name: str) -> Box | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 4 or any(isinstance(v, (str, list, dict)) for v in value):
-        refuse(f"{name}: bbox: expected 4 numbers x, y, width, height, got {_short(value)}")
+        raise UserError(f"{path}: {name}: bbox: expected 4 numbers x, y, width, height, got {short(value)}")
     if not all(_is_number(v) for v in value) or min(value[2:]) <= 0:
         return None
     x, y, w, h = (float(v) for v in value)
     return x, y, w, h
-
-
-def _size(image: dict[str, Any]) -> tuple[int, int] | None:
-    width, height = image.get("width"), image.get("height")
-    return (int(width), int(height)) if _is_number(width) and _is_number(height) and width and height else None
 
 
 def _is_number(value: Any) -> bool:
@@ -225,8 +196,3 @@ def _is_number(value: Any) -> bool:
 def _speaks(identity: Any) -> bool:
     """Whether an id can stand in a message."""
     return isinstance(identity, int) or (isinstance(identity, str) and identity.isprintable() and len(identity) < 60)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

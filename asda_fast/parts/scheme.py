@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asda_fast.core.coco_json import short
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import read_json
 from asda_fast.parts.types import TYPES
@@ -78,7 +79,7 @@ def _parse(data: Any, path: Path) -> Scheme:
     number: dict[str, int] = {}
     for key, label in data["labels"].items():
         if not isinstance(label, str):
-            raise _Bad(f"labels: expected names, id {key!r} has {_short(label)}")
+            raise _Bad(f"labels: expected names, id {key!r} has {short(label)}")
         if label in number:
             raise _Bad(f"labels: two ids have the same label name {label!r}")
         number[label] = _id(int(key) if key.isascii() and key.isdigit() and len(key) < 9 else key, "labels")
@@ -86,14 +87,14 @@ def _parse(data: Any, path: Path) -> Scheme:
         raise _Bad("labels: two keys mean the same id")
     background = data.get("background", [0])
     if not isinstance(background, list):
-        raise _Bad(f"background: expected a list of ids, got {_short(background)}")
+        raise _Bad(f"background: expected a list of ids, got {short(background)}")
     nobody = tuple(_id(i, "background") for i in background)
     if 0 not in nobody:
         raise _Bad("background: expected id 0 among it, which is what other people's pixels are set to")
 
     def ids(names: Any, where: str) -> tuple[int, ...]:
         if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-            raise _Bad(f"{where}: expected a list of label names, got {_short(names)}")
+            raise _Bad(f"{where}: expected a list of label names, got {short(names)}")
         if unknown := [n for n in names if n not in number]:
             raise _Bad(f"{where} names the label {unknown[0]!r}, which `labels` does not have")
         return tuple(number[n] for n in names)
@@ -103,7 +104,7 @@ def _parse(data: Any, path: Path) -> Scheme:
         where = f"type {type_!r}"
         entry = {"labels": entry} if isinstance(entry, list) else entry
         if not isinstance(entry, dict):
-            raise _Bad(f"{where}: expected a list of label names or an object, got {_short(entry)}")
+            raise _Bad(f"{where}: expected a list of label names or an object, got {short(entry)}")
         _known_keys(entry, ("labels", "need", "each"), where)
         mine, groups, each = ids(entry.get("labels"), where), entry.get("need", []), entry.get("each", False)
         if not isinstance(groups, list) or not isinstance(each, bool):
@@ -137,10 +138,5 @@ def _known_keys(entry: dict[str, Any], known: tuple[str, ...], where: str) -> No
 
 def _id(value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 255:
-        raise _Bad(f"{where}: label ids must be 0..255, got {_short(value)}")
+        raise _Bad(f"{where}: label ids must be 0..255, got {short(value)}")
     return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

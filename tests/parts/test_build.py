@@ -235,7 +235,7 @@ def test_instances_and_people_files(folder):
     assert run(folder, filters=filters, people=folder / "people.json").counts["Face"]["kept"] == 10
 
     (folder / "people.json").write_text("{}")
-    with pytest.raises(UserError, match=r"^people"):
+    with pytest.raises(UserError, match=r"people.json: expected COCO annotations"):
         run(folder, people=folder / "people.json")
     next((folder / "instances").rglob("*.png")).unlink()
     assert len(run(folder, filters=filters, instances=folder / "instances").problems) == 1
