@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.core.coco_json import choose, images_of, is_id, read_table, short
-from asda_fast.core.errors import UserError
+from asda_fast.core.coco_json import choose, images_of, is_id, read_table
+from asda_fast.core.errors import UserError, short
 from asda_fast.parts.names import plain
 from asda_fast.parts.report import Notes
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import replacing
 from asda_fast.parts.exclude import excluded
 
@@ -86,7 +86,7 @@ def _open(path: Path) -> PoolFile:
         meta = file.metadata() or {}
         for name, expected in (("format", FORMAT), ("version", VERSION)):
             if meta.get(name) != expected:
-                raise _Refused(f"expected {name} {expected!r}, got {meta.get(name)!r}")
+                raise _Refused(f"expected {name} {expected!r}, got {short(meta.get(name))}")
         if missing := sorted(set(_FIELDS) - set(file.keys())):
             raise _Refused(f"tensor {missing[0]!r} is missing")
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in _FIELDS}

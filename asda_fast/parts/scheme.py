@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asda_fast.core.coco_json import short
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import read_json
 from asda_fast.parts.types import TYPES
 
@@ -79,9 +78,9 @@ def _parse(data: Any, path: Path) -> Scheme:
     number: dict[str, int] = {}
     for key, label in data["labels"].items():
         if not isinstance(label, str):
-            raise _Bad(f"labels: expected names, id {key!r} has {short(label)}")
+            raise _Bad(f"labels: expected names, id {short(key)} has {short(label)}")
         if label in number:
-            raise _Bad(f"labels: two ids have the same label name {label!r}")
+            raise _Bad(f"labels: two ids have the same label name {short(label)}")
         number[label] = _id(int(key) if key.isascii() and key.isdigit() and len(key) < 9 else key, "labels")
     if len(set(number.values())) < len(number):
         raise _Bad("labels: two keys mean the same id")
@@ -96,12 +95,12 @@ def _parse(data: Any, path: Path) -> Scheme:
         if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
             raise _Bad(f"{where}: expected a list of label names, got {short(names)}")
         if unknown := [n for n in names if n not in number]:
-            raise _Bad(f"{where} names the label {unknown[0]!r}, which `labels` does not have")
+            raise _Bad(f"{where} names the label {short(unknown[0])}, which `labels` does not have")
         return tuple(number[n] for n in names)
 
     rules = []
     for type_, entry in data["types"].items():
-        where = f"type {type_!r}"
+        where = f"type {short(type_)}"
         entry = {"labels": entry} if isinstance(entry, list) else entry
         if not isinstance(entry, dict):
             raise _Bad(f"{where}: expected a list of label names or an object, got {short(entry)}")
@@ -112,9 +111,9 @@ def _parse(data: Any, path: Path) -> Scheme:
         need = tuple(ids(group, f"{where}, need") for group in groups)
         names = {i: name for name, i in number.items()}
         if never := [i for i in mine if i in nobody]:
-            raise _Bad(f"{where} is to be cut from {names[never[0]]!r}, which is background")
+            raise _Bad(f"{where} is to be cut from {short(names[never[0]])}, which is background")
         if beyond := [i for group in need for i in group if i not in mine]:
-            raise _Bad(f"{where} needs the label {names[beyond[0]]!r}, which is not among its labels")
+            raise _Bad(f"{where} needs the label {short(names[beyond[0]])}, which is not among its labels")
         rules.append(Rule(type_, mine, need, each))
     if not rules:
         raise _Bad("`types` is empty, so no part can be cut")
@@ -133,7 +132,7 @@ def _known_keys(entry: dict[str, Any], known: tuple[str, ...], where: str) -> No
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"; perhaps {near[0]}" if near else ""
-            raise _Bad(f"{where} has the key {key!r}; expected {', '.join(known)}{hint}")
+            raise _Bad(f"{where} has the key {short(key)}; expected {', '.join(known)}{hint}")
 
 
 def _id(value: Any, where: str) -> int:

@@ -15,6 +15,13 @@ READERS = {
     "mpii": "benchmarks.fuzz.data:mpii",
     "lsp": "benchmarks.fuzz.data:lsp",
     "store": "benchmarks.fuzz.data:store",
+    "maps": "benchmarks.fuzz.parts:maps",
+    "pngs": "benchmarks.fuzz.parts:pngs",
+    "pools": "benchmarks.fuzz.parts:pools",
+    "pool-headers": "benchmarks.fuzz.parts:pool_headers",
+    "exclude": "benchmarks.fuzz.parts:exclude",
+    "schemes": "benchmarks.fuzz.parts:schemes",
+    "people": "benchmarks.fuzz.parts:people",
 }
 
 

@@ -105,7 +105,7 @@ def test_a_list_that_names_nothing_is_one_line(folder, name):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=words) as caught:
         build(folder, path, "none.safetensors")
-    assert str(caught.value).startswith(f"exclude {path}: ") or str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"exclude_images {path}: ") or str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert not (folder / "none.safetensors").exists()
 
