@@ -82,6 +82,23 @@ def test_batches_arrive_on_the_callers_stream_and_stay(people: People, cuda: tor
         assert {value.device.type for value in vars(batch).values()} == {"cuda"}
 
 
+def test_a_batch_dropped_before_the_gpu_has_read_it(people: People, cuda: torch.device) -> None:
+    """The host runs ahead and lets go of each batch while its sum still waits: its memory is not given to another."""
+
+    def sums(cycles: int, keep: bool) -> torch.Tensor:
+        out, held = [], []
+        with make_loader(people, SIZE, 16, "dali", aug=GlobalAug(), drop_last=False, device=cuda, seed=1) as loader:
+            for batch in loader:
+                if cycles:
+                    torch.cuda._sleep(cycles)
+                out.append(batch.image.long().sum())
+                held += [batch] * keep
+                del batch
+        return torch.stack(out).cpu()
+
+    assert torch.equal(sums(30_000_000, keep=False), sums(0, keep=True))
+
+
 def test_a_bad_photo_is_named(people: People, cuda: torch.device) -> None:
     Path(people.files[5]).write_bytes(photo(5)[:4000])
     with pytest.raises(UserError, match=r"5\.jpg"):
