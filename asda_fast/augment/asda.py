@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from asda_fast.augment.base import Augmented
 from asda_fast.augment.sampling import Slots
 from asda_fast.augment.sda import Semantic
-from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.batch import Batch
 
 
 def generator_theta(output: Tensor, slots: Slots) -> Tensor:
@@ -33,17 +33,10 @@ class Adversarial(Semantic):
 
     learned = True
 
-    def __call__(
-        self,
-        batch: Batch,
-        epoch: int = 0,
-        generator: nn.Module | None = None,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
-    ) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int = 0, generator: nn.Module | None = None) -> Augmented:
         slots = self.draw(batch, epoch)
         if generator is None:
             theta = slots.theta * torch.tensor([1.0, 0.0, 0.0, 0.0], device=slots.theta.device)
         else:
-            theta = generator_theta(generator(self.clean(batch, mean, std)), slots)
-        return self.render(batch, slots, theta, epoch, mean, std)
+            theta = generator_theta(generator(self.clean(batch)), slots)
+        return self.render(batch, slots, theta, epoch)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asda_fast.augment.sampling import Slots
 from asda_fast.core.batch import MEAN, STD
@@ -32,7 +33,8 @@ class Augmented:
 
 class Augmentation:
     """Base of all. Options that all take: `parts` (slots per person, or an inclusive range), `seed` of the
-    counter-based draws, `mode` of the placement, `objects` (a folder), `paste_options` (for ops.paste: out_dtype, ...).
+    counter-based draws, `mode` of the placement, `objects` (a folder), `paste_options` (for ops.paste: out_dtype, ...),
+    `mean` and `std` of the normalised images.
     """
 
     learned = False  # True: placed by a generator, which the caller trains
@@ -47,6 +49,8 @@ class Augmentation:
         mode: str = "paper",
         objects: str | Path | None = None,
         paste_options: dict[str, Any] | None = None,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
     ) -> None:
         low, high = (parts, parts) if isinstance(parts, int) else parts if _is_range(parts) else (1, 0)
         if not 0 <= low <= high:
@@ -55,24 +59,18 @@ class Augmentation:
         self.most = high  # slots per person
         self.fewest = low
         self.paste_options = paste_options or {}
+        self.mean, self.std = (tuple(float(v) for v in values) for values in (mean, std))
         self._moved: dict[torch.device, PartPool] = {}
 
-    def __call__(
-        self,
-        batch: Batch,
-        epoch: int = 0,
-        generator: nn.Module | None = None,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
-    ) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
         raise NotImplementedError
 
-    def clean(self, batch: Batch, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> Tensor:
+    def clean(self, batch: Batch) -> Tensor:
         """The normalised crops [B, 3, H, W] without a paste: the paste op with no slots is the normaliser."""
         device, count = batch.image.device, len(batch)
         part = torch.empty((count, 0), dtype=torch.int64, device=device)
         matrix = torch.empty((count, 0, 2, 3), device=device)
-        return paste(batch.image, self.pool_on(device), part, matrix, mean, std, **self.paste_options)
+        return paste(batch.image, self.pool_on(device), part, matrix, self.mean, self.std, **self.paste_options)
 
     def pool_on(self, device: torch.device) -> PartPool:
         """The pool on the batch's device; moved once."""
@@ -90,12 +88,11 @@ class Augmentation:
         slots: Slots,
         theta: Tensor,
         matrix: Tensor,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
         **options: Any,
     ) -> Augmented:
         canvas = onto if isinstance(onto, Tensor) else onto.image
-        image = paste(canvas, pool, slots.part, matrix, mean, std, **{**self.paste_options, **options})
+        options = {"mean": self.mean, "std": self.std, **self.paste_options, **options}
+        image = paste(canvas, pool, slots.part, matrix, **options)
         return Augmented(image, slots, theta, matrix, pool)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.augment.sampling import Slots
-from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.batch import Batch
 from asda_fast.core.random import random_bits, uniform
 from asda_fast.parts.pool import PartPool
 
@@ -35,14 +34,7 @@ class Cutout(Augmentation):
         super().__init__(PartPool.from_patches([patch], mips=False), **options)
         self.extent, self.probability = extent, probability
 
-    def __call__(
-        self,
-        batch: Batch,
-        epoch: int = 0,
-        generator: nn.Module | None = None,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
-    ) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
         height, width = batch.image.shape[1:3]
         slots = hole_slots(batch, self.fewest, self.most, self.probability, seed=self.seed, epoch=epoch, stream=STREAM)
         bits = random_bits(batch.row, 4 * self.most, self.seed, epoch, STREAM + 1).view(len(batch), self.most, 4)
@@ -52,9 +44,7 @@ class Cutout(Augmentation):
         y = uniform(bits[..., 3]) * height - h / 2
         zero = torch.zeros_like(x)
         rows = (torch.stack((_SIDE / w, zero, -x * _SIDE / w), -1), torch.stack((zero, _SIDE / h, -y * _SIDE / h), -1))
-        return self._paste(
-            batch, self.pool_on(batch.image.device), slots, slots.theta, torch.stack(rows, -2), mean, std
-        )
+        return self._paste(batch, self.pool_on(batch.image.device), slots, slots.theta, torch.stack(rows, -2))
 
 
 def hole_slots(

@@ -60,8 +60,9 @@ class SemanticPaste(nn.Module):
         if isinstance(types, str):
             raise ValueError(f"types: expected names of part types, got the string {types!r}")
         rules = Rules(probability=p, types=None if types is None else tuple(types), patch_flip=patch_flip)
-        self.paste = Semantic(pool, parts=parts, ranges=ranges, rules=rules, jitter=jitter, mode=mode)
-        self.mean, self.std = (tuple(float(v) for v in values) for values in (mean, std))
+        self.paste = Semantic(
+            pool, parts=parts, ranges=ranges, rules=rules, jitter=jitter, mode=mode, mean=mean, std=std
+        )
 
     def forward(self, image: Tensor, target: Any = None, boxes: Any = None) -> Any:
         """image [..., 3, H, W] -> the same, pasted; with a target: (image, target), as a transform of pairs.
@@ -98,11 +99,9 @@ class SemanticPaste(nn.Module):
         nhwc = image.is_contiguous(memory_format=torch.channels_last) and not image.is_contiguous()
         options: dict[str, Any] = {"memory_format": torch.channels_last if nhwc else torch.contiguous_format}
         if image.dtype != torch.uint8:
-            return self.paste.render(
-                batch, slots, slots.theta, epoch, self.mean, self.std, image=image, **options
-            ).image
-        zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        return self.paste.render(batch, slots, slots.theta, epoch, zero, one, out_dtype=torch.uint8, **options).image
+            return self.paste.render(batch, slots, slots.theta, epoch, image=image, **options).image
+        options |= {"out_dtype": torch.uint8, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+        return self.paste.render(batch, slots, slots.theta, epoch, **options).image
 
     @staticmethod
     def _boxes(image: Tensor, boxes: Any) -> Tensor:

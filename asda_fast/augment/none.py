@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from asda_fast.augment.base import Augmentation, Augmented
-from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.batch import Batch
 
 
 class Plain(Augmentation):
     """Normalise only."""
 
-    def __call__(
-        self,
-        batch: Batch,
-        epoch: int = 0,
-        generator: nn.Module | None = None,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
-    ) -> Augmented:
-        return Augmented(self.clean(batch, mean, std))
+    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
+        return Augmented(self.clean(batch))

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asda_fast.augment.base import Augmentation, Augmented, translation
 from asda_fast.augment.cutout import hole_slots
-from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.batch import Batch
 from asda_fast.core.random import random_bits, uniform
 from asda_fast.parts.pool import PartPool
 
@@ -38,14 +38,7 @@ class Masking(Augmentation):
         super().__init__(None, **options)
         self.extent, self.occlude, self.probability = extent, occlude, probability
 
-    def __call__(
-        self,
-        batch: Batch,
-        epoch: int = 0,
-        generator: nn.Module | None = None,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
-    ) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
         height, width = batch.image.shape[1:3]
         side = min(max(2, round(self.extent * min(height, width))), height, width)
         slots = hole_slots(batch, self.fewest, self.most, self.probability, seed=self.seed, epoch=epoch, stream=STREAM)
@@ -65,7 +58,7 @@ class Masking(Augmentation):
         own = squares(batch.image, source, side)
         count = torch.arange(slots.part.numel(), device=joint.device).view(slots.part.shape)
         slots.part = torch.where((slots.part >= 0) & found, count, -1)
-        return self._paste(batch, own, slots, slots.theta, translation(slots.theta, target.float()), mean, std)
+        return self._paste(batch, own, slots, slots.theta, translation(slots.theta, target.float()))
 
     def _joints(self, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]:
         """One labelled joint per slot, uniformly: [B, N, 2] and whether there is one [B, N]."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asda_fast.augment import placement
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.augment.jitter import jittered
 from asda_fast.augment.sampling import Index, Ranges, Rules, Slots, index, sample
-from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.batch import Batch
 from asda_fast.parts.pool import PartPool
 
 
@@ -77,8 +77,6 @@ class Semantic(Augmentation):
         slots: Slots,
         theta: Tensor,
         epoch: int = 0,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
         image: Tensor | None = None,
         **options: Any,
     ) -> Augmented:
@@ -93,18 +91,11 @@ class Semantic(Augmentation):
             own, part = jittered(pool, slots.part, batch.row, self.jitter, seed=self.seed, epoch=epoch)
             slots = Slots(part, slots.type, slots.mirror, slots.theta)
             pool = own
-        return self._paste(batch if image is None else image, pool, slots, theta, matrix, mean, std, **options)
+        return self._paste(batch if image is None else image, pool, slots, theta, matrix, **options)
 
-    def __call__(
-        self,
-        batch: Batch,
-        epoch: int = 0,
-        generator: nn.Module | None = None,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
-    ) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
         slots = self.draw(batch, epoch)
-        return self.render(batch, slots, slots.theta, epoch, mean, std)
+        return self.render(batch, slots, slots.theta, epoch)
 
     def _index_on(self, device: torch.device) -> Index:
         if device not in self._index:
