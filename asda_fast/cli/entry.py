@@ -84,11 +84,18 @@ def flags_named(kind: type) -> Any:
 
 
 def with_flags(message: str, names: set[str]) -> str:
-    """'batch_size: expected ..' -> '--batch-size: expected ..', for the names of options at the beginning."""
-    found = re.match(r"[a-z][a-z_]*", message)
-    if found is None or found[0] not in names or not re.match(r"[ :,]", message[found.end() :] or ":"):
-        return message
-    return f"--{found[0].replace('_', '-')}{message[found.end() :]}"
+    """A message about arguments as one about flags: 'batch_size: expected ..' at its beginning, `lr` and
+    on_bad_image='skip' anywhere become --batch-size, --lr and --on-bad-image skip, for names of options."""
+
+    def flag(found: re.Match[str]) -> str:
+        name, value = found["name"], found.groupdict().get("value")
+        if name not in names:
+            return found[0]
+        return f"--{name.replace('_', '-')}" + (f" {value}" if value else "")
+
+    message = re.sub(r"^(?P<name>[a-z][a-z_]*)(?=[ :,])", flag, message)
+    message = re.sub(r"`(?P<name>[a-z][a-z_]*)`", flag, message)
+    return re.sub(r"\b(?P<name>[a-z][a-z_]*)='(?P<value>[^']*)'", flag, message)
 
 
 def flag_names(kind: Any) -> list[str]:

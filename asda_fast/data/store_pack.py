@@ -239,7 +239,7 @@ def pack(
                 cuts = future.result()
             except images.BadImage as error:
                 if not skip_bad:
-                    raise UserError(f"{error} (--on-bad-image skip leaves its people out)") from None
+                    raise UserError(f"{error} (on_bad_image='skip' leaves its people out)") from None
                 cuts = []
             writer.add(groups[at], cuts)
     writer.close()

@@ -22,7 +22,7 @@ def score_file(truth: TruthOptions, file: FileOptions) -> Result:
     """The table of a file of predictions."""
     if truth.annotations is None or file.predictions is None:
         missing = "annotations" if truth.annotations is None else "predictions"
-        raise UserError(f"{missing}: needed to score a file (--checkpoint runs a network instead)")
+        raise UserError(f"{missing}: needed to score a file (`checkpoint` runs a network instead)")
     one_based = True if file.one_based else False if file.zero_based else None
     options = protocols.Options(file.key, one_based, truth.bootstrap, file.visibility)
     if truth.dataset == "lsp":

@@ -49,7 +49,7 @@ def joints(path: str | Path, people: Sequence[int], number: Sequence[int], key: 
             found[flat] = array.T
     if key is not None:
         if key not in found:
-            raise UserError(f"{path}: --key {key}: no such array, there {_are(found)}")
+            raise UserError(f"{path}: key={key!r}: no such array, there {_are(found)}")
         fitting = {key: found[key]}
     else:
         fitting = {name: a for name, a in found.items() if _layout(a, people, number) is not None}
@@ -58,11 +58,11 @@ def joints(path: str | Path, people: Sequence[int], number: Sequence[int], key: 
     name = min(fitting, key=_liking)
     rivals = [n for n in fitting if _liking(n)[0] == _liking(name)[0] and n != name]
     if rivals and _liking(name)[0] >= len(KNOWN):
-        raise UserError(f"{path}: several arrays fit ({', '.join(sorted(fitting))}): choose one with --key")
+        raise UserError(f"{path}: several arrays fit ({', '.join(sorted(fitting))}): choose one with `key`")
     array = fitting[name]
     axes = _layout(array, people, number)
     if axes is None:
-        raise UserError(f"{path}: --key {name}: {_misfit({name: array}, people, number)}")
+        raise UserError(f"{path}: key={name!r}: {_misfit({name: array}, people, number)}")
     shape = array.shape
     values = np.asarray(array, dtype=np.float64)  # uint8 predictions exist: subtracting those would wrap round
     if values.ndim == 2:

@@ -202,7 +202,7 @@ def mpii(annotations: str | Path, predictions: str | Path, options: Options = PL
     if visible is not None:
         notes.append(f"visibility from {where}")
     else:
-        notes.append("invisible joints: not scored, visibility is unknown (--visibility valid.h5)")
+        notes.append("invisible joints: not scored, visibility is unknown (`visibility`: valid.h5)")
     counted = labelled.copy()
     counted[:, list(pck.MPII_LEFT_OUT)] = False
     shown = np.where(labelled, 2 if visible is None else np.where(visible, 2, 1), 0)

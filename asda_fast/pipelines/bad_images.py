@@ -27,7 +27,7 @@ class BadImages:
 
     def __init__(self, people: People, size: tuple[int, int], seed: int, aug: GlobalAug | None, policy: str) -> None:
         if policy not in POLICIES:
-            raise UserError(f"--on-bad-image: expected one of {', '.join(POLICIES)}, got {policy!r}")
+            raise UserError(f"on_bad_image: expected one of {', '.join(POLICIES)}, got {policy!r}")
         self.people, self.size, self.seed, self.aug, self.policy = people, size, seed, aug, policy
         self.files: dict[str, str] = {}  # name -> reason
         self.skipped = 0  # samples that were replaced
@@ -37,7 +37,7 @@ class BadImages:
         """One-sample plans to try in place of `row`. Raises a UserError where the policy is error, and when nobody is
         left."""
         if self.policy == "error":
-            raise UserError(f"{bad.name}: {bad.reason} (--on-bad-image skip goes on without it)") from bad
+            raise UserError(f"{bad.name}: {bad.reason} (on_bad_image='skip' goes on without it)") from bad
         with self._lock:
             self.skipped += 1
             self.files.setdefault(bad.name, bad.reason)

@@ -208,7 +208,7 @@ def import_dali() -> Any:
         from nvidia.dali import fn, types  # noqa: F401 (dali.fn, dali.types)
     except ImportError as error:
         raise UserError(
-            f"--pipeline dali: cannot import DALI ({error}): pip install 'asda_fast[dali-cuda13]' (or dali-cuda12), or "
-            "use --pipeline native"
+            f"pipeline dali: cannot import DALI ({error}): pip install 'asda_fast[dali-cuda13]' (or dali-cuda12), or "
+            "use pipeline='native'"
         ) from None
     return dali

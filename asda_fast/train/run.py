@@ -46,7 +46,7 @@ def train(recipe: Recipe, run: RunOptions) -> None:
             trainer.run()
         except KeyboardInterrupt:
             if trainer.saved:
-                console.say(f"interrupted; the state is in {folder.last}, --resume goes on")
+                console.say(f"interrupted; the state is in {folder.last}, resume goes on")
             raise
         finally:
             for number, handler in before.items():

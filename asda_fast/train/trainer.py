@@ -113,9 +113,9 @@ class Trainer:
         where, last = self._where(), self._last_good()
         for name, loss in (("L_D", loss_d), ("L_G", loss_g)):
             if not math.isfinite(loss):
-                raise UserError(f"{name} became {loss} {where}: try a lower --lr{last}")
+                raise UserError(f"{name} became {loss} {where}: try a lower `lr`{last}")
         if lost:  # paste leaves out a part whose place is not finite: asda would be none, without a word
-            raise UserError(f"the generator's output is not finite {where}: try a lower --lr{last}")
+            raise UserError(f"the generator's output is not finite {where}: try a lower `lr`{last}")
         people = now.step * self.parts.loader.batch_size * self.ranks.world
         return {
             "loss_d": loss_d / now.step,
@@ -148,7 +148,7 @@ class Trainer:
         broken = self.parts.networks.not_finite()
         if self.ranks.any(bool(broken)):
             what = broken or "a network"
-            raise UserError(f"{what} is not finite {self._where()}: try a lower --lr{self._last_good()}")
+            raise UserError(f"{what} is not finite {self._where()}: try a lower `lr`{self._last_good()}")
         sums = self.ranks.mean(self.progress.sums.clone())
         if self.ranks.first:
             stored = Progress(**{**vars(self.progress), "sums": sums})

@@ -56,7 +56,7 @@ def test_names_decide_between_arrays_that_fit(tmp_path: Path) -> None:
     assert found.key == "pos_pred_src"
     np.testing.assert_array_equal(files.joints(tmp_path / "both.mat", [30], [14], key="pos_gt_src").xy, XY * 0)
     np.savez(tmp_path / "two.npz", a=XY, b=XY)
-    with pytest.raises(UserError, match=r"two\.npz: several arrays fit \(a, b\): choose one with --key"):
+    with pytest.raises(UserError, match=r"two\.npz: several arrays fit \(a, b\): choose one with `key`"):
         files.joints(tmp_path / "two.npz", [30], [14])
     assert files.joints(tmp_path / "two.npz", [30], [14], key="b").key == "b"
 
@@ -69,8 +69,8 @@ SHAPE = "preds has shape (30, 14, 2)"
     [
         ([29], [14], None, f"wrong number of people: expected 29 people with 14 joints of x, y, {SHAPE}: 30 people"),
         ([30], [16], None, f"wrong number of joints: expected 30 people with 16 joints of x, y, {SHAPE}: 14 joints"),
-        ([30], [14], "wrong", "--key wrong: no such array, there are preds (30, 14, 2), scores (30, 14)"),
-        ([30], [14], "scores", "--key scores: expected 30 people with 14 joints of x, y, scores has shape (30, 14)"),
+        ([30], [14], "wrong", "key='wrong': no such array, there are preds (30, 14, 2), scores (30, 14)"),
+        ([30], [14], "scores", "key='scores': expected 30 people with 14 joints of x, y, scores has shape (30, 14)"),
         ([5], [6], None, f"expected 5 people with 6 joints of x, y, {SHAPE}"),
     ],
 )

@@ -106,7 +106,7 @@ def test_mistakes_are_one_line(photos: Path) -> None:
     people = load("coco", photos)
     for options, words in (
         ({"pipeline": "ffcv"}, "pipeline"),
-        ({"on_bad_image": "ignore"}, "--on-bad-image"),
+        ({"on_bad_image": "ignore"}, "on_bad_image"),
         ({"threads": 0}, "threads"),
     ):
         with pytest.raises(UserError, match=words):

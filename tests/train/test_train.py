@@ -231,7 +231,7 @@ def test_bad_photos_are_skipped_on_the_sheet_too(tmp_path: Path) -> None:
 
 def test_a_network_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
     options: dict[str, Any] = {"augment": "none", "pipeline": "native", "lr": 1e30, "save_every": 2}
-    with pytest.raises(UserError, match=r"L_D became .* try a lower --lr"):
+    with pytest.raises(UserError, match=r"L_D became .* try a lower `lr`"):
         train(*run_options(**SMALL, **options, out=str(tmp_path / "run")))
     assert not (tmp_path / "run" / "last.pt").exists()
 
