@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from asda_fast.adversary import Adversary, Scene
 from asda_fast.models.loss import joint_losses, pose_loss
+from asda_fast.train.frozen import frozen
 
 Paste = Callable[[Tensor], Tensor]  # G's output [B, T, 3] -> image [B, 3, H, W]
 
@@ -67,15 +67,6 @@ class StepOutput:
     loss_d: Tensor  # []
     loss_g: Tensor | None  # []
     heatmaps: Tensor  # [B, J, h, w]
-
-
-def frozen(network: nn.Module, image: Tensor) -> Any:
-    """network(image) in its present mode, with a gradient to the image only: weights enter as constants, and
-    batch-norm statistics are copies that are thrown away."""
-    network = getattr(network, "module", network)  # out of DistributedDataParallel: nothing here is to be reduced
-    constants = {name: value.detach() for name, value in network.named_parameters()}
-    scratch = {name: value.clone() for name, value in network.named_buffers()}
-    return functional_call(network, {**constants, **scratch}, (image,))
 
 
 class _Reverse(torch.autograd.Function):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from asda_fast.adversary import Adversary, Choice
 from asda_fast.train import adversarial
@@ -151,3 +152,40 @@ def test_against_an_adversary_d_learns_the_chosen_image_and_it_is_told_the_losse
     choice, losses = adversary.told
     assert choice.memory == "kept" and losses.shape == (4, 5) and losses[0, 2] == 0
     assert losses.mean().item() == pytest.approx(outcome.loss_d.item())
+
+
+class Counted(nn.BatchNorm2d):
+    """A batch norm of one's own, which counts its calls in a buffer."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x) * self.calls
+
+
+def test_frozen_copies_nothing_but_buffers_that_it_does_not_know() -> None:
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(function.overloadpacket)
+            return function(*args, **(kwargs or {}))
+
+    image = torch.randn(2, 3, 16, 16)
+    for norm, copies in ((nn.BatchNorm2d, 0), (Counted, 4)):
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), norm(4), nn.ReLU())
+        for parameter in network[0].parameters():
+            parameter.requires_grad_(False)  # frozen by the user: stays so
+        before, asking = copy.deepcopy(network.state_dict()), [p.requires_grad for p in network.parameters()]
+        seen: list[object] = []
+        with Watch():
+            out = adversarial.frozen(network, image.requires_grad_())
+        assert seen.count(torch.ops.aten.clone) == copies
+        torch.testing.assert_close(out, network(image))  # in training: normalised by the batch
+        network.load_state_dict(before)
+        for mode in (True, False):
+            network.train(mode)
+            adversarial.frozen(network, image)
+            assert all(torch.equal(a, b) for a, b in zip(before.values(), network.state_dict().values()))
+        assert [p.requires_grad for p in network.parameters()] == asking and network[1].track_running_stats
