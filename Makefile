@@ -67,7 +67,7 @@ bench: .env-dev
 # .venv where there is one, else the Python of the machine, as it is; pip only where something is missing.
 gpu-check:
 	python=$(BIN)/python; test -x $$python || python=$(PYTHON); \
-	$$python -m benchmarks.gpu_check --ready || { make env && python=$(BIN)/python; } && \
+	$$python -m benchmarks.gpu_check --ready || test -d build/carry || { make env && python=$(BIN)/python; } && \
 	$$python -m benchmarks.gpu_check $(ARGS)
 
 # An sdist, and from it a wheel of this Python. For all of cp310 to cp313 on x86-64 and aarch64: cibuildwheel (CONTRIBUTING.md).

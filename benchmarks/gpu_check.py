@@ -8,7 +8,7 @@ A section is a command with its own time limit; one that fails, hangs or lacks i
 (what became of each section), named after the GPU, and each section's log. The exit code is 1 if any section failed.
 
 Nothing is installed here. What is missing comes from the wheels of `make gpu-pack` (build/carry), unpacked into
-build/gpu/site; without those, one line says what is missing.
+build/gpu/site; what is missing even so is said in one line, and the sections that need it fail by themselves.
 """
 
 from __future__ import annotations
@@ -253,13 +253,12 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = options(arguments)
     missing = gpu_site.missing()
-    if missing and not args.ready:
-        missing = gpu_site.unpack(missing)
     if missing:
+        missing = gpu_site.unpack(missing)
+    if missing:  # sections that need it fail by themselves
         print(f"missing: {', '.join(missing)}; {REMEDY}", file=sys.stderr)
-        return 2
-    if args.ready:
-        return 0
+    if args.ready or "torch" in missing:
+        return 2 if missing else 0
     if importlib.util.find_spec("asda_fast._C") is None and (failed := gpu_site.build()):
         print(f"error: asda_fast._C cannot be built: {failed}", file=sys.stderr)
         return 2

@@ -113,6 +113,18 @@ def test_a_missing_package_is_one_line(
     assert "make gpu-pack" in line
 
 
+def test_what_is_missing_even_so_stops_nothing_but_torch(
+    no_torch: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(gpu_site, "CARRY", tmp_path)
+    monkeypatch.setattr(gpu_check, "SECTIONS", [replace(small("only", "1"), dry="{python} -c 1")])
+    monkeypatch.setitem(gpu_site.NEEDED, "no_such_module", "no-such-package")
+    arguments = ["--dry-run", "--device", "cpu", "--out", str(tmp_path)]
+    assert gpu_check.main(arguments) == 0
+    monkeypatch.setitem(gpu_site.NEEDED, "no_such_module", "torch")
+    assert gpu_check.main(arguments) == 2
+
+
 def test_without_a_gpu_only_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu_check.main(["--device", "cpu"]) == 2
     assert "--dry-run" in capsys.readouterr().err

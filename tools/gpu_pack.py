@@ -2,8 +2,8 @@
 
     python -m tools.gpu_pack [--python 3.12] [--arch 90] [--part-mib 32]
 
-What is carried is small, so that it passes through narrow doors: pure and compiled wheels of what such a machine lacks
-(torch, NumPy, SciPy, numba, OpenCV and CuPy it must have), and DALI with the code of one GPU architecture only, as
+What is carried is small, so that it passes through narrow doors: wheels of what such a machine lacks (torch, NumPy,
+SciPy, numba, OpenCV, h5py, CuPy and pytest it must have), and DALI with the code of one GPU architecture only, as
 dali.tar.xz.0, .1, .. (58 MiB for sm_90, of 500). --no-dali leaves that out. Takes three minutes and binutils.
 """
 
@@ -21,17 +21,8 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = [
-    "simplejpeg",
-    "tyro",
-    "docstring-parser",
-    "typeguard",
-    "pycocotools",
-    "safetensors",
-    "h5py",
-    "pillow",
-    "pybind11",
-]
+SMALL = ["simplejpeg", "tyro", "docstring-parser", "typeguard", "pycocotools", "safetensors", "pybind11", "hypothesis"]
+SMALL += ["sortedcontainers", "kornia", "kornia-rs"]
 DALI = [
     "nvidia-dali-cuda130<2.3",
     "nvidia-nvimgcodec-cu13<0.9",
