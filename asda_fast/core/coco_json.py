@@ -201,3 +201,20 @@ def _some(items: Any) -> str:
     listed = list(items)
     rest = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
     return ", ".join(listed[:LISTED]) + rest
+
+
+def annotation_numbers(table: Mapping[str, Any]) -> tuple[list[int], bool]:
+    """The number that stands for each annotation's id, and whether it is the id: else they are counted from 1 (an id 0
+    means something else to pycocotools). Annotations without id are counted as well."""
+    numbers = [whole(a.get("id", n)) for n, a in enumerate(table["annotations"], 1)]
+    if None in numbers:
+        return list(range(1, len(numbers) + 1)), False
+    return [number for number in numbers if number is not None], True
+
+
+def image_numbers(images: Mapping[Id, Image]) -> dict[Id, int]:
+    """The number that stands for each image id in tables and results: itself, or the image's place in the file."""
+    numbers = [whole(identity) for identity in images]
+    if None in numbers:
+        return {identity: image.number for identity, image in images.items()}
+    return {identity: number for identity, number in zip(images, numbers) if number is not None}

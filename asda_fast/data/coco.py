@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.core.coco_json import Choice, Id, Image, choose, images_of, is_id, read_table, whole
+from asda_fast.core.coco_json import (
+    Choice,
+    Id,
+    Image,
+    annotation_numbers,
+    choose,
+    image_numbers,
+    images_of,
+    is_id,
+    read_table,
+)
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.skeletons import COCO, SKELETONS, Skeleton, from_names, order_of, other_joints
 from asda_fast.data import units
@@ -86,8 +96,12 @@ def read_file(path: Path, folders: Sequence[Path], name: str, wanted: Skeleton |
     used = list(dict.fromkeys(person.image_id for person in kept))  # in order of first use
     number_of = {image_id: number for number, image_id in enumerate(used)}
     folder = folder_of(path, folders, [images[image_id].file_name for image_id in used])
-    ids = _numbers([person.id for person in kept], [person.number for person in kept], "annotations", notes)
-    places = [images[person.image_id].number for person in kept]
+    numbers, (ids, true_ids) = image_numbers(images), annotation_numbers(table)
+    for known, what in ((list(numbers) == list(numbers.values()), "photos"), (true_ids, "annotations")):
+        if not known:
+            notes.append(f"ids of {what} are not all whole numbers: they are numbered by their place in the file")
+    if len(set(ids)) < len(ids):
+        notes.append(f"{len(ids) - len(set(ids))} annotations have the id of another")
     box = inside[rows].astype(np.float32)
     visible = keypoints[rows, :, 2].astype(np.uint8)
     return People(
@@ -100,8 +114,8 @@ def read_file(path: Path, folders: Sequence[Path], name: str, wanted: Skeleton |
         joints=np.where(visible[..., None] > 0, keypoints[rows, :, :2] + 0.5, 0).astype(np.float32),  # index -> centre
         visible=visible,
         head=np.full(len(rows), np.nan, dtype=np.float32),
-        id=ids,
-        image_id=_numbers([person.image_id for person in kept], places, "photos", notes),
+        id=np.array([ids[person.number] for person in kept], np.int64),
+        image_id=np.array([numbers[person.image_id] for person in kept], np.int64),
         image_size=np.array([(images[i].height, images[i].width) for i in used], dtype=np.int32),
         name=name,
         notes=tuple(f"{path.name}: {note}" for note in notes),
@@ -170,7 +184,7 @@ def _person(
     if not area > 0:
         out["of no area"] += 1
         return None
-    return _Person(number, annotation.get("id", number), image_id, (x, y, width, height), keypoints)
+    return _Person(number, annotation.get("id", "?"), image_id, (x, y, width, height), keypoints)
 
 
 def _skeleton(
@@ -255,17 +269,6 @@ def _remarks(
         "people in photos of no declared size": (size == 0).any(axis=1).sum(),
     }
     return [f"{count} {what}" for what, count in found.items() if count]
-
-
-def _numbers(ids: list[Any], places: list[int], what: str, notes: list[str]) -> np.ndarray:
-    """ids as int64, or, where one of them is no such number, the records' places in the file."""
-    numbers = [whole(identity) for identity in ids]
-    if None in numbers:
-        notes.append(f"ids of {what} are not all whole numbers: they are numbered by their place in the file")
-        return np.array(places, np.int64)
-    if what == "annotations" and len(set(numbers)) < len(numbers):
-        notes.append(f"{len(numbers) - len(set(numbers))} annotations have the id of another")
-    return np.array(numbers, np.int64)
 
 
 DATASET = Dataset(

@@ -206,7 +206,7 @@ def test_whole_floats_are_numbers_and_double_ids_are_said(tmp_path: Path) -> Non
     for annotation in content["annotations"]:
         annotation["id"] = None
     people = load("coco", write(tmp_path / "b", content))
-    assert people.id.tolist() == list(range(12))
+    assert people.id.tolist() == list(range(1, 13))
 
 
 @pytest.mark.parametrize("identity", [None, True, [1], {}, float("nan")])

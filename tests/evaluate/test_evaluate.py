@@ -324,9 +324,9 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
 
 def test_detections_on_a_store_are_cropped_from_the_photos(tmp_path: Path) -> None:
     """A store keeps the crops of its own people: a detection's row would read another one's."""
+    from asda_fast.data.detections import from_detections
     from asda_fast.data.store import Store
     from asda_fast.data.store_pack import pack
-    from asda_fast.evaluate.coco_results import from_detections
 
     people = data.load("demo", split="val")
     pack(people, tmp_path / "val", shards=1)

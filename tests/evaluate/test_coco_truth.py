@@ -1,0 +1,188 @@
+"""What is scored is what was read: other ids, categories, orders and folders give the score of the plain file."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import COCO
+from asda_fast.data import demo_root, load
+from asda_fast.data.coco_truth import read_truth
+from asda_fast.data.detections import from_detections, photo_folder
+from asda_fast.evaluate.coco_results import results
+from asda_fast.evaluate.inference import Predictions
+from asda_fast.metrics.coco import coco
+
+ORDER = np.random.default_rng(0).permutation(17)
+
+
+def words(table: Any) -> None:
+    for record, key in [(i, "id") for i in table["images"]] + [(a, "image_id") for a in table["annotations"]]:
+        record[key] = f"im{record[key]}"
+
+
+def category(table: Any) -> None:
+    table["categories"] = [{**table["categories"][0], "id": n, "name": name} for n, name in ((1, "dog"), (2, "person"))]
+    table["annotations"] += [{**a, "id": a["id"] + 10_000} for a in table["annotations"][:20]]  # the dogs, category 1
+    for annotation in table["annotations"][:-20]:
+        annotation["category_id"] = 2
+
+
+def order(table: Any) -> None:
+    table["categories"][0]["keypoints"] = [COCO.joints[j] for j in ORDER]
+    for annotation in table["annotations"]:
+        annotation["keypoints"] = np.array(annotation["keypoints"]).reshape(17, 3)[ORDER].ravel().tolist()
+
+
+def folders(table: Any) -> None:
+    for number, image in enumerate(table["images"]):
+        image["file_name"] = f"camera{number % 2}/{image['file_name']}"
+
+
+def no_ids(table: Any) -> None:
+    for annotation in table["annotations"]:
+        del annotation["id"]
+
+
+def plain(table: Any) -> None:
+    pass
+
+
+def root_of(folder: Path, change: Callable[[Any], None]) -> Path:
+    table = json.loads((demo_root() / "annotations" / "person_keypoints_val.json").read_text())
+    change(table)
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "annotations" / "person_keypoints_val.json").write_text(json.dumps(table))
+    for image in table["images"]:
+        path = folder / "val" / image["file_name"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def noisy(root: Path) -> tuple[Any, Any]:
+    """The people of a root, and predictions of them some pixels off, the same for every root."""
+    people = load("demo", root, "val")
+    off = np.random.default_rng(0).normal(0, 3, people.joints.shape)
+    return people, Predictions(people.joints + off, np.full(people.visible.shape, 0.9, np.float32))
+
+
+@pytest.mark.parametrize("change", [plain, words, category, order, folders, no_ids])
+def test_every_form_of_a_file_scores_alike(tmp_path: Path, change: Callable[[Any], None]) -> None:
+    want = coco(*_scored(demo_root()))
+    people, found = noisy(root_of(tmp_path, change))
+    path = tmp_path / "annotations" / "person_keypoints_val.json"
+    truth = read_truth(path, people.skeleton)
+    records = results(found, people, None, people.box[:, 2] * people.box[:, 3], nms=False)
+    got = coco(truth.table, records)
+    assert 0 < want.numbers["AP"] < 1
+    assert got.numbers["stats"] == want.numbers["stats"]
+    assert truth.notes == []
+    if change is not words:
+        assert _official(path, truth.in_the_files_terms(records)) == pytest.approx(want.numbers["stats"], abs=1e-6)
+
+
+def _scored(root: Path) -> tuple[Any, Any]:
+    people, found = noisy(root)
+    records = results(found, people, None, people.box[:, 2] * people.box[:, 3], nms=False)
+    return json.loads((root / "annotations" / "person_keypoints_val.json").read_text()), records
+
+
+def _official(path: Path, records: list[dict[str, Any]]) -> list[float]:
+    from pycocotools.coco import COCO as Api
+    from pycocotools.cocoeval import COCOeval
+
+    table = json.loads(path.read_text())
+    for number, annotation in enumerate(table["annotations"]):
+        annotation.setdefault("id", number + 1)
+    api = Api()
+    api.dataset = table
+    with redirect_stdout(io.StringIO()):
+        api.createIndex()
+        judge = COCOeval(api, api.loadRes(records), "keypoints")
+        judge.params.catIds = [records[0]["category_id"]]
+        names = next(c for c in table["categories"] if c["name"] == "person")["keypoints"]
+        judge.params.kpt_oks_sigmas = np.array(COCO.sigmas)[[COCO.joints.index(name) for name in names]]  # in its order
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    return [float(value) for value in judge.stats]
+
+
+def test_areas(tmp_path: Path) -> None:
+    def without(table: Any) -> None:
+        for annotation in table["annotations"]:
+            del annotation["area"]
+
+    people, found = noisy(root_of(tmp_path / "a", without))
+    truth = read_truth(tmp_path / "a" / "annotations" / "person_keypoints_val.json", COCO)
+    assert truth.notes == ["person_keypoints_val.json: no areas: the area of the box stands for the person's"]
+    first = truth.table["annotations"][0]
+    assert first["area"] == first["bbox"][2] * first["bbox"][3]
+    assert coco(truth.table, results(found, people, None, people.box[:, 2], nms=False)).numbers["AP"] > 0
+
+    root_of(tmp_path / "b", lambda table: table["annotations"][3].pop("area"))
+    with pytest.raises(UserError, match=r"annotations\[3\]: has no area, though \d+ have"):
+        read_truth(tmp_path / "b" / "annotations" / "person_keypoints_val.json", COCO)
+
+
+def test_joints_of_another_skeleton_are_not_scored(tmp_path: Path) -> None:
+    def dogs(table: Any) -> None:
+        table["categories"][0]["keypoints"][3] = "tail"
+
+    root_of(tmp_path, dogs)
+    with pytest.raises(UserError, match="its joint 'tail' is none of COCO's"):
+        read_truth(tmp_path / "annotations" / "person_keypoints_val.json", COCO)
+
+
+@pytest.mark.parametrize("change", [plain, words, category, folders])
+def test_detections_of_every_form(tmp_path: Path, change: Callable[[Any], None]) -> None:
+    root = root_of(tmp_path, change)
+    annotations = root / "annotations" / "person_keypoints_val.json"
+    table = json.loads(annotations.read_text())
+    number = 2 if change is category else 1
+    records = [
+        {"image_id": a["image_id"], "category_id": number, "bbox": a["bbox"], "score": 0.9}
+        for a in table["annotations"]
+        if a["category_id"] == number
+    ]
+    records.append({**records[0], "category_id": 77})
+    (tmp_path / "found.json").write_text(json.dumps(records))
+    people = load("demo", root, "val")
+    boxes, score = from_detections(tmp_path / "found.json", people, annotations)
+    assert len(boxes) == len(score) == len(records) - 1
+    assert boxes.notes == ("found.json: left out: 1 of category 77",)
+    assert all(Path(name).is_file() for name in boxes.files)
+    assert [boxes.files[f] for f in boxes.file] == [people.files[f] for f in people.file]
+    assert boxes.image_id.tolist() == people.image_id.tolist()
+    assert photo_folder(people, [i["file_name"] for i in table["images"]]) == root / "val"
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (3, r"record 1: expected an object"),
+        ({"image_id": "x", "bbox": [1, 2, 3, 4], "score": 1}, "record 1: image_id 'x' is not in"),
+        ({"image_id": [], "bbox": [1, 2, 3, 4], "score": 1}, r"record 1: image_id \[\] is not in"),
+        ({"image_id": 1, "bbox": [1, 2, 3], "score": 1}, "record 1: bbox, score"),
+        ({"image_id": 1, "bbox": [1, 2, float("nan"), 3], "score": 1}, "record 1: bbox, score"),
+        ({"image_id": 1, "bbox": None, "score": 1}, "record 1: expected image_id, bbox and score"),
+        ({"image_id": 1, "bbox": [1, 2, 3, 10**400], "score": 1}, "record 1: expected image_id, bbox and score"),
+    ],
+)
+def test_broken_detections_name_file_and_record(tmp_path: Path, record: Any, words: str) -> None:
+    people, annotations = load("demo", split="val"), demo_root() / "annotations" / "person_keypoints_val.json"
+    good = {"image_id": int(people.image_id[0]), "bbox": [1, 2, 30, 40], "score": 1}
+    (tmp_path / "d.json").write_text(json.dumps([good, record]))
+    with pytest.raises(UserError, match=words) as caught:
+        from_detections(tmp_path / "d.json", people, annotations)
+    assert str(tmp_path / "d.json") in str(caught.value)
+    assert "\n" not in str(caught.value)
