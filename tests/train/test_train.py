@@ -236,6 +236,32 @@ def test_a_network_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "last.pt").exists()
 
 
+@pytest.mark.parametrize("which", ["pose", "generator"])
+def test_a_network_that_broke_stops_the_run_before_it_is_saved(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A weight that no longer counts in the loss, or a generator whose answers are not finite: asda would be none."""
+    learn = Trainer.learn
+
+    def broken(self: Trainer, batch: Any) -> None:
+        learn(self, batch)
+        if self.progress.epoch == 1:
+            network = self.parts.networks.pose if which == "pose" else self.parts.networks.generator
+            next(network.buffers() if which == "pose" else network.parameters()).data.fill_(float("nan"))
+
+    options = {**SMALL, "epochs": 2, "augment": "asda", "pipeline": "native", "out": str(tmp_path / "run")}
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "learn", broken)
+        with pytest.raises(UserError, match=r"not finite|became nan") as caught:
+            train(*run_options(**options))
+    assert "last good state is in" in str(caught.value)
+    assert ("generator" in str(caught.value)) == (which == "generator")
+    saved = state.load(tmp_path / "run" / "last.pt")
+    assert saved["epoch"] == 1
+    assert all(v.isfinite().all() for part in ("pose", "generator") for v in saved[part].values())
+    assert [row["pasted"] > 0.5 for row in rows(tmp_path / "run")] == [True]
+
+
 @pytest.mark.parametrize(("augment", "update"), [("none", "joint"), ("asda", "alternate"), ("asda", "joint")])
 def test_a_step_does_not_wait_for_the_device(cuda: torch.device, augment: str, update: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {**SMALL, "device": cuda.type, "pipeline": "native", "augment": augment, "update": update}
