@@ -11,7 +11,9 @@ from asda_fast.core.random import random_bits, uniform
 CANDIDATES, CHANCE, MEASURE = 16, 17, 18  # streams of augment.sampling.random_bits: an adversary's, its dice, hardness
 
 
-def candidates(slots: Slots, row: Tensor, count: int, ranges: Ranges, seed: int, epoch: int, stream: int) -> Tensor:
+def candidates(
+    slots: Slots, row: Tensor, count: int, ranges: Ranges, seed: int, epoch: int | Tensor, stream: int
+) -> Tensor:
     """theta [B, N, count, 4]: r, tx, ty uniform in `ranges`, every slot's random size s kept."""
     batch, parts = slots.part.shape
     bits = random_bits(row, 4 * parts * count, seed, epoch, stream).view(batch, parts, count, 4)

@@ -34,7 +34,7 @@ class Scene:
     weight: Tensor  # [B, J]
     augmentation: Semantic
     pose: nn.Module  # the bare network, not DistributedDataParallel
-    epoch: int = 0
+    epoch: int | Tensor = 0
     amp: torch.dtype | None = None
     trained: bool = True
 

@@ -33,7 +33,7 @@ class Adversarial(Semantic):
 
     learned = True
 
-    def __call__(self, batch: Batch, epoch: int = 0, generator: nn.Module | None = None) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int | Tensor = 0, generator: nn.Module | None = None) -> Augmented:
         slots = self.draw(batch, epoch)
         if generator is None:
             theta = slots.theta * torch.tensor([1.0, 0.0, 0.0, 0.0], device=slots.theta.device)

@@ -62,7 +62,7 @@ class Augmentation:
         self.mean, self.std = (tuple(float(v) for v in values) for values in (mean, std))
         self._moved: dict[torch.device, PartPool] = {}
 
-    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:
         raise NotImplementedError
 
     def clean(self, batch: Batch) -> Tensor:

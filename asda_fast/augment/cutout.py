@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.augment.sampling import Slots
@@ -34,7 +35,7 @@ class Cutout(Augmentation):
         super().__init__(PartPool.from_patches([patch], mips=False), **options)
         self.extent, self.probability = extent, probability
 
-    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:
         height, width = batch.image.shape[1:3]
         slots = hole_slots(batch, self.fewest, self.most, self.probability, seed=self.seed, epoch=epoch, stream=STREAM)
         bits = random_bits(batch.row, 4 * self.most, self.seed, epoch, STREAM + 1).view(len(batch), self.most, 4)
@@ -48,7 +49,7 @@ class Cutout(Augmentation):
 
 
 def hole_slots(
-    batch: Batch, fewest: int, most: int, probability: float, *, seed: int, epoch: int, stream: int
+    batch: Batch, fewest: int, most: int, probability: float, *, seed: int, epoch: int | Tensor, stream: int
 ) -> Slots:
     """Slots that all hold patch 0, of a drawn number per crop; theta is (1, 0, 0, 0)."""
     device = batch.row.device

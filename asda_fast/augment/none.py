@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.core.batch import Batch
 
@@ -9,5 +11,5 @@ from asda_fast.core.batch import Batch
 class Plain(Augmentation):
     """Normalise only."""
 
-    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:
         return Augmented(self.clean(batch))

@@ -38,7 +38,7 @@ class Masking(Augmentation):
         super().__init__(None, **options)
         self.extent, self.occlude, self.probability = extent, occlude, probability
 
-    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:
         height, width = batch.image.shape[1:3]
         side = min(max(2, round(self.extent * min(height, width))), height, width)
         slots = hole_slots(batch, self.fewest, self.most, self.probability, seed=self.seed, epoch=epoch, stream=STREAM)
@@ -60,7 +60,7 @@ class Masking(Augmentation):
         slots.part = torch.where((slots.part >= 0) & found, count, -1)
         return self._paste(batch, own, slots, slots.theta, translation(slots.theta, target.float()))
 
-    def _joints(self, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]:
+    def _joints(self, batch: Batch, epoch: int | Tensor) -> tuple[Tensor, Tensor]:
         """One labelled joint per slot, uniformly: [B, N, 2] and whether there is one [B, N]."""
         count, joints = batch.visible.shape
         score = random_bits(batch.row, self.most * joints, self.seed, epoch, STREAM + 1).view(count, self.most, joints)

@@ -122,7 +122,7 @@ def sample(
     parts: int | tuple[int, int],
     *,
     seed: int,
-    epoch: int,
+    epoch: int | Tensor,
     ranges: Ranges = Ranges(),
     rules: Rules = Rules(),
     where: Index | None = None,

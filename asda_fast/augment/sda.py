@@ -9,7 +9,7 @@ from torch import Tensor
 
 from asda_fast.augment import placement
 from asda_fast.augment.base import Augmentation, Augmented
-from asda_fast.augment.jitter import jittered
+from asda_fast.augment.jitter import jittered, lengths
 from asda_fast.augment.sampling import Index, Ranges, Rules, Slots, index, sample
 from asda_fast.core.batch import Batch
 from asda_fast.parts.pool import PartPool
@@ -45,14 +45,15 @@ class Semantic(Augmentation):
         if self.mode == "reference":  # the released code shrinks with a plain bilinear resize
             self.paste_options = {"mips": False, **self.paste_options}
         self.ranges, self.rules, self.jitter = ranges, rules, jitter
+        self._longest = int(lengths(pool).max()) if jitter > 0 and len(pool) else 1
         self._where = index(pool, rules.types)
         self._index: dict[torch.device, Index] = {}
 
-    def draw(self, batch: Batch, epoch: int) -> Slots:
+    def draw(self, batch: Batch, epoch: int | Tensor) -> Slots:
         """The slots of a batch, on its device: a function of (seed, epoch, row) only."""
         return self.draw_from(batch, self.seed, epoch)
 
-    def draw_from(self, batch: Batch, seed: int, epoch: int) -> Slots:
+    def draw_from(self, batch: Batch, seed: int, epoch: int | Tensor) -> Slots:
         """`draw` with another seed."""
         return sample(
             self.pool_on(batch.row.device),
@@ -76,7 +77,7 @@ class Semantic(Augmentation):
         batch: Batch,
         slots: Slots,
         theta: Tensor,
-        epoch: int = 0,
+        epoch: int | Tensor = 0,
         image: Tensor | None = None,
         **options: Any,
     ) -> Augmented:
@@ -88,12 +89,13 @@ class Semantic(Augmentation):
         matrix = self.matrices(batch, slots, theta)
         pool = self.pool_on(batch.image.device)
         if self.jitter > 0:
-            own, part = jittered(pool, slots.part, batch.row, self.jitter, seed=self.seed, epoch=epoch)
+            longest = None if slots.part.device.type == "cpu" else self._longest
+            own, part = jittered(pool, slots.part, batch.row, self.jitter, seed=self.seed, epoch=epoch, longest=longest)
             slots = Slots(part, slots.type, slots.mirror, slots.theta)
             pool = own
         return self._paste(batch if image is None else image, pool, slots, theta, matrix, **options)
 
-    def __call__(self, batch: Batch, epoch: int = 0) -> Augmented:
+    def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:
         slots = self.draw(batch, epoch)
         return self.render(batch, slots, slots.theta, epoch)
 

@@ -29,14 +29,15 @@ def uniforms(rows: int, *, seed: int, epoch: int, stream: int, per_row: int) -> 
     return np.random.Generator(bits).random((rows, per_row))
 
 
-def philox(row: Tensor, stream: Tensor, seed: int, epoch: int) -> Tensor:
+def philox(row: Tensor, stream: Tensor, seed: int, epoch: int | Tensor) -> Tensor:
     """Philox4x32-10, key (seed, epoch), counter (row low, row high, stream, 0): [..., 4] int64, each 32 random bits.
 
-    `row` and `stream` are int64 and broadcast. 64-bit products wrap as two's complement: the masked halves are right.
+    `row` and `stream` are int64 and broadcast; `epoch` is an int, or an int64 tensor [] on their device (a CUDA graph
+    then draws anew in every epoch). 64-bit products wrap as two's complement: the masked halves are right.
     """
     import torch
 
-    seed, epoch = int(seed), int(epoch)
+    seed, epoch = int(seed), epoch if isinstance(epoch, torch.Tensor) else int(epoch)
     row, stream = torch.broadcast_tensors(row, stream)
     c0, c1, c2, c3 = row & _MASK, (row >> 32) & _MASK, stream & _MASK, torch.zeros_like(row)
     k0, k1 = (seed ^ (seed >> 32)) & _MASK, epoch & _MASK
@@ -47,7 +48,7 @@ def philox(row: Tensor, stream: Tensor, seed: int, epoch: int) -> Tensor:
     return torch.stack((c0, c1, c2, c3), -1)
 
 
-def random_bits(row: Tensor, count: int, seed: int, epoch: int, stream: int = 0) -> Tensor:
+def random_bits(row: Tensor, count: int, seed: int, epoch: int | Tensor, stream: int = 0) -> Tensor:
     """[B, count] int64, each 32 random bits; `stream` (0 .. 255) separates the users of one (seed, epoch, row)."""
     import torch
 
@@ -62,8 +63,7 @@ def uniform(bits: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     value = bits.to(torch.float64) * (2.0**-32)
     result = (value * (high - low) + low).to(torch.float32)
     if high > low:  # rounding to float32 may reach `high` itself
-        below = torch.nextafter(torch.tensor(high, dtype=torch.float32), torch.tensor(low, dtype=torch.float32)).item()
-        result = result.clamp(max=below)
+        result = result.clamp(max=float(np.nextafter(np.float32(high), np.float32(low))))
     return result
 
 

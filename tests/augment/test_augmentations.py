@@ -13,7 +13,7 @@ from torch import nn
 
 from asda_fast import augment
 from asda_fast.augment.asda import generator_theta
-from asda_fast.augment.jitter import jittered
+from asda_fast.augment.jitter import jittered, lengths
 from asda_fast.augment.sampling import Ranges, Rules
 from asda_fast.core.batch import MEAN, STD, Batch
 from asda_fast.core.errors import UserError
@@ -244,6 +244,17 @@ def test_jitter_recolours_within_its_strength(pool, batch):
     assert (nothing.patch(int(same[0, 1])) == pool.patch(5)).all()
     image = augment.build("sda", pool, parts=2, jitter=0.5)(batch).image
     assert not image.equal(augment.build("sda", pool, parts=2)(batch).image)
+
+
+def test_jitter_is_the_same_with_room_for_the_longest_patch_in_every_slot(pool):
+    """What a GPU does, where counting the texels would be a wait."""
+    part, row = torch.tensor([[0, 5], [-1, 11], [0, len(pool) - 1]]), torch.tensor([1, 2, 3])
+    longest = int(lengths(pool).max())
+    counted, moved = jittered(pool, part, row, 0.3, seed=0, epoch=4)
+    roomy, same = jittered(pool, part, row, 0.3, seed=0, epoch=torch.tensor(4), longest=longest)
+    assert len(roomy.texels) == 6 * longest > len(counted.texels)
+    assert same.equal(moved) and roomy.table.equal(counted.table)
+    assert roomy.texels[: len(counted.texels)].equal(counted.texels)
 
 
 @pytest.mark.parametrize("name", ["none", "sda", "cutout", "ror"])

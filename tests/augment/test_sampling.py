@@ -57,6 +57,7 @@ def test_philox_known_answers():
             c = [(p1 >> 32) ^ c[1] ^ k[0], p1 % 2**32, (p0 >> 32) ^ c[3] ^ k[1], p0 % 2**32]
             k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
         assert got == c
+        assert philox(torch.tensor([row]), torch.tensor([stream]), seed, torch.tensor(epoch))[0].tolist() == c
 
 
 def test_uniform_stays_in_its_half_open_range():
