@@ -26,6 +26,11 @@ class _Damaged(ValueError):
     pass
 
 
+def is_hdf5(data: bytes) -> bool:
+    """Whether a file that begins so is HDF5, as MATLAB's 7.3 is after a header of 512 bytes."""
+    return any(data[at : at + 8] == b"\x89HDF\r\n\x1a\n" for at in (0, 512))
+
+
 def read_matlab(path: Path) -> dict[str, Any]:
     """Variable name -> value, as scipy.io.loadmat gives them. UserError for a file that cannot be read."""
     from scipy.io import loadmat
@@ -35,7 +40,7 @@ def read_matlab(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     try:
-        if data[512:520] == b"\x89HDF\r\n\x1a\n" or data[:8] == b"\x89HDF\r\n\x1a\n":
+        if is_hdf5(data):
             raise _Damaged("it is of version 7.3 (save with -v7)")
         if len(data) < 20:
             raise _Damaged("it is too short")
@@ -44,7 +49,7 @@ def read_matlab(path: Path) -> dict[str, Any]:
         return {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     except Exception as error:  # on a broken file scipy raises nearly anything
         why = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise UserError(f"{path}: not a readable MATLAB file: {why}") from None
+        raise UserError(f"{path}: not a readable .mat file ({why})") from None
 
 
 def _check(data: bytes) -> None:

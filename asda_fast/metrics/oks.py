@@ -6,18 +6,15 @@ only looks at differences), areas in pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from asda_fast.core.skeletons import COCO
 from asda_fast.metrics.compiled import compiled
 
-COCO_SIGMAS = np.array(
-    [0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]
-) / 10  # fmt: skip
-CROWDPOSE_SIGMAS = np.array(
-    [0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.79, 0.79]
-) / 10  # fmt: skip
+COCO_SIGMAS = np.array(COCO.sigmas)
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 AREAS = {"all": (0.0, 1e10), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -28,7 +25,7 @@ CROWD_AREA = 0.53  # CrowdPose has no segments: a person's area is this much of 
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """Annotated persons. Images are indices into the evaluated image ids, which are sorted."""
 
     image: np.ndarray  # [G] int64
@@ -40,7 +37,7 @@ class Truth:
     images: int  # number of evaluated images
     void: np.ndarray | None = None  # [G] bool: a match with it is taken for none (pycocotools does so with id 0)
 
-    def hidden_only(self) -> Truth:
+    def hidden_only(self) -> GroundTruth:
         """The same people, only their occluded joints (v = 1) counted; people without any are ignored."""
         keypoints = self.keypoints.copy()
         keypoints[keypoints[..., 2] != 1, 2] = 0
@@ -48,7 +45,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Found:
+class Predictions:
     """Predicted persons."""
 
     image: np.ndarray  # [D] int64
@@ -69,8 +66,8 @@ class Matches:
 
 
 def match(
-    truth: Truth,
-    found: Found,
+    truth: GroundTruth,
+    found: Predictions,
     sigmas: np.ndarray,
     areas: list[tuple[float, float]] | None = None,
     most: int = MOST,
@@ -136,38 +133,40 @@ def summary(matches: Matches, weight: np.ndarray | None = None) -> dict[str, flo
     precision, recall = precision_recall(matches, weight)
     means = []
     for values in (precision, recall):
-        means += [_mean(values[0]), _mean(values[0, 0]), _mean(values[0, 5]), _mean(values[1]), _mean(values[2])]
+        means += [mean(values[0]), mean(values[0, 0]), mean(values[0, 5]), mean(values[1]), mean(values[2])]
     return dict(zip(STATS, means, strict=True))
 
 
 def crowd_summary(matches: Matches, difficulty: np.ndarray) -> dict[str, float]:
     """CrowdPose's nine numbers; difficulty [images] is the crowd index: below 0.2 easy, below 0.8 medium, else hard."""
     precision, recall = precision_recall(matches)
-    stats = [_mean(values) for p in (precision[0], recall[0]) for values in (p, p[0], p[5])]
+    stats = [mean(values) for p in (precision[0], recall[0]) for values in (p, p[0], p[5])]
     for chosen in (difficulty < 0.2, (difficulty >= 0.2) & (difficulty < 0.8), difficulty >= 0.8):
         stats.append(round(float(precision_recall(matches, chosen.astype(np.int64))[0][0].mean()), 4))
     return dict(zip(CROWD_STATS, stats, strict=True))
 
 
-def interval(matches: Matches, draws: int = 200, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Bootstrap confidence interval of AP over images."""
+def interval(matches: Sequence[Matches], draws: int = 200, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Bootstrap confidence interval of AP over images; of several categories AP is the mean."""
     rng = np.random.Generator(np.random.Philox(seed))
-    images = matches.wanted.shape[1]
-    first = replace(matches, right=matches.right[:1], wrong=matches.wrong[:1], wanted=matches.wanted[:1])
-    values = [
-        _mean(precision_recall(first, rng.multinomial(images, np.full(images, 1 / images)))[0]) for _ in range(draws)
-    ]
+    images = matches[0].wanted.shape[1]
+    first = [replace(m, right=m.right[:1], wrong=m.wrong[:1], wanted=m.wanted[:1]) for m in matches]
+    values = []
+    for _ in range(draws):
+        weight = rng.multinomial(images, np.full(images, 1 / images))
+        values.append(mean(np.array([mean(precision_recall(m, weight)[0]) for m in first])))
     tail = 50 * (1 - level)
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)
 
 
-def _mean(values: np.ndarray) -> float:
+def mean(values: np.ndarray) -> float:
+    """Of those that are not -1, "nobody to find"; -1 where there are none."""
     values = values[values > -1]
     return float(values.mean()) if values.size else -1.0
 
 
-def best_of_image(truth: Truth, found: Found, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def best_of_image(truth: GroundTruth, found: Predictions, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each person [G] the row of the most similar prediction in the image (-1 for none) and that similarity."""
     _check(sigmas, {"truth.keypoints": truth.keypoints, "found.keypoints": found.keypoints})
     order = np.argsort(found.image, kind="stable")
@@ -184,10 +183,12 @@ def best_of_image(truth: Truth, found: Found, sigmas: np.ndarray) -> tuple[np.nd
     return np.where(best >= 0, order[best] if len(order) else -1, -1), value
 
 
-def joint_similarity(truth: Truth, found: Found, sigmas: np.ndarray) -> np.ndarray:
+def joint_similarity(
+    truth: GroundTruth, found: Predictions, sigmas: np.ndarray, best: np.ndarray | None = None
+) -> np.ndarray:
     """[K] per joint: the mean similarity exp(-d^2 / (2 area (2 sigma)^2)) of its labelled instances to the most similar
-    prediction of the image, 0 without any; nan where it is never labelled."""
-    best, _ = best_of_image(truth, found, sigmas)
+    prediction of the image, 0 without any; nan where it is never labelled. best [G]: as `best_of_image` gives it."""
+    best = best_of_image(truth, found, sigmas)[0] if best is None else best
     counted = ~truth.ignore
     person, there = truth.keypoints[counted], best[counted] >= 0
     predicted = np.zeros_like(person) if not len(found.score) else found.keypoints[np.maximum(best[counted], 0)]

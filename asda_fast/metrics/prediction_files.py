@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.matlab import is_hdf5, read_matlab
 
 SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".json")
 # Names of predictions in published files, best first; then anything that says pred.
@@ -163,16 +165,18 @@ def _numpy(path: Path) -> dict[str, np.ndarray]:
 
 
 def _matlab(path: Path) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadWarning
 
-    try:
-        content = loadmat(path)
-    except NotImplementedError:  # v7.3 is HDF5 with its axes reversed
+    with open(path, "rb") as file:
+        hdf5 = is_hdf5(file.read(520))
+    if hdf5:  # v7.3, its axes reversed
         return {n: a.transpose() for n, a in _hdf5(path).items() if not n.startswith("#")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MatReadWarning)  # of two variables of one name it would take the second
+        content = read_matlab(path)
     found: dict[str, np.ndarray] = {}
     for name, value in content.items():
-        if not name.startswith("__"):
-            _collect(name, value, found)
+        _collect(name, value, found)
     return found
 
 

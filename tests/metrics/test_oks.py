@@ -187,8 +187,8 @@ def test_joint_similarity_by_hand() -> None:
     predicted = np.zeros((1, 17, 3))
     predicted[0, 1, 0] = 3.0
     box, no = np.array([[0, 0, 10, 10.0]]), np.zeros(1, bool)
-    truth = oks.Truth(np.zeros(1, int), person, box, np.array([100.0]), no, no, 1)
-    found = oks.Found(np.zeros(1, int), predicted, np.ones(1), np.ones(1))
+    truth = oks.GroundTruth(np.zeros(1, int), person, box, np.array([100.0]), no, no, 1)
+    found = oks.Predictions(np.zeros(1, int), predicted, np.ones(1), np.ones(1))
     similar = oks.joint_similarity(truth, found, oks.COCO_SIGMAS)
     assert similar[0] == 1
     assert similar[1] == pytest.approx(np.exp(-9 / (2 * 100 * (2 * 0.025) ** 2)))
