@@ -14,7 +14,6 @@ from asda_fast.augment import build
 from asda_fast.augment.asda import generator_theta
 from asda_fast.core.batch import Batch
 from asda_fast.core.skeletons import COCO
-from asda_fast.models.heatmaps import heatmaps
 from asda_fast.parts.pool import PartPool
 from asda_fast.train.adversarial import Networks, step_against, step_alone, step_alternate, step_joint
 from benchmarks.common import Report, interleave, parser
@@ -42,8 +41,7 @@ def make_scene(size: tuple[int, int], count: int, pose: torch.nn.Module, device:
         half=torch.zeros(count, dtype=torch.bool),
     ).to(device)
     augmentation = build("asda", pool, paste_options={"memory_format": torch.channels_last})
-    target, weight = heatmaps(batch.joints, batch.visible, size)
-    return Scene(batch, augmentation.draw(batch, 0), target, weight, augmentation, pose)
+    return Scene.of(batch, augmentation, pose)
 
 
 def make_adversary(arm: str, device: str) -> Adversary | None:

@@ -80,9 +80,7 @@ class Game:
             self.adversary = {"search": Search, "cover": Cover}[self.kind](edges, seed=seed, **settings)
 
     def scene(self, batch: Batch, epoch: int, trained: bool = True) -> Scene:
-        target, weight = targets.heatmaps(batch.joints, batch.visible, (self.options.size, self.options.size))
-        slots = self.augmentation.draw(batch, epoch)
-        return Scene(batch, slots, target, weight, self.augmentation, self.networks.pose, epoch, trained=trained)
+        return Scene.of(batch, self.augmentation, self.networks.pose, epoch, trained=trained)
 
     def step(self, batch: Batch, epoch: int) -> None:
         scene = self.scene(batch, epoch)

@@ -3,7 +3,7 @@
 from asda_fast.adversary.base import Adversary, Choice
 from asda_fast.adversary.critic import Critic
 from asda_fast.adversary.generator import Generated
-from asda_fast.adversary.hardness import Hardness, measure
+from asda_fast.adversary.hardness import Hardness, held_out, measure
 from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Cover, Search
 
@@ -16,5 +16,6 @@ __all__ = [
     "Hardness",
     "Scene",
     "Search",
+    "held_out",
     "measure",
 ]

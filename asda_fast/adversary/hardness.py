@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from asda_fast.adversary.base import Adversary
 from asda_fast.adversary.candidates import MEASURE, candidates, centre
 from asda_fast.adversary.scene import Scene
+from asda_fast.augment.sda import Semantic
+from asda_fast.core.batch import Batch
 
 DRAWS = 32
 LEAST_PEOPLE = 2  # a standard error needs two
@@ -78,6 +80,18 @@ def measure(
     if len(table) < LEAST_PEOPLE:
         raise ValueError(f"people: expected at least {LEAST_PEOPLE} who get a part, got {len(table)}")
     return summarise(table, draws)
+
+
+def held_out(
+    batches: Iterable[Batch],
+    augmentation: Semantic,
+    pose: nn.Module,
+    device: torch.device | str = "cpu",
+    amp: torch.dtype | None = None,
+) -> Iterator[Scene]:
+    """The scenes of people that D is not trained on; the parts are those of epoch 0, the same whenever it is asked."""
+    for batch in batches:
+        yield Scene.of(batch.to(device), augmentation, pose, amp=amp, trained=False)
 
 
 def losses_of(scene: Scene, adversary: Adversary | None, draws: int) -> Tensor:

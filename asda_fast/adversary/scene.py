@@ -38,6 +38,20 @@ class Scene:
     amp: torch.dtype | None = None
     trained: bool = True
 
+    @staticmethod
+    def of(
+        batch: Batch,
+        augmentation: Semantic,
+        pose: nn.Module,
+        epoch: int = 0,
+        amp: torch.dtype | None = None,
+        trained: bool = True,
+    ) -> Scene:
+        """The scene of a batch: the augmentation's draw of the parts, and D's targets."""
+        size = (batch.image.shape[1], batch.image.shape[2])
+        target, weight = targets.heatmaps(batch.joints, batch.visible, size)
+        return Scene(batch, augmentation.draw(batch, epoch), target, weight, augmentation, pose, epoch, amp, trained)
+
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the crop."""
