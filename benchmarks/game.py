@@ -33,18 +33,17 @@ from asda_fast.train.adversarial import Networks
 from benchmarks.common import Report
 
 # name -> (kind, options); None: random placement
+MANY = {"candidates": 128, "reduced": False}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "random": ("random", {}),
     "generator": ("generator", {}),
-    "search 4": ("search", {"verify": 4}),
-    "cover": ("cover", {"clean": True}),
-    "cover, verify 2": ("cover", {"clean": True, "verify": 2}),
-    "critic": ("critic", {}),
-    "critic, clean": ("critic", {"clean": True}),
-    "critic, verify 2": ("critic", {"verify": 2}),
-    "critic, verify 4": ("critic", {"verify": 4}),
-    "critic, verify 2 full": ("critic", {"verify": 2, "reduced": False}),
-    "critic, clean, verify 2": ("critic", {"clean": True, "verify": 2}),
+    "search 4": ("search", {"verify": 4, "reduced": False}),
+    "cover": ("cover", {"clean": True, **MANY}),
+    "critic": ("critic", MANY),
+    "critic, clean": ("critic", {"clean": True, **MANY}),
+    "critic, verify 2": ("critic", {"verify": 2, **MANY}),
+    "critic, verify 2, half": ("critic", {"verify": 2, **MANY, "reduced": True}),
+    "critic, verify 4, half": ("critic", {"verify": 4, **MANY, "reduced": True}),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ def coverage(scene: Scene, theta: Tensor, edges: tuple[tuple[int, int], ...]) ->
         joint=rings[..., 0],
         near=rings[..., 1:5].mean(-1),
         far=rings[..., 5:].mean(-1),
-        limbs=alpha[..., 13 * joints :] @ membership(edges, joints, alpha),
+        limbs=alpha[..., 13 * joints :] @ membership(edges, joints, alpha.device),
     )
 
 
@@ -78,13 +79,14 @@ def middles(joints: Tensor, edges: tuple[tuple[int, int], ...]) -> Tensor:
     return torch.stack([(joints[:, a] + joints[:, b]) / 2 for a, b in edges], 1)
 
 
-def membership(edges: tuple[tuple[int, int], ...], joints: int, like: Tensor) -> Tensor:
+@functools.cache  # made once: a copy to the device is one that the host waits for
+def membership(edges: tuple[tuple[int, int], ...], joints: int, device: torch.device) -> Tensor:
     """[E, J]: a column averages over the limbs that meet at the joint (all zero where none does)."""
-    table = torch.zeros((len(edges), joints), dtype=like.dtype)
+    table = torch.zeros((len(edges), joints))
     for limb, pair in enumerate(edges):
         for joint in pair:
             table[limb, joint] = 1 / sum(joint in other for other in edges)
-    return table.to(like.device, non_blocking=True)
+    return table.to(device)
 
 
 def opacity(pool: PartPool, part: Tensor, at: Tensor) -> Tensor:

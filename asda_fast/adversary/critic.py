@@ -7,6 +7,7 @@ verified, from the differences between the passes of one person, in which all th
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Judged, Selection
 
 MOMENTUM = 0.98  # of the running mean loss of each joint
+SMOOTHING = 0.98  # of the weights that choose, a step: they are a running mean of those that learn
 NEWEST = 0.5  # weight of the newest visit in a person's history
 
 
@@ -60,6 +62,7 @@ class Critic(Selection):
         with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the run
             torch.manual_seed(self.seed)
             self.rise, self.baseline = Rise(types, joints).to(device), Baseline(joints).to(device)
+        self.chooser = copy.deepcopy(self.rise).requires_grad_(False)
         parameters = [*self.rise.parameters(), *self.baseline.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=rate, fused=True)
         self.replay = Replay(memory, self.seed)
@@ -68,7 +71,7 @@ class Critic(Selection):
 
     def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         x = self.features(scene, covered, clean)
-        return (self.rise(x, filled(scene)) * (scene.weight > 0)[:, None, None]).sum(-1)
+        return (self.chooser(x, filled(scene)) * (scene.weight > 0)[:, None, None]).sum(-1)
 
     def features(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         if clean is None:
@@ -149,10 +152,13 @@ class Critic(Selection):
         self.optimizer.zero_grad(set_to_none=True)
         error.mean().backward()
         self.optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.chooser.parameters()), list(self.rise.parameters()), 1 - SMOOTHING)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "rise": self.rise.state_dict(),
+            "chooser": self.chooser.state_dict(),
             "baseline": self.baseline.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "replay": self.replay.state_dict(),
@@ -171,6 +177,7 @@ class Critic(Selection):
         if state["history"].shape != self.history.shape:
             raise ValueError(f"adversary: expected a critic of {len(self.history)} people, got {len(state['history'])}")
         self.rise.load_state_dict(state["rise"])
+        self.chooser.load_state_dict(state["chooser"])
         self.baseline.load_state_dict(state["baseline"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.replay.load_state_dict(state["replay"], self.sums.device)

@@ -60,21 +60,31 @@ class Hardness:
 
 
 def measure(
-    scenes: Iterable[Scene], adversary: Adversary | None, draws: int = DRAWS, seconds: float | None = None
+    scenes: Iterable[Scene],
+    adversary: Adversary | None,
+    draws: int = DRAWS,
+    seconds: float | None = None,
+    people: int | None = None,
 ) -> Hardness:
     """The hardness of `adversary` (None: random placement) over `scenes` of held-out people, by forward passes.
 
-    seconds: stop after the batch in which so much time is over, with the people seen until then. Waits for the device.
+    seconds, people: stop after the batch in which so much time is over, or so many people were pasted on; the number of
+    people makes it repeatable. Waits for the device.
     ValueError where fewer than two people got a part.
     """
     if draws < 2:
         raise ValueError(f"draws: expected at least 2 random placements, got {draws}")
     if seconds is not None and not seconds > 0:
         raise ValueError(f"seconds: expected a positive number, got {seconds}")
+    if people is not None and people < LEAST_PEOPLE:
+        raise ValueError(f"people: expected at least {LEAST_PEOPLE}, got {people}")
     began, rows = time.monotonic(), []
     for scene in scenes:
         rows.append(losses_of(scene, adversary, draws))
-        if seconds is not None and time.monotonic() - began > seconds and sum(map(len, rows)) >= LEAST_PEOPLE:
+        seen = sum(map(len, rows))
+        if seconds is not None and time.monotonic() - began > seconds and seen >= LEAST_PEOPLE:
+            break
+        if people is not None and seen >= people:
             break
     table = torch.cat(rows) if rows else torch.zeros(0, 5)
     if len(table) < LEAST_PEOPLE:
@@ -88,10 +98,11 @@ def held_out(
     pose: nn.Module,
     device: torch.device | str = "cpu",
     amp: torch.dtype | None = None,
+    stride: int = 4,
 ) -> Iterator[Scene]:
     """The scenes of people that D is not trained on; the parts are those of epoch 0, the same whenever it is asked."""
     for batch in batches:
-        yield Scene.of(batch.to(device), augmentation, pose, amp=amp, trained=False)
+        yield Scene.of(batch.to(device), augmentation, pose, amp=amp, trained=False, stride=stride)
 
 
 def losses_of(scene: Scene, adversary: Adversary | None, draws: int) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asda_fast.augment.base import Augmented
 from asda_fast.augment.sampling import Slots
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
@@ -46,10 +47,11 @@ class Scene:
         epoch: int = 0,
         amp: torch.dtype | None = None,
         trained: bool = True,
+        stride: int = 4,
     ) -> Scene:
-        """The scene of a batch: the augmentation's draw of the parts, and D's targets."""
+        """The scene of a batch: the augmentation's draw of the parts, and D's targets (stride: crop pixels a cell)."""
         size = (batch.image.shape[1], batch.image.shape[2])
-        target, weight = targets.heatmaps(batch.joints, batch.visible, size)
+        target, weight = targets.heatmaps(batch.joints, batch.visible, size, stride)
         return Scene(batch, augmentation.draw(batch, epoch), target, weight, augmentation, pose, epoch, amp, trained)
 
     @property
@@ -57,9 +59,18 @@ class Scene:
         """(H, W) of the crop."""
         return self.batch.image.shape[1], self.batch.image.shape[2]
 
+    @property
+    def stride(self) -> int:
+        """Crop pixels per heatmap pixel."""
+        return self.batch.image.shape[1] // self.target.shape[2]
+
+    def paste(self, theta: Tensor) -> Augmented:
+        """The batch with its parts at theta [B, N, 4]; differentiable in r, tx, ty."""
+        return self.augmentation.render(self.batch, self.slots, theta, self.epoch)
+
     def render(self, theta: Tensor) -> Tensor:
-        """The normalised image [B, 3, H, W] with the parts at theta [B, N, 4]; differentiable in r, tx, ty."""
-        return self.augmentation.render(self.batch, self.slots, theta, self.epoch).image
+        """The normalised image [B, 3, H, W] alone."""
+        return self.paste(theta).image
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> Tensor:
@@ -81,7 +92,7 @@ class Scene:
         image = F.interpolate(image, size, mode="bilinear", antialias=True)
         joints = self.batch.joints
         x, y = joints[..., 0] * (size[1] / self.size[1]), joints[..., 1] * (size[0] / self.size[0])
-        target, weight = targets.heatmaps(torch.stack((x, y), -1), self.batch.visible, size)
+        target, weight = targets.heatmaps(torch.stack((x, y), -1), self.batch.visible, size, self.stride)
         return self.predict(image), target, weight * (self.weight > 0)
 
     def judge(self, theta: Tensor | None, reduced: bool = False) -> Tensor:

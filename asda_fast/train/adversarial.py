@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast.adversary import Adversary, Scene
+from asda_fast.augment.base import Augmented
 from asda_fast.models.loss import joint_losses, pose_loss
 from asda_fast.train.frozen import frozen
 
@@ -120,12 +121,13 @@ def step_joint(networks: Networks, clean: Tensor, paste: Paste, target: Tensor, 
     return _output(loss, -loss, heatmaps)
 
 
-def step_against(networks: Networks, adversary: Adversary, scene: Scene) -> StepOutput:
+def step_against(networks: Networks, adversary: Adversary, scene: Scene) -> tuple[StepOutput, Augmented]:
     """D learns where the adversary chose to paste; the adversary learns from what D lost, joint by joint."""
     choice = adversary.choose(scene, explore=True)
-    output = step_alone(networks, scene.render(choice.theta), scene.target, scene.weight)
+    pasted = scene.paste(choice.theta)
+    output = step_alone(networks, pasted.image, scene.target, scene.weight)
     adversary.learn(scene, choice, joint_losses(output.heatmaps, scene.target, scene.weight))
-    return output
+    return output, pasted
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

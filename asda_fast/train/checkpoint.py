@@ -91,6 +91,7 @@ class RunFolder:
             "generator_optimizer": (
                 networks.generator_optimizer.state_dict() if networks.generator_optimizer else None
             ),
+            "adversary": parts.adversary.state_dict() if parts.adversary else None,
         }  # fmt: skip
         save(self.last, state)  # last: what a resume begins with is all written
         write_history(self.metrics, history)
@@ -111,6 +112,11 @@ class RunFolder:
         if networks.generator is not None and networks.generator_optimizer is not None:
             bare(networks.generator).load_state_dict(saved["generator"])
             networks.generator_optimizer.load_state_dict(saved["generator_optimizer"])
+        if parts.adversary is not None:
+            try:
+                parts.adversary.load_state_dict(saved.get("adversary") or {})
+            except ValueError as error:
+                raise UserError(f"resume: the run in {self.out}: {error}") from None
         restore_random_state(saved["random"])
         sums = torch.zeros(SUMS, dtype=torch.float64, device=ranks.device)
         sums[: len(saved["sums"])] = saved["sums"].to(ranks.device)  # an older state counted less

@@ -63,16 +63,21 @@ class Console:
             return
         best = max(range(len(history)), key=lambda i: history[i]["pck"])
         table = Table(title=title, title_justify="left")
-        for name in ("epoch", "L_D", "L_G", "PCK train", "PCK val", "lr", "images/s", "seconds"):
+        measured = any(row.get("hardness") is not None for row in history)
+        hardness = ("hardness",) if measured else ()
+        for name in ("epoch", "L_D", "L_G", *hardness, "PCK train", "PCK val", "lr", "images/s", "seconds"):
             table.add_column(name, justify="right")
         for i, row in enumerate(history):
             if len(history) > 13 and i < len(history) - 12 and i not in (0, best):
                 continue
             loss_g = "" if row.get("loss_g") is None else f"{row['loss_g']:.5f}"
+            s, error = row.get("hardness"), row.get("hardness_se")
+            hard = "" if s is None else f"{s:.2f} +- {error:.2f}"
             cells = (
                 str(row["epoch"]),
                 f"{row['loss_d']:.5f}",
                 loss_g,
+                *([hard] if measured else []),
                 f"{row['pck_train']:.1f}",
                 f"{row['pck']:.1f}",
                 f"{row['lr']:.0e}",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
+from asda_fast.adversary.options import AdversaryOptions
+from asda_fast.augment import AUGMENTATIONS
 from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import CROP, Above, AtLeast, Size, check, keyword_values, parse_size, size_text
@@ -34,8 +36,9 @@ class Recipe:
     input: Annotated[Size | None, CROP] = None
     """crop as HxW: 256x192 is 256 high [preset]"""
     paste: PasteOptions = field(default_factory=PasteOptions)
+    game: AdversaryOptions = field(default_factory=AdversaryOptions)
     update: Literal["alternate", "joint"] = "alternate"
-    """asda: alternate (a step of the network, then of the generator, as in the paper) | joint (one forward and one
+    """generator: alternate (a step of the network, then of the generator, as in the paper) | joint (one forward and one
     backward for both: half the cost)"""
     epochs: Annotated[int | None, AtLeast(1)] = None
     """passes over the data [preset]"""
@@ -55,6 +58,8 @@ class Recipe:
     def __post_init__(self) -> None:
         check(self)
         keyword_values(self.model_options, "model_options")
+        if self.game.adversary != "generator" and self.paste.augment in AUGMENTATIONS and self.paste.augment != "asda":
+            raise UserError(f"adversary: {self.game.adversary} needs augment asda, got {self.paste.augment}")
 
     def resolved(self) -> Recipe:
         """With everything that was left out filled in from the dataset's preset."""
@@ -73,7 +78,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Flat and plain, as a checkpoint keeps it."""
         flat = asdict(self)
-        flat |= flat.pop("paste")
+        flat |= flat.pop("paste") | flat.pop("game")
         flat["input"] = None if self.input is None else size_text(self.input)
         flat["options"] = keyword_values(self.model_options, "model_options")  # how a file is made a network
         return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
@@ -83,13 +88,14 @@ class Recipe:
         """The recipe of a checkpoint, also of an older one: what it does not say is as it is by default."""
 
         def chosen(kind: type) -> dict[str, Any]:
-            names = {f.name for f in fields(kind)} - {"paste"}
+            names = {f.name for f in fields(kind)} - {"paste", "game"}
             return {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k in names}
 
         own = chosen(cls)
         if isinstance(own.get("input"), str):
             own["input"] = parse_size(own["input"])
-        return cls(**own, paste=PasteOptions(**chosen(PasteOptions)))
+        paste, game = PasteOptions(**chosen(PasteOptions)), AdversaryOptions(**chosen(AdversaryOptions))
+        return cls(**own, paste=paste, game=game)
 
     def continuing(self, given: Recipe, saved: dict[str, Any], where: str) -> Recipe:
         """This recipe (`given`, resolved) as the one to go on with: with the saved run's schedule unless another was
@@ -131,6 +137,9 @@ class RunOptions:
     """take an --init that lacks part of the network's body, which then starts at random"""
     generator_init: str | None = None
     """weights to start the generator from, e.g. torchvision's ResNet-18 (the paper starts from ImageNet)"""
+    hardness_people: Annotated[int, AtLeast(0)] = 64
+    """validation people on whom it is measured after each epoch how hard the adversary's places are, by 35 forward
+    passes each [0: not measured]"""
     save_every: Annotated[int, AtLeast(0)] = 0
     """also checkpoint every so many steps within an epoch [0: at the end of each epoch]"""
     out: str | None = None

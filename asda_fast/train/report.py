@@ -32,7 +32,8 @@ class Report:
     def epoch(self, epoch: int, row: dict[str, Any]) -> None:
         """`epoch`: how many have ended; `row`: what metrics.jsonl says of the last one."""
         self._sheet(epoch)
-        self.console.say(f"epoch {row['epoch']}: {self.describe(row)} (train)  {row['pck']:.1f} (val)")
+        hard = f"  hardness {row['hardness']:.2f} +- {row['hardness_se']:.2f}" if "hardness" in row else ""
+        self.console.say(f"epoch {row['epoch']}: {self.describe(row)} (train)  {row['pck']:.1f} (val){hard}")
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
         with SummaryWriter(str(self.folder.out / "tensorboard")) as writer:
@@ -43,12 +44,10 @@ class Report:
     def _sheet(self, epoch: int) -> None:
         """The same few validation people after every epoch: crop | pasted | predicted."""
         batch = self._people()
-        networks = self.parts.networks
-        generator = networks.generator
         path = self.folder.out / "sheets" / f"epoch-{epoch:03d}.png"
         write_sheet(  # bare: DistributedDataParallel would wait here for ranks that draw nothing
-            path, batch, self.parts.augmentation, bare(networks.pose), None if generator is None else bare(generator),
-            self.parts.skeleton, epoch - 1, f"epoch {epoch}",
+            path, batch, self.parts.augmentation, bare(self.parts.networks.pose), self.parts.adversary,
+            self.parts.skeleton, epoch - 1, f"epoch {epoch}", self.parts.stride,
         )  # fmt: skip
 
     def _people(self) -> Batch:

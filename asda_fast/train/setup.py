@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from asda_fast import data, models
+from asda_fast.adversary import Adversary, Generated
 from asda_fast.augment import pools
 from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmentation
@@ -37,6 +38,7 @@ class Parts:
     augmentation: Augmentation
     networks: Networks
     stride: int  # crop pixels per heatmap pixel
+    adversary: Adversary | None  # who places the parts; None: chance
 
     @property
     def skeleton(self) -> Skeleton:
@@ -70,11 +72,12 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, say)
         assert recipe.input is not None
         stride = models.stride(bare(networks.pose), recipe.input)
+        adversary = _adversary(recipe, networks, augmentation, train, ranks)
     except BaseException:  # threads that decode would keep a failed run from ending
         loader.close()
         val_loader.close()
         raise
-    return Parts(val, loader, val_loader, augmentation, networks, stride)
+    return Parts(val, loader, val_loader, augmentation, networks, stride, adversary)
 
 
 def _loaders(
@@ -133,8 +136,20 @@ def _networks(
         *ready(models.build(name, joints=joints, **options), run.init, "init"),
         amp=torch.bfloat16 if gpu and recipe.amp else None,
     )
-    if isinstance(augmentation, Adversarial) and augmentation.pool is not None:
+    learned = isinstance(augmentation, Adversarial) and recipe.game.adversary == "generator"
+    if learned and augmentation.pool is not None:
         width = GENERATOR_WIDTH.get(name, 64)
         generator = models.Generator(types=len(augmentation.pool.types), width=width)
         networks.generator, networks.generator_optimizer = ready(generator, run.generator_init, "generator_init")
     return networks
+
+
+def _adversary(
+    recipe: Recipe, networks: Networks, augmentation: Augmentation, train: People, ranks: Ranks
+) -> Adversary | None:
+    if networks.generator is not None:
+        return Generated(bare(networks.generator))
+    if not isinstance(augmentation, Adversarial) or augmentation.pool is None:
+        return None
+    types = len(augmentation.pool.types)
+    return recipe.game.build(types, train.skeleton, len(train), recipe.seed, ranks.device)

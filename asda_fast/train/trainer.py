@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asda_fast.adversary import Scene, held_out, measure
 from asda_fast.augment.asda import Adversarial, generator_theta
 from asda_fast.augment.base import Augmented
+from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
 from asda_fast.evaluate.score import evaluate_network
@@ -90,7 +92,13 @@ class Trainer:
         assert self.recipe.input is not None
         pasted: Augmented
         target, weight = heatmaps.heatmaps(batch.joints, batch.visible, self.recipe.input, self.parts.stride)
-        if isinstance(augmentation, Adversarial):
+        adversary = self.parts.adversary
+        if adversary is not None and networks.generator is None:
+            assert isinstance(augmentation, Adversarial)
+            slots, epoch = augmentation.draw(batch, self.progress.epoch), self.progress.epoch
+            scene = Scene(batch, slots, target, weight, augmentation, bare(networks.pose), epoch, networks.amp)
+            output, pasted = adversarial.step_against(networks, adversary, scene)
+        elif isinstance(augmentation, Adversarial):
             slots = augmentation.draw(batch, self.progress.epoch)
 
             def paste(placement: Tensor) -> Tensor:
@@ -139,7 +147,24 @@ class Trainer:
 
         found = evaluate_network(bare(self.parts.networks.pose), self.parts.val_loader, people, progress=progress)
         self.console.end(task)
-        return {"pck": found["pck"], "pck_per_joint": found["per_joint"], "protocol": found["protocol"]}
+        row = {"pck": found["pck"], "pck_per_joint": found["per_joint"], "protocol": found["protocol"]}
+        return row | self.hardness()
+
+    def hardness(self) -> dict[str, Any]:
+        """How hard the adversary's places are for the network on the validation people; of chance where there is no
+        adversary. Nothing where no parts are pasted, or nobody gets one."""
+        parts, people = self.parts, self.options.hardness_people
+        if not people or not isinstance(parts.augmentation, Semantic):
+            return {}
+        networks = parts.networks
+        pose, device = bare(networks.pose), self.ranks.device
+        scenes = held_out(parts.val_loader, parts.augmentation, pose, device, networks.amp, parts.stride)
+        try:
+            found = measure(scenes, parts.adversary, people=people)
+        except ValueError as error:
+            self.console.say(f"hardness: not measured ({error})")
+            return {}
+        return {"hardness": found.s, "hardness_se": found.s_se, "hardness_room": found.room}
 
     def save(self) -> None:
         """Write the state, on the first rank; all ranks call this. UserError instead of saving what is not finite."""

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from asda_fast.adversary import Adversary, Scene
+from asda_fast.adversary.scene import evaluating
 from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.core.batch import Batch, to_uint8
@@ -25,23 +27,21 @@ def write_sheet(
     batch: Batch,
     augmentation: Augmentation,
     pose: nn.Module,
-    generator: nn.Module | None,
+    adversary: Adversary | None,
     skeleton: Skeleton,
     epoch: int,
     title: str = "",
+    stride: int = 4,
 ) -> Path:
     """Write a PNG with a row per person: crop and annotation | pasted crop | prediction on it. Returns its path."""
-    networks = [net for net in (pose, generator) if net is not None]
-    for net in networks:
-        net.eval()
-    if isinstance(augmentation, Adversarial):
-        augmented = augmentation(batch, epoch, generator)
+    if isinstance(augmentation, Adversarial) and adversary is not None:
+        scene = Scene.of(batch, augmentation, pose, epoch, trained=False, stride=stride)
+        augmented = scene.paste(adversary.choose(scene, explore=False).theta)
     else:
         augmented = augmentation(batch, epoch)
-    maps = pose(augmented.image).float()
-    joints, score = heatmaps.decode(maps, stride=batch.image.shape[1] // maps.shape[2])
-    for net in networks:
-        net.train()
+    with evaluating(pose):
+        maps = pose(augmented.image).float()
+    joints, score = heatmaps.decode(maps, stride=stride)
     pasted = to_uint8(augmented.image).cpu().numpy()
     rows, captions = [], []
     for i, crop in enumerate(batch.image.cpu().numpy()):

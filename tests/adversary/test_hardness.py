@@ -109,10 +109,13 @@ def test_it_stops_at_the_time_budget(make_scene) -> None:
 
     assert measure(scenes(), None, seconds=1e-9).people == 4
     assert taken == [0]
+    assert measure(scenes(), None, people=7).people == 8 and taken == [0, 0, 1]
 
 
 def test_wrong_arguments_are_named(make_scene) -> None:
     with pytest.raises(ValueError, match="draws: expected at least 2 random placements, got 1"):
         measure([], None, draws=1)
+    with pytest.raises(ValueError, match="people: expected at least 2, got 1"):
+        measure([], None, people=1)
     with pytest.raises(ValueError, match="seconds: expected a positive number, got 0"):
         measure([], None, seconds=0)

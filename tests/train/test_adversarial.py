@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asda_fast.adversary import Adversary, Choice
+from asda_fast.augment import Augmented
 from asda_fast.train import adversarial
 from asda_fast.train.adversarial import Networks, pose_loss
 
@@ -143,13 +144,14 @@ class Recorder(Adversary):
 
 def test_against_an_adversary_d_learns_the_chosen_image_and_it_is_told_the_losses(scene) -> None:
     clean, _, target, weight, pose, _ = scene
-    chosen = SimpleNamespace(target=target, weight=weight, render=lambda theta: clean + theta)
+    chosen = SimpleNamespace(target=target, weight=weight, paste=lambda theta: Augmented(clean + theta))
     alone = copy.deepcopy(pose)
     adversary = Recorder()
-    outcome = adversarial.step_against(players_for(pose, None), adversary, chosen)
+    outcome, pasted = adversarial.step_against(players_for(pose, None), adversary, chosen)
     adversarial.step_alone(players_for(alone, None), clean + 0.5, target, weight)
     assert all(torch.equal(a, b) for a, b in zip(alone.state_dict().values(), pose.state_dict().values()))
     choice, losses = adversary.told
+    assert torch.equal(pasted.image, clean + 0.5)
     assert choice.memory == "kept" and losses.shape == (4, 5) and losses[0, 2] == 0
     assert losses.mean().item() == pytest.approx(outcome.loss_d.item())
 

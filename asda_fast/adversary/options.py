@@ -1,0 +1,75 @@
+"""Which adversary places the parts, and what it may cost, as options. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from asda_fast.core.errors import UserError
+from asda_fast.core.options import AtLeast, Between, check
+
+if TYPE_CHECKING:
+    import torch
+
+    from asda_fast.adversary.base import Adversary
+    from asda_fast.core.skeletons import Skeleton
+
+SEARCHED = 4  # placements that search tries unless told otherwise
+
+
+@dataclass(frozen=True)
+class AdversaryOptions:
+    """Who chooses where parts are pasted (with augment asda)."""
+
+    adversary: Literal["generator", "search", "cover", "critic"] = "generator"
+    """asda: who places the parts. generator: the paper's network, by the gradient through the paste | search: the
+    hardest of --verify random places, by forward passes | cover: the place that hides most of the joints, nothing is
+    learned | critic: a small network that learns from the losses of training itself which places are hard"""
+    verify: Annotated[int | None, AtLeast(1)] = None
+    """proposals that the pose network judges by a forward pass, to take the hardest; 1: none is judged [search 4, else
+    1]"""
+    candidates: Annotated[int, AtLeast(2)] = 128
+    """cover, critic: random places that are scored for each part"""
+    clean_pass: bool = False
+    """cover, critic: first let the pose network look at the clean crop"""
+    half_resolution: bool = False
+    """make those passes at half the resolution: a quarter of their cost, and less sharp a judge"""
+    explore: Annotated[float, Between(0, 1, below=True)] = 0.3
+    """critic: share of the proposals in training that are random, to learn from"""
+
+    def __post_init__(self) -> None:
+        check(self)
+        verify = self.verified
+        if self.adversary == "generator":
+            if self.verify is not None:
+                raise UserError(f"verify: expected adversary search, cover or critic beside it, got {self.adversary}")
+        elif self.adversary == "search":
+            if verify < 2:
+                raise UserError(f"verify: expected at least 2 places to search among, got {verify}")
+        elif verify >= self.candidates or self.candidates % verify:
+            raise UserError(f"verify: expected a proper divisor of candidates ({self.candidates}), got {verify}")
+
+    @property
+    def verified(self) -> int:
+        """`verify`, also where it was left out."""
+        return self.verify or (SEARCHED if self.adversary == "search" else 1)
+
+    def build(
+        self, types: int, skeleton: Skeleton, people: int, seed: int, device: torch.device | str = "cpu"
+    ) -> Adversary | None:
+        """The adversary; None for the generator, whose network the trainer makes. people: rows of the training data."""
+        from asda_fast.adversary.critic import Critic
+        from asda_fast.adversary.selection import Cover, Search
+
+        if self.adversary == "generator":
+            return None
+        if self.adversary == "search":
+            return Search(skeleton.edges, verify=self.verified, reduced=self.half_resolution, seed=seed)
+        options = {"candidates": self.candidates, "verify": self.verified, "seed": seed}
+        flags = {"clean": self.clean_pass, "reduced": self.half_resolution}
+        if self.adversary == "cover":
+            return Cover(skeleton.edges, **options, **flags)  # type: ignore[arg-type]
+        return Critic(
+            types, len(skeleton.joints), skeleton.edges, people=people, device=device, explore=self.explore, **options,
+            **flags,
+        )  # fmt: skip

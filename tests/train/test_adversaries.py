@@ -1,0 +1,133 @@
+"""Every adversary in a whole run: trained with, killed, gone on with, over two processes; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from asda_fast.adversary.options import AdversaryOptions
+from asda_fast.core.errors import UserError
+from asda_fast.train import checkpoint
+from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.run import train
+
+OPTIONS = {
+    "search": ["--adversary", "search", "--verify", "2"],
+    "cover": ["--adversary", "cover", "--clean-pass"],
+    "critic": ["--adversary", "critic"],
+    "critic verified": ["--adversary", "critic", "--verify", "2", "--half-resolution"],
+}
+SMALL = "--limit 24 --batch-size 8 --epochs 2 --input 64x64 --device cpu --pipeline native --candidates 16 --parts 2"
+
+
+def command(out: Path, adversary: str, *more: str) -> list[str]:
+    small = [*SMALL.split(), "--hardness-people", "8", "--out", str(out)]
+    return [sys.executable, "-m", "asda_fast.train", *small, *OPTIONS[adversary], *more]
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def leaves(value: Any, name: str = "") -> dict[str, torch.Tensor]:
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in leaves(item, f"{name}.{key}").items()}
+    if isinstance(value, (list, tuple)):
+        return {k: v for i, item in enumerate(value) for k, v in leaves(item, f"{name}.{i}").items()}
+    return {name: torch.as_tensor(value)} if isinstance(value, (int, float, torch.Tensor)) else {}
+
+
+@pytest.mark.parametrize("adversary", OPTIONS)
+def test_killed_and_gone_on_with_it_ends_with_the_same_bits(adversary: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    done = subprocess.run(command(whole, adversary), env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    run = subprocess.Popen(command(parts, adversary, "--save-every", "1"), env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (parts / "last.pt").is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    saved = checkpoint.load(parts / "last.pt")
+    assert saved["epoch"] < 2
+    done = subprocess.run(
+        command(parts, adversary, "--resume"), env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+    ends = [checkpoint.load(out / "last.pt") for out in (whole, parts)]
+    for name in ("pose", "adversary"):
+        first, second = (leaves(end[name]) for end in ends)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+    for a, b in zip(rows(whole), rows(parts), strict=True):
+        assert (a["loss_d"], a["hardness"], a["hardness_se"]) == (b["loss_d"], b["hardness"], b["hardness_se"])
+        assert a["hardness_se"] > 0 and a["loss_g"] is None
+    assert "hardness" in done.stdout
+
+
+def test_two_ranks_share_one_critic(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29668"]
+    arguments = command(out, "critic")[1:]
+    done = subprocess.run(
+        [*launch, *arguments], capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    critic = checkpoint.load(out / "last.pt")["adversary"]
+    assert critic["replay"]["filled"] == 2 * 16  # two epochs of a batch of 8 on each of 2 ranks
+    assert (critic["history"][..., 1].amax(1) > 0).sum() >= 16
+
+
+def test_a_run_without_an_adversary_measures_chance(tmp_path: Path) -> None:
+    small = {"limit": 16, "batch_size": 8, "epochs": 1, "input": "64x64", "augment": "sda"}
+    run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / "sda"), hardness_people=8)
+    train(Recipe.from_dict(small), run)
+    (row,) = rows(tmp_path / "sda")
+    assert row["hardness_se"] > 0 and row["hardness_room"] > 0
+    run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / "none"), hardness_people=8)
+    train(Recipe.from_dict({**small, "augment": "none"}), run)
+    assert "hardness" not in rows(tmp_path / "none")[0]
+
+
+def test_a_critic_of_another_skeleton_is_refused(tmp_path: Path) -> None:
+    small = {"limit": 16, "batch_size": 8, "epochs": 1, "input": "64x64", "adversary": "critic", "candidates": 8}
+    run = {"pipeline": "native", "device": "cpu", "out": str(tmp_path / "run"), "hardness_people": 0}
+    train(Recipe.from_dict(small), RunOptions(**run))
+    state = checkpoint.load(tmp_path / "run" / "last.pt")
+    state["adversary"]["rise"]["joint_embedding.weight"] = torch.zeros(14, 64)
+    checkpoint.save(tmp_path / "run" / "last.pt", {k: v for k, v in state.items() if k != "format"})
+    with pytest.raises(UserError, match="adversary: expected a critic of 17 joints, got one of 14"):
+        train(Recipe.from_dict({**small, "epochs": 2}), RunOptions(**run, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"verify": 0, "adversary": "critic"}, "verify: expected at least 1, got 0"),
+        ({"verify": 1, "adversary": "search"}, "verify: expected at least 2 places to search among, got 1"),
+        ({"verify": 2}, "verify: expected adversary search, cover or critic beside it, got generator"),
+        ({"verify": 3, "adversary": "cover"}, r"verify: expected a proper divisor of candidates \(128\), got 3"),
+        ({"candidates": 1, "adversary": "cover"}, "candidates: expected at least 2, got 1"),
+        ({"explore": 1.0}, "explore: expected 0 up to, not including, 1, got 1.0"),
+        ({"adversary": "critics"}, "adversary: expected one of generator, search, cover, critic, got 'critics'"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        AdversaryOptions(**options)
+
+
+def test_an_adversary_needs_asda() -> None:
+    with pytest.raises(UserError, match="adversary: critic needs augment asda, got sda"):
+        Recipe.from_dict({"augment": "sda", "adversary": "critic"})
