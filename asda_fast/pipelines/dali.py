@@ -10,7 +10,9 @@ loader's (epoch, step) is the whole state, and DALI's own checkpoints are not ne
 
 from __future__ import annotations
 
+import ctypes
 import os
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -69,10 +71,16 @@ class DaliPipeline:
         self._error: Exception | None = None  # what the callback met; raised when its step's turn has come
         self._fed: deque[Feed] = deque(maxlen=self.prefetch + 3)  # DALI reads these arrays without copying them
         self._replaced: dict[int, dict[int, Plan]] = {}  # step -> Feed.replaced
+        self._process = os.getpid()
+        _open.add(self)
 
     def run(self, plan: Plan, first: int, epoch: int) -> Iterator[Batch]:
         """The batches of steps first, first + 1, .. of `plan`. On a GPU they are handed over on torch's current stream,
         without waiting for them."""
+        if self.device.type == "cuda" and self._process != os.getpid():
+            raise RuntimeError(
+                "this loader is of the process before the fork, whose GPU a child cannot use: make another"
+            )
         self._rewind()
         self.source.begin(plan, epoch)
         self._steps, step = len(plan), first
@@ -96,6 +104,15 @@ class DaliPipeline:
         self._stop = True
         self._drop()
         self.source.close()
+
+    def abandon(self) -> None:
+        """In a forked child: what the parent's threads were doing is over, and DALI's C++ pipeline, whose end waits for
+        threads that are not here, must never end; DALI's own exit handler would see to it. `run` builds another."""
+        if self._pipe is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._pipe._pipe))
+            self._pipe._pipe = None
+        self.source.abandon()
+        self._drop()
 
     def _build(self) -> Any:
         fn, types, gpu = self.dali.fn, self.dali.types, self.device.type == "cuda"
@@ -199,6 +216,18 @@ class DaliPipeline:
         self.source.cancel()
         self._replaced.clear()
         self._fed.clear()
+
+
+_open: weakref.WeakSet[DaliPipeline] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for pipeline in list(_open):
+        pipeline.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
 
 
 def import_dali() -> Any:

@@ -126,6 +126,11 @@ class Source:
                 future.cancel()
         self._ahead.clear()
 
+    def abandon(self) -> None:
+        """In a forked child: the threads that read are the parent's."""
+        self._ahead.clear()
+        self._pool = None
+
     def close(self) -> None:
         self.cancel()
         if self._pool is not None:
