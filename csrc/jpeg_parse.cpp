@@ -91,9 +91,10 @@ bool scan_header(const uint8_t *p, const uint8_t *end, Photo &photo) {
 
 } // namespace
 
-// Samples of 8 bits have means of +-1024 in the transform's scale; encoders that sharpen highlights go a little beyond.
+// Samples of 8 bits have means of +-1024 in the transform's scale, and encoders that sharpen highlights add at most 31
+// to a sample; a step more for one that rounds as it likes.
 int brightest(const Photo &photo, int c) {
-    return 2048 / std::max<int>(photo.quant[photo.component[c].quant][0], 1) + 1;
+    return (1024 + 8 * 31) / std::max<int>(photo.quant[photo.component[c].quant][0], 1) + 2;
 }
 
 bool huffman_tables(const uint8_t *p, const uint8_t *end, Photo &photo) {

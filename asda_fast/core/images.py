@@ -112,14 +112,15 @@ def plain_size(data: Data) -> Size | None:
     return (height, width) if verdict == FINE and not stray else None
 
 
-def rows_walked(data: Data, name: str, matrix: np.ndarray, crop_size: Size, known_rows: int = 0) -> int:
+def rows_walked(data: Data, name: str, matrix: np.ndarray, crop_size: Size, known_rows: int = 0) -> int | None:
     """Judge a JPEG for a crop that another decoder will make: as `crop` does, without making pixels. Returns how many
-    rows of blocks were walked; if an earlier call gave `known_rows`, so many are not walked again. Raises BadImage."""
+    rows of blocks were walked; if an earlier call gave `known_rows`, so many are not walked again. None for what turns
+    out to be no ordinary JPEG: `read` it. Raises BadImage."""
     matrix = np.ascontiguousarray(matrix, dtype=np.float64)
     verdict, _, _, rows, _ = _C.jpeg_check(data, matrix.ctypes.data, *crop_size, known_rows)
     if verdict in WRONG:
         raise BadImage(name, WRONG[verdict])
-    return rows
+    return rows if verdict == FINE else None
 
 
 def size_of(data: Data, name: str, size: Sequence[int] | None = None) -> Size:
@@ -164,16 +165,15 @@ def _jpeg(data: Data, name: str, stored: Size, shrink: int) -> np.ndarray:
     least = {"min_height": -(-stored[0] // shrink), "min_width": -(-stored[1] // shrink), "min_factor": float(shrink)}
     options = least if shrink > 1 else {}
     try:
-        if verdict == FINE:  # judged already
-            return simplejpeg.decode_jpeg(data, "RGB", strict=False, **options)
-        return simplejpeg.decode_jpeg(_without_strays(data), "RGB", **options)
+        # What is FINE has been judged already.
+        return simplejpeg.decode_jpeg(_quiet(data), "RGB", strict=verdict == FOREIGN, **options)
     except (ValueError, MemoryError, KeyError) as error:
         raise BadImage(name, f"damaged JPEG ({error})") from None
 
 
-def _without_strays(data: Data) -> Data:
-    """The same JPEG without the bytes that stand before a marker of its header, of which libjpeg would warn: only its
-    first warning can be read."""
+def _quiet(data: Data) -> Data:
+    """The same JPEG without what libjpeg warns of in a header though it harms nothing, since only the first of its
+    warnings can be read: bytes that stand before a marker, and a JFIF version that it does not know."""
     data, parts, at = bytes(data), [data[:2]], 2
     while True:
         start = data.find(b"\xff", at)
@@ -181,11 +181,12 @@ def _without_strays(data: Data) -> Data:
             start = data.find(b"\xff", start + 1)
         if start < 0 or start + 4 > len(data):
             return data
-        end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
         if data[start + 1] == 0xDA:
             return b"".join([*parts, data[start:]])
-        parts.append(data[start:end])
-        at = end
+        at = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+        segment = data[start:at]
+        jfif = segment[1:2] == b"\xe0" and segment[4:9] == b"JFIF\0"
+        parts.append(segment[:9] + b"\1" + segment[10:] if jfif else segment)
 
 
 def _other(data: Data, name: str) -> np.ndarray:
@@ -211,10 +212,10 @@ def check_png(data: Data, name: str) -> None:
         kind, end = bytes(data[at + 4 : at + 8]), at + 8 + length
         if end + 4 > len(data):
             raise BadImage(name, "damaged PNG (cut short)")
-        if kind == b"IHDR" and length >= 8:
-            _limit(name, int.from_bytes(data[at + 12 : at + 16], "big"), int.from_bytes(data[at + 8 : at + 12], "big"))
         if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             raise BadImage(name, f"damaged PNG (the checksum of its {kind.decode('latin-1')!r} chunk is wrong)")
+        if kind == b"IHDR" and length >= 8:
+            _limit(name, int.from_bytes(data[at + 12 : at + 16], "big"), int.from_bytes(data[at + 8 : at + 12], "big"))
         at = end + 4
 
 

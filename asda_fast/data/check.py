@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
 from asda_fast.core import images
 from asda_fast.data.people import People
 
@@ -25,34 +23,37 @@ class Problem:
 
 
 def photos(people: People, threads: int = 1, progress: Callable[[int, int], object] | None = None) -> list[Problem]:
-    """The photos of `people` that are damaged, missing, or not of the size that the annotations declare, in order.
+    """The photos of `people` that are damaged, missing, or not of the size that the annotations declare, in order; of a
+    store its crops. progress(done, all) is called after every photo, in the caller's thread.
 
-    Costs a third of what decoding them costs (core/images.py says what is looked at). progress(done, all) is called
-    after every photo, in the caller's thread.
+    Costs a third of what decoding them costs (core/images.py says what is looked at).
     """
-    used, counts = np.unique(people.file, return_counts=True)
+    rows, counts = people.source.images(people)
 
-    def look(number: int) -> str | None:
-        path = people.files[number]
+    def look(row: int) -> images.BadImage | None:
         try:
-            images.check(images.read_bytes(path), path, people.image_size[number].tolist())
+            image = people.source.whole(people, row)
+            if image.data is not None:  # else pixels, which cannot be damaged so that one could tell
+                images.check(image.data, image.name, image.size)
         except images.BadImage as error:
-            return error.reason
+            return error
         return None
 
     found = []
-    for done, (number, count, reason) in enumerate(zip(used, counts, _map(look, used.tolist(), threads)), 1):
-        if reason is not None:
-            found.append(Problem(people.files[number], reason, int(count)))
+    for done, (count, bad) in enumerate(zip(counts.tolist(), _map(look, rows.tolist(), threads)), 1):
+        if bad is not None:
+            found.append(Problem(bad.name, bad.reason, count))
         if progress is not None:
-            progress(done, len(used))
+            progress(done, len(rows))
     return found
 
 
-def _map(look: Callable[[int], str | None], numbers: list[int], threads: int) -> Iterator[str | None]:
+def _map(
+    look: Callable[[int], images.BadImage | None], rows: list[int], threads: int
+) -> Iterator[images.BadImage | None]:
     """In order; reading and walking photos release the GIL."""
     with ThreadPoolExecutor(threads) as pool:
         try:
-            yield from pool.map(look, numbers)
+            yield from pool.map(look, rows)
         finally:
             pool.shutdown(cancel_futures=True)

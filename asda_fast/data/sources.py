@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from asda_fast.data.plan import Plan
 
 
+UNCHANGED = np.array([[1.0, 0, 0], [0, 1, 0]])
+
+
 @dataclass(frozen=True)
 class EncodedImage:
     """The pixels of one sample, not decoded yet (`data`) or ready (`pixels`), and the way into them."""
@@ -38,6 +41,14 @@ class Source(Protocol):
 
         Raises BadImage for a file that cannot be read, or that is another than it was; UserError for a broken store.
         """
+        ...
+
+    def images(self, people: People) -> tuple[np.ndarray, np.ndarray]:
+        """One row for each image that the source keeps, and how many of `people` are in it: [n], [n]."""
+        ...
+
+    def whole(self, people: People, row: int) -> EncodedImage:
+        """All of the image that the source keeps for this row; raises as `fetch` does."""
         ...
 
     def clamp(self, people: People, plan: Plan, size: tuple[int, int]) -> tuple[Plan, dict[str, int]]:
@@ -65,6 +76,12 @@ class Photos:
         path = people.files[file]
         matrix = np.array(matrix, dtype=np.float64)  # a copy, the caller's to change
         return EncodedImage(path, read_bytes(path), None, matrix, (height, width) if height else None)
+
+    def images(self, people: People) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(people.file, return_index=True, return_counts=True)[1:]
+
+    def whole(self, people: People, row: int) -> EncodedImage:
+        return self.fetch(people, row, UNCHANGED, (1, 1))
 
     def clamp(self, people: People, plan: Plan, size: tuple[int, int]) -> tuple[Plan, dict[str, int]]:
         return plan, {}

@@ -31,7 +31,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.images import BadImage, read_bytes
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan, place
-from asda_fast.data.sources import EncodedImage
+from asda_fast.data.sources import UNCHANGED, EncodedImage
 
 REACH = 1.0  # crop pixels beyond the crop's edge that bilinear sampling may touch
 COARSE = 1.02  # stored pixels per crop pixel below which a shrunk crop is coarser than its photo
@@ -118,6 +118,12 @@ class Store:
             raise BadImage(path, f"has {len(data)} bytes, but {length} when the store was packed: another photo?")
         height, width = self.photo[index].tolist()
         return EncodedImage(path, data, None, matrix, (height, width) if height else None)
+
+    def images(self, people: People) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(len(people)), np.ones(len(people), np.int64)
+
+    def whole(self, people: People, row: int) -> EncodedImage:
+        return self._stored(int(self.crop[row]), UNCHANGED)
 
     def _stored(self, index: int, matrix: np.ndarray) -> EncodedImage:
         x, y, width, height = (int(v) for v in self.window[index])

@@ -197,6 +197,8 @@ class Source:
         length, rows = self._walked.get(found.name, (0, 0))
         rows = rows if length == len(found.data) else 0
         needed = images.rows_walked(found.data, found.name, found.matrix, self.size, rows)
+        if needed is None:
+            return None
         self._walked[found.name] = len(found.data), max(rows, needed)
         return known
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -222,3 +224,31 @@ def test_nobody_gets_an_empty_share(photos: Path) -> None:
         loader_of(people, rank=999, world=1000)
     with pytest.raises(UserError, match="are not one full batch of 5000 for each of 1"):
         loader_of(people, batch_size=5000, drop_last=True)
+
+
+@pytest.mark.parametrize("pipeline", ["native", "dali"])
+def test_numbers_may_be_numpys(photos: Path, pipeline: str) -> None:
+    if pipeline == "dali":
+        pytest.importorskip("nvidia.dali", reason="DALI is an extra")
+    people = load("coco", photos)
+    plain = {"batch_size": 4, "seed": 1, "rank": 1, "world": 2, "threads": 2, "prefetch": 2}
+    taken = {name: kind(number) for (name, number), kind in zip(plain.items(), (np.int32, np.int64, np.uint8) * 2)}
+    with (
+        make_loader(people, SIZE, pipeline=pipeline, aug=GlobalAug(), **plain) as one,
+        make_loader(people, list(SIZE), pipeline=pipeline, aug=GlobalAug(), **taken) as other,
+        make_loader(people, tuple(np.array(SIZE)), pipeline=pipeline, aug=GlobalAug(), **taken) as third,
+    ):
+        third.set_epoch(np.int64(1))
+        third.load_state({"epoch": np.int64(0), "step": np.int32(0)})
+        assert json.dumps(third.state()) == '{"epoch": 0, "step": 0}'
+        for a, b, c in zip(one, other, third):
+            assert same(a, b)
+            assert same(a, c)
+    assert json.dumps(other.state())
+
+
+def test_numbers_that_are_none_are_one_line(photos: Path) -> None:
+    people = load("coco", photos)
+    for name, value in (("seed", 1.5), ("seed", "1"), ("batch_size", np.float64(4)), ("rank", 2), ("rank", -1)):
+        with pytest.raises(UserError, match=f"^{name}: expected"):
+            loader_of(people, **{"world": 2, name: value})

@@ -1,0 +1,69 @@
+"""data.check: every photo of a set is read once, whole, and what is wrong with it is one line."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asda_fast.data import check, load
+from asda_fast.data.people import People
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> People:
+    """The demo set's validation people, with photos of their own to break."""
+    found = load("demo", split="val")
+    files = []
+    for name in found.files:
+        files.append(str(tmp_path / Path(name).name))
+        Path(files[-1]).write_bytes(Path(name).read_bytes())
+    found.files[:] = files
+    return found
+
+
+def test_a_sound_set_has_no_problems(people: People) -> None:
+    assert check.photos(people) == []
+    assert check.photos(people, threads=3) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_problem_is_named_in_order_and_progress_told(people: People, threads: int) -> None:
+    files = [people.files[n] for n in np.unique(people.file)]
+    last = Path(files[9]).read_bytes()
+    Path(files[9]).write_bytes(last[:-30] + bytes(20) + last[-10:])  # its lowest blocks: few crops would read them
+    Path(files[2]).unlink()
+    Path(files[5]).write_bytes(b"hello")
+    people.image_size[people.files.index(files[7])] = (11, 22)
+    told: list[tuple[int, int, str]] = []
+    found = check.photos(
+        people, threads, lambda done, count: told.append((done, count, threading.current_thread().name))
+    )
+    assert [problem.photo for problem in found] == [files[2], files[5], files[7], files[9]]
+    words = ["No such file", "not a readable image", "its annotations say 22 x 11", "damaged JPEG"]
+    for problem, word in zip(found, words):
+        assert word in str(problem)
+        assert "\n" not in str(problem)
+        assert problem.people == (people.file == people.files.index(problem.photo)).sum()
+    assert told == [(n + 1, len(files), "MainThread") for n in range(len(files))]
+
+
+def test_a_store_is_read_crop_by_crop(people: People, tmp_path: Path) -> None:
+    from asda_fast.data.store_index import read
+    from asda_fast.data.store_pack import pack
+
+    pack(people, tmp_path / "store", size=(64, 48), margin=1.2)
+    store = read(tmp_path / "store", "train")
+    for name in people.files:
+        Path(name).unlink()  # it needs them no more
+    assert check.photos(store) == []
+    shard = tmp_path / "store" / store.source.shards[int(store.source.shard[3])]
+    data = bytearray(shard.read_bytes())
+    end = int(store.source.offset[3] + store.source.length[3])
+    data[end - 40 : end - 10] = bytes(30)
+    shard.write_bytes(data)
+    (problem,) = check.photos(read(tmp_path / "store", "train"))
+    assert problem.photo == f"{shard} (crop 3)"
+    assert problem.people == 1
