@@ -13,7 +13,7 @@ from asda_fast.evaluate.options import FileOptions, NetworkOptions, TruthOptions
 
 if TYPE_CHECKING:
     from asda_fast.core.skeletons import Skeleton
-    from asda_fast.metrics.protocols import Result
+    from asda_fast.metrics.result import Result
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from asda_fast.core import skeletons
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.evaluate.options import FileOptions, TruthOptions
-from asda_fast.metrics import protocols
-from asda_fast.metrics.coco import coco
-from asda_fast.metrics.protocols import Result
+from asda_fast.metrics import Options, Result, coco, lsp, mpii
 
 DATASETS = ("demo", "lsp", "mpii", "coco", "crowdpose")
 
@@ -24,11 +22,11 @@ def score_file(truth: TruthOptions, file: FileOptions) -> Result:
         missing = "annotations" if truth.annotations is None else "predictions"
         raise UserError(f"{missing}: needed to score a file (`checkpoint` runs a network instead)")
     one_based = True if file.one_based else False if file.zero_based else None
-    options = protocols.Options(file.key, one_based, truth.bootstrap, file.visibility)
+    options = Options(file.key, one_based, truth.bootstrap, file.visibility)
     if truth.dataset == "lsp":
-        result = protocols.lsp(truth.annotations, file.predictions, options)
+        result = lsp(truth.annotations, file.predictions, options)
     elif truth.dataset == "mpii":
-        result = protocols.mpii(truth.annotations, file.predictions, options)
+        result = mpii(truth.annotations, file.predictions, options)
     elif truth.dataset in ("coco", "crowdpose", "demo"):
         if file.key is not None:
             raise UserError("key: a COCO results file is a list of records, it has no named arrays")

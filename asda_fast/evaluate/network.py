@@ -24,9 +24,8 @@ from asda_fast.evaluate.coco_results import results
 from asda_fast.evaluate.inference import PYRAMID, Predictions, predict
 from asda_fast.evaluate.options import NetworkOptions, TruthOptions
 from asda_fast.evaluate.score import score_people
-from asda_fast.metrics import protocols
 from asda_fast.metrics.coco import coco
-from asda_fast.metrics.protocols import Result
+from asda_fast.metrics.result import Options, Result
 from asda_fast.pipelines.loader import make_loader
 
 
@@ -122,7 +121,7 @@ def _score_coco(
     for kind, key in (("images", "id"), ("annotations", "image_id")) if unread else ():
         content[kind] = [record for record in content[kind] if record[key] not in unread]
     try:
-        result = coco(content, records, protocols.Options(bootstrap=bootstrap))
+        result = coco(content, records, Options(bootstrap=bootstrap))
     except UserError as error:
         raise UserError(f"{annotations}: {str(error).removeprefix('annotations: ')}") from None
     result.notes += truth.notes

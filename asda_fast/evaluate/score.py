@@ -12,31 +12,29 @@ from torch import nn
 from asda_fast.core.batch import Batch
 from asda_fast.data.people import People
 from asda_fast.evaluate.inference import Predictions, predict
-from asda_fast.metrics import pck, protocols
-from asda_fast.metrics.protocols import Result
-
-GROUPS = {"lsp": pck.LSP_GROUPS, "mpii": pck.MPII_GROUPS, "coco": pck.COCO_GROUPS}
+from asda_fast.metrics import pck, pck_tables
+from asda_fast.metrics.result import Result
 
 
 def score_people(found: Predictions, people: People, bootstrap: int = 0) -> Result:
     """Percentages of correct joints of a Person table. The numbers have "pck" whatever the protocol.
 
-    MPII: PCKh@0.5, HRNet's weighted mean. Others: PCK@0.2 of the torso (left shoulder to right hip); where a COCO
-    person's torso is not labelled, a quarter of the longer side of his box stands for it.
+    MPII: PCKh@0.5, HRNet's weighted mean. Others: PCK@0.2 of the torso (left shoulder to right hip); where that is not
+    labelled, or a skeleton has none, a quarter of the longer side of the person's box stands for it (not in LSP).
     """
     kind = people.skeleton.name
-    if kind not in GROUPS:
-        raise ValueError(f"people: expected a skeleton of {', '.join(GROUPS)}, got {kind!r}")
     there = np.isfinite(found.xy).all((1, 2))  # a photo that could not be read leaves its people out
     size = np.where(there, people.head if kind == "mpii" else torso_size(people), np.nan).astype(np.float64)
     distance = pck.distances(found.xy, people.joints.astype(np.float64), size)
     labelled, hidden = people.visible > 0, people.visible == 1
     if kind == "mpii":
-        numbers, rows = protocols.head_pck(distance, labelled, hidden, bootstrap)
+        numbers, rows = pck_tables.head_pck(distance, labelled, hidden, bootstrap)
         counted, threshold = labelled.copy(), 0.5
         counted[:, list(pck.MPII_LEFT_OUT)] = False
     else:
-        numbers, rows = protocols.torso_pck(distance, people.visible, GROUPS[kind], people.skeleton.joints, bootstrap)
+        numbers, rows = pck_tables.torso_pck(
+            distance, people.visible, people.skeleton.groups, people.skeleton.joints, bootstrap
+        )
         counted, threshold = labelled, 0.2
     numbers = {"dataset": kind, "people": int(there.sum()), "pck": numbers.get("mean", numbers.get("total")), **numbers}
     return Result(
@@ -47,7 +45,7 @@ def score_people(found: Predictions, people: People, bootstrap: int = 0) -> Resu
         truth=people.joints,
         labelled=people.visible,
         predicted=found.xy,
-        quality=protocols.quality(distance, counted, threshold),
+        quality=pck_tables.quality(distance, counted, threshold),
         photos=[people.files[f] for f in people.file],
     )
 
@@ -72,10 +70,7 @@ def evaluate_network(
 
 def torso_size(people: People) -> np.ndarray:
     """[P] torso length in photo pixels (see `score_people`)."""
-    kind = people.skeleton.name
-    ends = list(pck.TORSO[kind])
-    size = pck.torso(people.joints.astype(np.float64), kind)
-    size = np.where((people.visible[:, ends] > 0).all(1), size, np.nan)
-    if kind == "coco":
+    size = pck.torso(people.joints.astype(np.float64), people.visible, people.skeleton)
+    if people.skeleton.name != "lsp":
         size = np.where(size > 0, size, 0.25 * people.box[:, 2:].max(1))
     return size

@@ -1,8 +1,10 @@
-"""Scores as the literature computes them: `pck` (PCK, PCKh), `oks` (AP, AR), `protocols` and `protocols_coco` (both of
-files and arrays, with their tables), `files` (predictions as people publish them)."""
+"""Scores as the literature computes them: `lsp`, `mpii` and `coco` of files and arrays, with their tables; `pck` (PCK,
+PCKh) and `oks` (AP, AR) of numbers; predictions as people publish them in `prediction_files`."""
 
-from asda_fast.metrics import coco as protocols_coco
-from asda_fast.metrics import oks, pck, protocols
-from asda_fast.metrics import prediction_files as files
+from asda_fast.metrics import oks, pck, prediction_files
+from asda_fast.metrics.coco import check, coco
+from asda_fast.metrics.lsp import lsp
+from asda_fast.metrics.mpii import mpii
+from asda_fast.metrics.result import Options, Result
 
-__all__ = ["files", "oks", "pck", "protocols", "protocols_coco"]
+__all__ = ["Options", "Result", "check", "coco", "lsp", "mpii", "oks", "pck", "prediction_files"]

@@ -12,7 +12,7 @@ from asda_fast.core.coco_json import Id
 from asda_fast.core.skeletons import CROWDPOSE
 from asda_fast.metrics import oks
 from asda_fast.metrics.coco_files import Annotations, Record, read_annotations, read_results
-from asda_fast.metrics.protocols import PLAIN, Options, Result
+from asda_fast.metrics.result import PLAIN, Options, Result
 
 Numbers = dict[str, Any]
 

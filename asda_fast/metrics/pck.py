@@ -12,26 +12,16 @@ Means of PCKh, which the literature mixes up:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-Groups = dict[str, tuple[int, ...]]
+from asda_fast.core.skeletons import Skeleton
 
-LSP_GROUPS: Groups = {
-    "Head": (12, 13), "Shoulder": (8, 9), "Elbow": (7, 10), "Wrist": (6, 11), "Hip": (2, 3), "Knee": (1, 4),
-    "Ankle": (0, 5),
-}  # fmt: skip
-MPII_GROUPS: Groups = {
-    "Head": (9,), "Shoulder": (12, 13), "Elbow": (11, 14), "Wrist": (10, 15), "Hip": (2, 3), "Knee": (1, 4),
-    "Ankle": (0, 5),
-}  # fmt: skip
+Groups = Mapping[str, tuple[int, ...]]
+
 MPII_LEFT_OUT = (6, 7)  # pelvis and thorax
-COCO_GROUPS: Groups = {
-    "Head": (0, 1, 2, 3, 4), "Shoulder": (5, 6), "Elbow": (7, 8), "Wrist": (9, 10), "Hip": (11, 12), "Knee": (13, 14),
-    "Ankle": (15, 16),
-}  # fmt: skip
-TORSO = {"lsp": (9, 2), "mpii": (13, 2), "coco": (5, 12)}  # left shoulder, right hip
 LEGACY = 0.11  # HRNet's "Mean@0.1" reads the twelfth of the thresholds 0, 0.01, ..: 0.11
 
 
@@ -47,10 +37,13 @@ def distances(predicted: np.ndarray, truth: np.ndarray, size: np.ndarray) -> np.
     return np.hypot(difference[..., 0], difference[..., 1]) / scale[:, None]
 
 
-def torso(truth: np.ndarray, skeleton: str) -> np.ndarray:
-    """Left shoulder to right hip, [P, J, 2] -> [P]."""
-    shoulder, hip = TORSO[skeleton]
-    return np.linalg.norm(truth[:, shoulder] - truth[:, hip], axis=-1)
+def torso(truth: np.ndarray, labelled: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Left shoulder to right hip, [P, J, 2] and [P, J] -> [P]; nan where either is not labelled."""
+    if skeleton.torso is None:
+        return np.full(len(truth), np.nan)
+    shoulder, hip = skeleton.torso
+    length = np.linalg.norm(truth[:, shoulder] - truth[:, hip], axis=-1)
+    return np.where((labelled[:, [shoulder, hip]] > 0).all(1), length, np.nan)
 
 
 def rates(distance: np.ndarray, counted: np.ndarray, threshold: float, strict: bool = False) -> np.ndarray:

@@ -241,3 +241,10 @@ def _json(path: Path) -> dict[str, np.ndarray]:
 
     visit("", content)
     return found
+
+
+def base_of(path: Path, one_based: bool | None) -> tuple[float, str]:
+    """What to add to predictions to make them 1-based as LSP's and MPII's annotations are, and why."""
+    one = one_based if one_based is not None else path.suffix.lower() in ONE_BASED
+    why = "as asked" if one_based is not None else f"as {path.suffix} files are, if not told otherwise"
+    return (0.0, f"first pixel is 1, {why}") if one else (1.0, f"first pixel is 0, {why}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from asda_fast.core.skeletons import Skeleton
-from asda_fast.metrics.protocols import Result
+from asda_fast.metrics.result import Result
 from asda_fast.viz import draw
 
 EACH = 6  # people shown from either end

@@ -14,7 +14,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import AP10K, COCO, CROWDPOSE
 from asda_fast.metrics import oks
 from asda_fast.metrics.coco import check, coco
-from asda_fast.metrics.protocols import Options
+from asda_fast.metrics.result import Options
 from tools.odd_coco import compare, make, pycocotools
 
 

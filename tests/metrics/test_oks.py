@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from asda_fast.core.errors import UserError
 from asda_fast.metrics import oks
 from asda_fast.metrics.coco import coco
-from asda_fast.metrics.protocols import Options
+from asda_fast.metrics.result import Options
 
 
 def made_up(images: int, seed: int, boxes: bool = False) -> tuple[dict[str, Any], list[dict[str, Any]]]:

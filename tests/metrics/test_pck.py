@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from asda_fast.core.errors import UserError
-from asda_fast.metrics import pck, protocols
-from asda_fast.metrics.protocols import Options
+from asda_fast.metrics import Options, lsp, mpii, pck
 
 
 def test_by_hand() -> None:
@@ -76,7 +75,7 @@ def recorded(folder: Path) -> dict[str, Any]:
 )
 def test_published_mpii_predictions(shared_data: Path, file: str, name: str, short: str) -> None:
     folder = shared_data / "mpii_eval"
-    found = protocols.mpii(folder / "annot" / "gt_valid.mat", folder / file).numbers
+    found = mpii(folder / "annot" / "gt_valid.mat", folder / file).numbers
     expected = recorded(folder)
     hrnet = expected["all_keypoints__HRNet_lib_dataset_mpii_evaluate"][name]
     for joint, value in found["per_joint"].items():
@@ -102,7 +101,7 @@ def test_published_mpii_predictions(shared_data: Path, file: str, name: str, sho
 )
 def test_published_lsp_predictions(shared_data: Path, truth: str, file: str, name: str) -> None:
     folder = shared_data / "lsp_eval"
-    found = protocols.lsp(folder / f"lsp-joints-{truth}.mat", folder / file).numbers
+    found = lsp(folder / f"lsp-joints-{truth}.mat", folder / file).numbers
     for joint, value in recorded(folder)[name].items():
         own = {"Total": found["total"], "AUC": found["auc"]}.get(joint, found["per_joint"].get(joint))
         assert own == pytest.approx(value, abs=0.0051), joint  # recorded with two decimals
@@ -114,8 +113,8 @@ def test_hourglass_annotations_and_bases(shared_data: Path, tmp_path: Path) -> N
     """valid.h5 as annotations; the same predictions 0-based give the same score once that is said or understood."""
     folder = shared_data / "mpii_eval"
     truth, predictions = folder / "annot" / "gt_valid.mat", folder / "preds" / "hg_valid-ours.h5"
-    one = protocols.mpii(truth, predictions)
-    assert round(protocols.mpii(folder / "valid.h5", predictions).numbers["mean"], 1) == 88.0  # 13 joints differ
+    one = mpii(truth, predictions)
+    assert round(mpii(folder / "valid.h5", predictions).numbers["mean"], 1) == 88.0  # 13 joints differ
     import h5py
 
     with h5py.File(predictions) as file:
@@ -124,16 +123,16 @@ def test_hourglass_annotations_and_bases(shared_data: Path, tmp_path: Path) -> N
     np.save(tmp_path / "one.npy", xy.astype(np.float32).transpose(2, 1, 0))
     (tmp_path / "flat.json").write_text(json.dumps((xy - 1).reshape(len(xy), -1).tolist()))
     mean = one.numbers["mean"]
-    assert protocols.mpii(truth, tmp_path / "zero.npy").numbers["mean"] == mean
-    assert protocols.mpii(truth, tmp_path / "one.npy", Options(one_based=True)).numbers["mean"] == mean
-    assert protocols.mpii(truth, tmp_path / "flat.json").numbers["mean"] == mean
-    assert protocols.mpii(truth, predictions, Options(one_based=False)).numbers["mean"] != mean
+    assert mpii(truth, tmp_path / "zero.npy").numbers["mean"] == mean
+    assert mpii(truth, tmp_path / "one.npy", Options(one_based=True)).numbers["mean"] == mean
+    assert mpii(truth, tmp_path / "flat.json").numbers["mean"] == mean
+    assert mpii(truth, predictions, Options(one_based=False)).numbers["mean"] != mean
 
 
 def test_annotations_of_another_kind_are_one_line(shared_data: Path) -> None:
-    lsp = shared_data / "lsp_eval" / "lsp-joints-PC.mat"
+    lsp_truth = shared_data / "lsp_eval" / "lsp-joints-PC.mat"
     with pytest.raises(UserError, match=r"lsp-joints-PC\.mat: expected pos_gt_src"):
-        protocols.mpii(lsp, lsp)
-    mpii = shared_data / "mpii_eval" / "annot" / "gt_valid.mat"
+        mpii(lsp_truth, lsp_truth)
+    mpii_truth = shared_data / "mpii_eval" / "annot" / "gt_valid.mat"
     with pytest.raises(UserError, match=r"expected \(3, 14, N\) of LSP"):
-        protocols.lsp(mpii, mpii)
+        lsp(mpii_truth, mpii_truth)

@@ -1,0 +1,36 @@
+"""What every protocol takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Result:
+    """What a protocol found."""
+
+    title: str
+    rows: list[tuple[str, dict[str, float]]]  # the literature's table: a label and its columns
+    numbers: dict[str, Any]  # for machines; see `python -m asda_fast.evaluate --help`
+    notes: list[str] = field(default_factory=list)  # what was taken as what
+    truth: np.ndarray | None = None  # [N, J, 2] continuous photo pixels, for pictures
+    labelled: np.ndarray | None = None  # [N, J] 0 none, 1 occluded, 2 visible
+    predicted: np.ndarray | None = None  # [N, J, 2] continuous photo pixels
+    quality: np.ndarray | None = None  # [N] the larger the better; nan = not counted
+    photos: list[str] | None = None  # [N] names
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read predictions and what else to compute."""
+
+    key: str | None = None
+    one_based: bool | None = None  # None: by the kind of file
+    bootstrap: int = 0
+    visibility: str | None = None
+
+
+PLAIN = Options()
