@@ -240,7 +240,7 @@ def cut_pair(
         raise Unusable(line, "map of another size than its photo") from None
     instances, boxes, notes = None, None, Notes()
     if pair.instance is not None:
-        instances = read_map(pair.instance)
+        instances = read_map(pair.instance, 65535)
         if instances.shape != label.shape:
             line = f"{pair.instance}: is not of the size of {pair.label}"
             raise Unusable(line, "instance map of another size than its map")
@@ -265,8 +265,3 @@ def _note_lost(
             notes.add("people who own no labelled pixel, not cut", f"{person.name} in {pair.photo}")
     if 2 * owned[0] > owned.sum():
         notes.add("photos most of whose labelled pixels are nobody's, these not cut", str(pair.photo))
-
-
-def cores() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

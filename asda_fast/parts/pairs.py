@@ -37,6 +37,7 @@ def find_pairs(
         if not (same and path.suffix.lower() in MAPS):
             photos.setdefault(stem, path)
     maps = {_stem(path, labels): path for path in files_below(labels, MAPS)}
+    numbers = {_stem(path, instances): path for path in files_below(instances, MAPS)} if instances is not None else {}
     wanted = dict(photos)
     pairs, problems = [], []
     for stem, path in maps.items():
@@ -49,9 +50,9 @@ def find_pairs(
                 line = f"{path}: no photo {name}.jpg (or .png, ...) in {images}"
                 problems.append(("no photo of the map's name", line))
             continue
-        instance = instances / f"{name}.png" if instances is not None else None
-        if instance is not None and not instance.is_file():
-            problems.append(("no instance map", f"{path}: no instance map {instance}"))
+        instance = numbers.get(name)
+        if instances is not None and instance is None:
+            problems.append(("no instance map", f"{path}: no instance map {instances / name}.png (or .tif, ...)"))
             continue
         pairs.append(Pair(name, photo, path, instance))
     missing = "no label map"
@@ -59,9 +60,7 @@ def find_pairs(
         (missing, f"{path}: no label map {name}{label_suffix}.png in {labels}") for name, path in photos.items()
     ]
     if not pairs and any(kind == "no instance map" for kind, _ in problems):
-        raise UserError(
-            f"instances {instances}: expected maps called as the photos are (.png), found {_holds(instances)}"
-        )
+        raise UserError(f"instances {instances}: expected maps called as the photos are, found {_holds(instances)}")
     if not pairs:
         raise UserError(
             f"labels {labels}: no label map has a photo of the same name in {images}: "
@@ -85,7 +84,7 @@ def _why_not(images: Path, photos: dict[str, Path], labels: Path, maps: list[str
 
 
 def _holds(folder: Path | None) -> str:
-    """Such as `12 .mat, 1 .txt and a linked folder`."""
+    """Such as `12 .mat, 1 .txt`."""
     if folder is None:
         return "none"
     kinds = Counter(p.suffix.lower() or "files without suffix" for p in files_below(folder))

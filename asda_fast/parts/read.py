@@ -34,22 +34,14 @@ def read_photo(path: Path, size: images.Size | None = None) -> np.ndarray:
         raise Unusable(f"{path}: is damaged or not a picture ({error.reason})") from None
 
 
-def _open(data: bytes) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large pictures: MAX_PIXELS decides
-        return Image.open(io.BytesIO(data))
-
-
-def read_map(path: Path) -> np.ndarray:
-    """[H, W] uint8 ids. A palette picture gives its indices (OpenCV would give colours), a grey one its values."""
+def read_map(path: Path, highest: int = 255) -> np.ndarray:
+    """[H, W] ids, uint8, or uint16 if `highest` needs it. A palette picture gives its indices (OpenCV would give
+    colours), a grey one its values; alpha is left out."""
     try:
         data = images.read_bytes(path)
         if data.startswith(images.PNG):
             images.check_png(data, str(path))
-        with _open(data) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise Unusable(f"{path}: {picture.width} x {picture.height} pixels, more than {MAX_PIXELS}")
-            values = np.asarray(picture)
+        values = _values(path, data)
     except images.BadImage as error:
         raise Unusable(f"{path}: is damaged or not a picture ({error.reason})") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
@@ -58,15 +50,27 @@ def read_map(path: Path) -> np.ndarray:
     if values.ndim == 3:
         colours = values[..., : 3 if values.shape[2] > 2 else 1]  # the rest is alpha
         if (colours != colours[..., :1]).any():
-            raise Unusable(f"{path}: is in colour; expected label ids (grey or palette)")
+            raise Unusable(f"{path}: is in colour; expected ids (grey or palette)", "map in colour")
         values = values[..., 0]
-    if values.dtype != np.uint8:
+    kind = np.min_scalar_type(highest)
+    if values.dtype != kind:
         low, high = (values.min(), values.max()) if values.size else (0, 0)
         if low < 0:
-            raise Unusable(f"{path}: ids from {low} to {high}; expected 0..255 (save 'nothing' as 0 or 255)")
-        if not high <= 255:
-            raise Unusable(f"{path}: ids up to {high}; expected 0..255")
-        if (values != values.astype(np.uint8)).any():
-            raise Unusable(f"{path}: has fractions; expected whole ids 0..255")
-        values = values.astype(np.uint8)
+            line = f"{path}: ids from {low} to {high}; expected 0..{highest} (save 'nothing' as 0 or 255)"
+            raise Unusable(line, "map with ids below 0")
+        if not high <= highest:
+            raise Unusable(f"{path}: ids up to {high}; expected 0..{highest}", f"map with ids above {highest}")
+        if (values != values.astype(kind)).any():
+            raise Unusable(f"{path}: has fractions; expected whole ids 0..{highest}", "map with fractions")
+        values = values.astype(kind)
     return np.ascontiguousarray(values)
+
+
+def _values(path: Path, data: bytes) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large pictures (MAX_PIXELS decides) and of odd tags
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                line = f"{path}: {picture.width} x {picture.height} pixels, more than {MAX_PIXELS}"
+                raise Unusable(line, "map with too many pixels")
+            return np.asarray(picture)

@@ -329,3 +329,16 @@ def test_a_resume_counts_the_same(folder, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in (folder / "pool.partial.d").iterdir()} == shards
     assert again.notes == whole.notes
     assert again.counts == whole.counts
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_instance_maps_may_number_more_than_255_people(folder, suffix):
+    numbers = np.zeros((120, 100), np.uint16)
+    numbers[:, :50], numbers[:, 50:] = 7, 7 + 256  # the same number in 8 bits
+    (folder / "numbers").mkdir()
+    Image.fromarray(numbers).save(folder / "numbers" / f"p{suffix}")
+    options = {"filters": Filters(share=0, border=9), "workers": 1, "progress": False}
+    args = (folder / "photos", folder / "labels", "lip", folder / "pool")
+    report = build_pool(*args, instances=folder / "numbers", **options)
+    assert report.counts["Face"]["kept"] == 2
+    assert report.problems == []

@@ -41,7 +41,7 @@ def test_what_has_no_partner_is_a_problem_by_kind(tmp_path):
     assert [p.name for p in pairs] == ["x"]
     assert problems == [
         ("no photo of the map's name", f"{maps}/lost.png: no photo lost.jpg (or .png, ...) in {photos}"),
-        ("no instance map", f"{maps}/z.png: no instance map {tmp_path}/numbers/z.png"),
+        ("no instance map", f"{maps}/z.png: no instance map {tmp_path}/numbers/z.png (or .tif, ...)"),
         ("no label map", f"{photos}/alone.jpg: no label map alone.png in {maps}"),
     ]
 
@@ -70,3 +70,10 @@ def test_no_instance_map_at_all(tmp_path):
     photos, maps = make(tmp_path, "photos/x.jpg", "maps/x.png", "numbers/x.npy")
     with pytest.raises(UserError, match=r"^instances .*numbers: expected maps called as the photos .* found 1 .npy"):
         find_pairs(photos, maps, instances=tmp_path / "numbers")
+
+
+def test_instance_maps_of_any_kind(tmp_path):
+    photos, maps = make(tmp_path, "photos/x.jpg", "photos/y.jpg", "maps/x.png", "maps/y.png", "n/x.tif", "n/y.PNG")
+    pairs, problems = find_pairs(photos, maps, instances=tmp_path / "n")
+    assert [p.instance.name for p in pairs if p.instance] == ["x.tif", "y.PNG"]
+    assert problems == []
