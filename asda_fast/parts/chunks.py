@@ -251,6 +251,8 @@ def cut_pair(
         instances, boxes, notes = instance_map(people.people, *label.shape)
     if instances is not None:
         _note_lost(pair, people, label, instances, scheme, notes)
+    elif not apart and _several(label, scheme):
+        notes.add("maps with several faces, cut as one person (tell them apart: instances, people or apart)", pair.name)
     return (*cut(photo, label, scheme, filters, instances, boxes, dropped, apart), notes)
 
 
@@ -265,3 +267,12 @@ def _note_lost(
             notes.add("people who own no labelled pixel, not cut", f"{person.name} in {pair.photo}")
     if 2 * owned[0] > owned.sum():
         notes.add("photos most of whose labelled pixels are nobody's, these not cut", str(pair.photo))
+
+
+def _several(label: np.ndarray, scheme: Scheme) -> bool:
+    """Whether a map that is taken for one person's shows several: faces (or heads) of similar size, not touching."""
+    faces = next((rule.ids for name in ("Face", "Head") for rule in scheme.rules if rule.type == name), ())
+    mask = cv2.LUT(label, np.isin(np.arange(256), faces).astype(np.uint8))
+    x, y, w, h = cv2.boundingRect(mask)
+    areas = cv2.connectedComponentsWithStats(mask[y : y + h, x : x + w])[2][1:, cv2.CC_STAT_AREA] if w and h else ()
+    return len(areas) > 1 and sorted(areas)[-2] > 0.5 * max(areas)

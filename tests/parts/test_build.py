@@ -241,6 +241,18 @@ def test_instances_and_people_files(folder):
     assert len(run(folder, filters=filters, instances=folder / "instances").problems) == 1
 
 
+def test_several_people_taken_for_one_are_noted(folder):
+    label = make_label()
+    label[10:45, 62:88] = 13  # a second face, smaller
+    Image.fromarray(label).save(folder / "labels" / "s0" / "p2.png")
+    label[10:45, 62:88] = np.where(np.arange(35)[:, None] < 9, 13, 0)  # a scrap of one
+    Image.fromarray(label).save(folder / "labels" / "s0" / "p4.png")
+    ((kind, counted),) = run(folder).notes.kinds.items()
+    assert kind.startswith("maps with several faces, cut as one person")
+    assert counted == (1, "s0/p2")
+    assert run(folder, apart=True).notes.kinds == {}
+
+
 def test_excluded_photos_are_never_cut_nor_kept(folder):
     names = folder / "val.txt"
     names.write_text("p3.png\ns0/p4.png\np5\n")
