@@ -17,8 +17,8 @@ from safetensors.numpy import save as save_tensors
 
 from asda_fast.core.errors import UserError
 from asda_fast.core.images import PNG
-from asda_fast.parts.chunks import cut_pair
 from asda_fast.parts.cut import Filters, cut
+from asda_fast.parts.cut_pair import cut_pair
 from asda_fast.parts.exclude import excluded, read_names
 from asda_fast.parts.instances import instance_map, read_people
 from asda_fast.parts.pairs import Pair

@@ -1,0 +1,75 @@
+"""One photo with its maps, from disk -> patches; and what of them was left out."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from asda_fast.core.images import OtherSize
+from asda_fast.parts.cut import Filters, Patch, cut, spans_of
+from asda_fast.parts.instances import PeopleOfPhoto, instance_map
+from asda_fast.parts.pairs import Pair
+from asda_fast.parts.read import Unusable, read_map, read_photo
+from asda_fast.parts.report import Notes, Outcomes
+from asda_fast.parts.scheme import Scheme
+
+
+def cut_pair(
+    pair: Pair,
+    people: PeopleOfPhoto | None,
+    scheme: Scheme,
+    filters: Filters,
+    dropped: bool = False,
+    apart: bool = False,
+) -> tuple[list[Patch], Outcomes, Notes]:
+    """Read one photo and its maps, and cut it. Raises `Unusable` with one line when they do not fit."""
+    label = read_map(pair.label)
+    present = set(spans_of(label))
+    if unknown := present - scheme.known:
+        line = f"{pair.label}: has id {min(unknown)}, which the scheme {scheme.name} does not know"
+        raise Unusable(line, "map with an id that the scheme does not know")
+    if not present.difference(scheme.background):
+        raise Unusable(f"{pair.label}: shows nobody", "map that shows nobody")
+    try:
+        photo = read_photo(pair.photo, label.shape)
+    except OtherSize as error:
+        line = f"{pair.label}: is {error.expected}, its photo {error.found}"
+        raise Unusable(line, "map of another size than its photo") from None
+    instances, boxes, notes = None, None, Notes()
+    if pair.instance is not None:
+        instances = read_map(pair.instance, 65535)
+        if instances.shape != label.shape:
+            line = f"{pair.instance}: is not of the size of {pair.label}"
+            raise Unusable(line, "instance map of another size than its map")
+    elif people is not None:
+        if people.size is not None and people.size != (label.shape[1], label.shape[0]):
+            sizes = f"{label.shape[1]} x {label.shape[0]}, the people file says {people.size[0]} x {people.size[1]}"
+            raise Unusable(f"{pair.photo}: is {sizes}", "photo of another size than the people file says")
+        instances, boxes, notes = instance_map(people.people, *label.shape)
+    if instances is not None:
+        _note_lost(pair, people, label, instances, scheme, notes)
+    elif not apart and _several(label, scheme):
+        notes.add("maps with several faces, cut as one person (tell them apart: instances, people or apart)", pair.name)
+    return (*cut(photo, label, scheme, filters, instances, boxes, dropped, apart), notes)
+
+
+def _note_lost(
+    pair: Pair, people: PeopleOfPhoto | None, label: np.ndarray, instances: np.ndarray, scheme: Scheme, notes: Notes
+) -> None:
+    """Note the people who own no labelled pixel, and a photo most of whose labelled pixels are nobody's."""
+    shown = ~np.isin(np.arange(256), scheme.background)
+    owned = np.bincount(instances[shown[label]], minlength=1 + (len(people.people) if people is not None else 0))
+    for number, person in enumerate(people.people if people is not None else (), 1):
+        if not owned[number]:
+            notes.add("people who own no labelled pixel, not cut", f"{person.name} in {pair.photo}")
+    if 2 * owned[0] > owned.sum():
+        notes.add("photos most of whose labelled pixels are nobody's, these not cut", str(pair.photo))
+
+
+def _several(label: np.ndarray, scheme: Scheme) -> bool:
+    """Whether a map that is taken for one person's shows several: faces (or heads) of similar size, not touching."""
+    faces = next((rule.ids for name in ("Face", "Head") for rule in scheme.rules if rule.type == name), ())
+    mask = cv2.LUT(label, np.isin(np.arange(256), faces).astype(np.uint8))
+    x, y, w, h = cv2.boundingRect(mask)
+    areas = cv2.connectedComponentsWithStats(mask[y : y + h, x : x + w])[2][1:, cv2.CC_STAT_AREA] if w and h else ()
+    return len(areas) > 1 and sorted(areas)[-2] > 0.5 * max(areas)
