@@ -1,0 +1,27 @@
+"""asda-fast score: how hard an adversary's places are, as one number with its error."""
+
+from __future__ import annotations
+
+from asda_fast.cli import entry
+from asda_fast.train.score import ScoreOptions
+
+
+def score(options: ScoreOptions) -> None:
+    import json
+
+    from asda_fast.core.files import write_atomic
+    from asda_fast.train.score import score as measured
+
+    found = measured(options)
+    print(f"{found.people} people, {found.draws} random places each; mean loss, 1e-3")
+    for name in ("clean", "random", "centre", "chosen", "best_of_32"):
+        print(f"  {name.replace('_', ' '):12s} {1e3 * getattr(found, name):8.4f}")
+    print(found)
+    if options.json:
+        from pathlib import Path
+
+        write_atomic(Path(options.json), (json.dumps(found.to_dict(), indent=1) + "\n").encode())
+
+
+def main(prog: str = "asda-fast score") -> None:
+    entry.command(ScoreOptions, prog, score)

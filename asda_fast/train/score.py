@@ -1,0 +1,135 @@
+"""How hard the adversary of a run is for the network that it was trained against, on the validation people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from asda_fast.adversary.options import AdversaryOptions
+from asda_fast.augment.options import PasteOptions
+from asda_fast.core.errors import UserError
+from asda_fast.core.options import Above, AtLeast, check
+from asda_fast.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from asda_fast.adversary import Adversary, Hardness
+    from asda_fast.augment.sda import Semantic
+    from asda_fast.core.skeletons import Skeleton
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Measure how hard an adversary's places are: the same part of each validation person pasted at random places, in
+    the centre, and where the adversary puts it; s = 0 is chance, 1 the hardest of the random places."""
+
+    checkpoint: str = field(metadata={"positional": True})
+    """folder of a run, its last.pt, or a pose network's file (with --adversary search or cover, else chance)"""
+    root: str | None = None
+    """folder of the dataset"""
+    pool: str | None = None
+    """pool of body parts; demo builds its own on first use"""
+    dataset: str | None = None
+    """of the people [the checkpoint's]"""
+    game: AdversaryOptions = field(default_factory=AdversaryOptions)
+    draws: Annotated[int, AtLeast(2)] = 32
+    """random places of each part"""
+    people: Annotated[int | None, AtLeast(2)] = None
+    """stop after so many people [all]"""
+    seconds: Annotated[float | None, Above(0)] = None
+    """stop after so much time, with the people seen until then"""
+    batch_size: Annotated[int, AtLeast(1)] = 32
+    """people per step"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where the network runs"""
+    threads: Annotated[int | None, AtLeast(1)] = None
+    """decoding threads [all cores]"""
+    json: str | None = None
+    """write the numbers here: clean, random, centre, best_of_32, chosen, s, s_se, people, draws"""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def score(options: ScoreOptions) -> Hardness:
+    """UserError for what is no checkpoint, and for a pool or a dataset that does not go with it."""
+    import torch
+
+    from asda_fast import data, models
+    from asda_fast.adversary import held_out, measure
+    from asda_fast.augment import pools
+    from asda_fast.augment.sda import Semantic
+    from asda_fast.core.hardware import choose_device
+    from asda_fast.pipelines.loader import make_loader
+
+    path = Path(options.checkpoint)
+    path = path / "last.pt" if path.is_dir() else path
+    pose, device = models.load(path), choose_device(options.device)
+    card: dict[str, Any] = pose.config  # type: ignore[assignment]
+    recipe = _recipe(path, card, options)
+    people = data.load(recipe.dataset, options.root, split="val")
+    joints, had = len(people.skeleton.joints), card["joints"]
+    if joints != had:
+        raise UserError(f"checkpoint {path}: predicts {had} joints, but {recipe.dataset} has {joints}")
+    pool = pools.choose(options.pool, recipe.dataset, recipe.paste)
+    augmentation = recipe.paste.build(pool, recipe.seed, memory_format=torch.channels_last)
+    assert isinstance(augmentation, Semantic) and recipe.input is not None
+    adversary = _adversary(path, recipe, augmentation, people.skeleton, device)
+    pose = pose.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    amp = torch.bfloat16 if device.type == "cuda" and recipe.amp else None
+    with make_loader(
+        people, size=recipe.input, batch_size=min(options.batch_size, len(people)), pipeline="native", train=False,
+        threads=options.threads,
+    ) as loader:  # fmt: skip
+        scenes = held_out(loader, augmentation, pose, device, amp, models.stride(pose, recipe.input))
+        try:
+            return measure(scenes, adversary, options.draws, options.seconds, options.people)
+        except UserError:
+            raise
+        except ValueError as error:
+            raise UserError(str(error)) from None
+
+
+def _recipe(path: Path, card: dict[str, Any], options: ScoreOptions) -> Recipe:
+    """What the run was, or for a lone network what its file says; parts are pasted in any case."""
+    from asda_fast.train import checkpoint
+
+    if path.suffix == ".pt":
+        recipe = Recipe.from_dict(checkpoint.load(path)["config"])
+        if not recipe.paste.needs_pool:
+            recipe = replace(recipe, paste=PasteOptions(augment="sda"))
+    else:
+        if options.game.adversary == "critic":
+            raise UserError(f"adversary: expected the folder of a run that trained a critic, got {path}")
+        chosen = options.game.adversary in ("search", "cover")
+        flat = {name: card[name] for name in ("dataset", "input") if isinstance(card.get(name), str)}
+        recipe = Recipe.from_dict({**flat, **asdict(options.game), "augment": "asda" if chosen else "sda"})
+    return (replace(recipe, dataset=options.dataset) if options.dataset else recipe).resolved()
+
+
+def _adversary(
+    path: Path, recipe: Recipe, augmentation: Semantic, skeleton: Skeleton, device: object
+) -> Adversary | None:
+    from asda_fast import models
+    from asda_fast.adversary import Generated
+    from asda_fast.augment.asda import Adversarial
+    from asda_fast.train import checkpoint
+
+    if not isinstance(augmentation, Adversarial):
+        return None
+    assert augmentation.pool is not None
+    types = list(augmentation.pool.types)
+    saved: dict[str, Any] = checkpoint.load(path) if path.suffix == ".pt" else {"types": types}
+    if saved["types"] != types:
+        raise UserError(f"pool: has other part types than the run in {path}")
+    if recipe.game.adversary == "generator":
+        return Generated(models.Generator.of(path).to(device))  # type: ignore[call-overload]
+    state: dict[str, Any] = saved.get("adversary") or {}
+    people = len(state["history"]) if "history" in state else 0
+    adversary = recipe.game.build(len(types), skeleton, people, recipe.seed, device)  # type: ignore[arg-type]
+    assert adversary is not None
+    try:
+        adversary.load_state_dict(state)
+    except ValueError as error:
+        raise UserError(f"checkpoint {path}: {error}") from None
+    return adversary

@@ -1,0 +1,61 @@
+"""`score` of runs and of lone networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asda_fast.adversary.options import AdversaryOptions
+from asda_fast.cli import entry
+from asda_fast.cli.score import score as command
+from asda_fast.core.errors import UserError
+from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.run import train
+from asda_fast.train.score import ScoreOptions, score
+
+SMALL: dict[str, Any] = {"limit": 16, "batch_size": 8, "epochs": 1, "input": "64x64", "candidates": 8}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of each adversary that learns."""
+    folder = tmp_path_factory.mktemp("runs")
+    for adversary in ("generator", "critic"):
+        run = RunOptions(pipeline="native", device="cpu", out=str(folder / adversary), hardness_people=0)
+        train(Recipe.from_dict({**SMALL, "adversary": adversary}), run)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["generator", "critic", "critic/last.pt"])
+def test_a_run_is_scored_with_its_own_adversary(runs: Path, name: str) -> None:
+    found = score(ScoreOptions(str(runs / name), people=8, draws=4, batch_size=8, device="cpu"))
+    assert (found.people, found.draws) == (8, 4)
+    assert 0 < found.random < found.best_of_32 and found.s_se > 0
+    if name == "generator":  # hardly trained, it is where it began: in the centre
+        assert found.chosen == pytest.approx(found.centre, rel=0.05)
+
+
+def test_a_lone_network_is_scored_with_what_needs_no_learning(runs: Path, tmp_path: Path, capsys) -> None:
+    network = str(runs / "critic" / "best.safetensors")
+    small = ["--people", "16", "--draws", "4", "--device", "cpu", "--json", str(tmp_path / "s.json")]
+    entry.command(ScoreOptions, "score", command, [network, *small, "--adversary", "search", "--verify", "8"])
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert found["s"] > 0.5 and "s " in capsys.readouterr().out  # the best of 8 against the best of 4
+    assert set(found) >= {"clean", "random", "centre", "best_of_32", "chosen", "s", "s_se", "people", "draws"}
+    chance = score(ScoreOptions(network, people=16, draws=4, device="cpu"))
+    assert chance.s < found["s"]
+
+
+def test_mistakes_are_named(runs: Path, tmp_path: Path) -> None:
+    network = str(runs / "critic" / "best.safetensors")
+    with pytest.raises(UserError, match="adversary: expected the folder of a run that trained a critic"):
+        score(ScoreOptions(network, game=AdversaryOptions("critic")))
+    with pytest.raises(UserError, match=r"nothing\.pt"):
+        score(ScoreOptions(str(tmp_path / "nothing.pt")))
+    with pytest.raises(UserError, match="root: dataset lsp needs"):
+        score(ScoreOptions(network, dataset="lsp"))
+    with pytest.raises(UserError, match="draws: expected at least 2, got 1"):
+        ScoreOptions(network, draws=1)
