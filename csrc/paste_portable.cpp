@@ -51,7 +51,7 @@ template <class S> int64_t trail_pitch(const Segment<S> &s) { return (s.hi - s.l
 template <class S> void trace(const Segment<S> &s, S *rows, int64_t pitch, S *trail) {
     const int64_t step = trail_pitch(s);
     each_inside(s, [&](int x, S, S u, S v) {
-        const Taps<S> taps = fetch(*s.slot, s.texels, u, v);
+        const Taps<S> taps = fetch(s.texels + s.slot->first, s.slot->stride, u, v);
         S *t = trail + (x - s.lo);
         const S a = opacity(sample_grad(taps, 3, t[7 * step], t[11 * step]));
         t[0] = S(1) - a;
@@ -88,7 +88,7 @@ template <class S> void gradient(const Segment<S> &s, const S *trail, S *v_rows,
 template <class S> void alone(const Segment<S> &s, const S *rows, S *v_rows, int64_t pitch, S sums[4]) {
     Lanes<S> lanes;
     each_inside(s, [&](int x, S centre, S u, S v) {
-        const Taps<S> taps = fetch(*s.slot, s.texels, u, v);
+        const Taps<S> taps = fetch(s.texels + s.slot->first, s.slot->stride, u, v);
         S v_out[3], below[3], du[4], dv[4], v_u, v_v;
         for (int c = 0; c < 3; ++c)
             sample_grad(taps, c, du[c], dv[c]);

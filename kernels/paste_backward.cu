@@ -42,17 +42,24 @@ template <class S> __device__ S warp_sum(const S v[6], int lane) {
     return sum;
 }
 
-// Product of (1 - a) over the slots of `mask` at (x, y), from the top down.
-template <class S> __device__ S transmittance(const Slots<S> &slots, unsigned mask, const unsigned *texels, S x, S y) {
-    S t = S(1);
-    while (mask && t != S(0)) {
+// t[i] = product of (1 - a) over the slots of `mask` at the thread's pixel i, from the top down; 0 outside the image.
+template <class S, int PX, class Tile>
+__device__ void transmittance(const Slots<S> &slots, unsigned mask, const Tile &tile, S t[PX]) {
+#pragma unroll
+    for (int i = 0; i < PX; ++i)
+        t[i] = tile.holds(i) ? S(1) : S(0);
+    while (mask) {
         const int n = 31 - __clz(int(mask));
         mask &= ~(1u << n);
-        S u, v;
-        if (locate(slots.slot[n], x, y, u, v))
-            t = t * (S(1) - opacity(sample(fetch(slots.slot[n], texels, u, v), 3)));
+        const Placed<S> &slot = slots.slot[n];
+#pragma unroll
+        for (int i = 0; i < PX; ++i) {
+            S u, v;
+            const bool inside = locate(slot, tile.centre_x(i), tile.centre_y(), u, v);
+            const S a = fetch_opacity(slot.block, slot.stride, inside ? u : S(0), inside ? v : S(0));
+            t[i] = t[i] * (S(1) - a); // outside it is sampled where it is transparent
+        }
     }
-    return t;
 }
 
 template <class Image, bool IMAGE_NHWC, class Out, bool OUT_NHWC, bool WIDE, bool NEED_IMAGE>
@@ -66,72 +73,85 @@ __device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const long long image = blockIdx.x / (unsigned)p.strips; // [B]
     const int strip = blockIdx.x % (unsigned)p.strips;
-    const long long plane = (long long)p.height * p.width;
+    const unsigned plane = unsigned(p.height) * unsigned(p.width);
+    const long long start = image * 3 * plane; // of the image, in elements
 
     for (int j = threadIdx.x; j < WARPS * p.slots * 6; j += THREADS)
         shared.sums[j / (p.slots * 6)][j % (p.slots * 6)] = S(0);
     prepare(shared.slots, p, image, false);
 
     // The image's warps take its tiles in turns, one place further each turn: without that shift a warp would stay in
-    // one column of tiles, and those under a part would do all the work.
+    // one column of tiles, and those under a part would do all the work. Column and row follow without a division.
     const int warps = p.strips * WARPS;
-    for (int turn = 0; turn * warps < p.tiles; ++turn) {
-        const int t = turn * warps + (strip * WARPS + warp + turn) % warps;
-        if (t >= p.tiles)
-            continue;
-        const int left = t % p.across * TILE, top = t / p.across * Tile::ROWS;
+    const int columns = (warps + 1) % p.across, rows = (warps + 1) / p.across;
+    int place = strip * WARPS + warp, t = place, column = t % p.across, row = t / p.across;
+    while (t < p.tiles) { // past the end in the last turn at the earliest
+        const int left = column * TILE, top = row * Tile::ROWS;
+        const bool wraps = ++place == warps;
+        place = wraps ? 0 : place;
+        t += wraps ? 1 : warps + 1;
+        column += wraps ? 1 : columns;
+        row += wraps ? 0 : rows;
+        if (column >= p.across) {
+            column -= p.across;
+            ++row;
+        }
         Tile tile(p, left, top, lane);
         tile.find(shared.slots, left, top, lane);
         if (!NEED_IMAGE && !tile.mask)
             continue;
-        const long long first = (long long)tile.y * p.width + tile.x;
+        const unsigned pixel_at = unsigned(tile.y) * unsigned(p.width) + unsigned(tile.x);
         Pixels<Out, PX, OUT_NHWC, WIDE> v_out;
-        v_out.load((const Out *)p.v_out + image * 3 * plane, first, plane, tile.count, Tile::STEP);
+        v_out.load((const Out *)p.v_out + start, pixel_at, plane, tile.count, Tile::STEP);
         if (tile.mask) {
             Pixels<Image, PX, IMAGE_NHWC, WIDE> in;
-            in.load((const Image *)p.image + image * 3 * plane, first, plane, tile.count, Tile::STEP);
+            in.load((const Image *)p.image + start, pixel_at, plane, tile.count, Tile::STEP);
             S pixel[PX][3]; // what slot n is laid over
 #pragma unroll
             for (int i = 0; i < PX; ++i)
 #pragma unroll
                 for (int c = 0; c < 3; ++c) {
-                    pixel[i][c] = i < tile.count ? S(in.get(i, c)) : S(0);
+                    pixel[i][c] = WIDE || i < tile.count ? S(in.get(i, c)) : S(0);
                     if (sizeof(Image) == 1)
                         pixel[i][c] = pixel[i][c] * p.colour.scale[c] - p.colour.offset[c];
                 }
             for (unsigned left_over = tile.mask; left_over; left_over &= left_over - 1) {
                 const int n = __ffs(left_over) - 1;
                 const unsigned above = left_over & (left_over - 1);
-                const Slot<S> &slot = shared.slots.slot[n];
-                S v_m[6] = {S(0), S(0), S(0), S(0), S(0), S(0)};
+                const Placed<S> &slot = shared.slots.slot[n];
+                S t[PX];
+                transmittance<S, PX>(shared.slots, above, tile, t);
+                S v_u = S(0), v_ux = S(0), v_v = S(0), v_vx = S(0); // sums over the thread's pixels, which share y
 #pragma unroll
                 for (int i = 0; i < PX; ++i) {
-                    const S x = tile.centre_x(i), y = tile.centre_y();
+                    if (i == PX / 2)
+                        __syncwarp(); // so that half of the texels are asked for later: 80 registers do not bear all
+                    const S x = tile.centre_x(i);
                     S u, v;
-                    if (i < tile.count && locate(slot, x, y, u, v)) {
-                        const Taps<S> taps = fetch(slot, p.texels, u, v);
-                        S value[4], du[4], dv[4];
+                    const bool inside = locate(slot, x, tile.centre_y(), u, v);
+                    const Taps<S> taps = fetch(slot.block, slot.stride, inside ? u : S(0), inside ? v : S(0));
+                    S value[4], du[4], dv[4];
 #pragma unroll
-                        for (int c = 0; c < 4; ++c)
-                            value[c] = sample_grad(taps, c, du[c], dv[c]);
-                        const S a = opacity(value[3]);
-                        const S t = transmittance(shared.slots, above, p.texels, x, y);
-                        if (t != S(0)) {
-                            const S v_top[3] = {S(v_out.get(i, 0)) * t, S(v_out.get(i, 1)) * t, S(v_out.get(i, 2)) * t};
-                            S v_u, v_v;
-                            paste_pixel_backward(v_top, pixel[i], du, dv, p.colour, v_u, v_v);
-                            v_m[0] += v_u * x;
-                            v_m[1] += v_u * y;
-                            v_m[2] += v_u;
-                            v_m[3] += v_v * x;
-                            v_m[4] += v_v * y;
-                            v_m[5] += v_v;
-                        }
-#pragma unroll
-                        for (int c = 0; c < 3; ++c)
-                            pixel[i][c] = over(pixel[i][c], value[c], a, p.colour, c);
+                    for (int c = 0; c < 4; ++c)
+                        value[c] = sample_grad(taps, c, du[c], dv[c]);
+                    const S v_here[3] = {S(v_out.get(i, 0)), S(v_out.get(i, 1)), S(v_out.get(i, 2))};
+                    S by_u, by_v;
+                    paste_pixel_backward(v_here, pixel[i], du, dv, p.colour, by_u, by_v);
+                    by_u = by_u * t[i];
+                    by_v = by_v * t[i];
+                    if (inside & (t[i] != S(0))) { // what does not count may be infinite
+                        v_u += by_u;
+                        v_ux += by_u * x;
+                        v_v += by_v;
+                        v_vx += by_v * x;
                     }
+                    const S a = opacity(value[3]);
+#pragma unroll
+                    for (int c = 0; c < 3; ++c) // outside the sample is transparent
+                        pixel[i][c] = over(pixel[i][c], value[c], a, p.colour, c);
                 }
+                const S y = tile.centre_y();
+                const S v_m[6] = {v_ux, v_u * y, v_u, v_vx, v_v * y, v_v};
                 const S sum = warp_sum(v_m, lane);
                 if (lane % 4 == 0 && lane < 24)
                     shared.sums[warp][n * 6 + lane / 4] += sum;
@@ -139,11 +159,9 @@ __device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p
         }
         if constexpr (NEED_IMAGE) {
             // d out / d image is what all slots let through, the same for the three channels.
-            Image *const v_image = (Image *)p.v_image + image * 3 * plane;
+            Image *const v_image = (Image *)p.v_image + start;
             S through[PX];
-#pragma unroll
-            for (int i = 0; i < PX; ++i)
-                through[i] = transmittance(shared.slots, tile.mask, p.texels, tile.centre_x(i), tile.centre_y());
+            transmittance<S, PX>(shared.slots, tile.mask, tile, through);
             if constexpr (WIDE) {
                 constexpr int PACK = PX * int(sizeof(Image));
                 unsigned word[3 * PACK / 4];
@@ -154,11 +172,11 @@ __device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p
                 }
                 if (tile.count > 0) {
                     if (IMAGE_NHWC) {
-                        store_words<3 * PACK>(v_image + first * 3, word);
+                        store_words<3 * PACK>(v_image + pixel_at * 3u, word);
                     } else {
 #pragma unroll
                         for (int c = 0; c < 3; ++c)
-                            store_words<PACK>(v_image + c * plane + first, word + c * PACK / 4);
+                            store_words<PACK>(v_image + c * plane + pixel_at, word + c * PACK / 4);
                     }
                 }
             } else {
@@ -167,8 +185,8 @@ __device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p
                     if (i < tile.count) {
 #pragma unroll
                         for (int c = 0; c < 3; ++c) {
-                            const long long at = first + i * Tile::STEP;
-                            v_image[IMAGE_NHWC ? at * 3 + c : c * plane + at] =
+                            const unsigned at = pixel_at + i * Tile::STEP;
+                            v_image[IMAGE_NHWC ? at * 3u + c : c * plane + at] =
                                 Narrow<Image>::store(S(v_out.get(i, c)) * through[i]);
                         }
                     }

@@ -6,9 +6,9 @@
 // - At <= 64 registers four blocks (1024 threads) share an SM: up to 48 KB of loads in flight. Reads at half of
 //   4.3 TB/s, 700 ns away, need 11 KB per SM; a block that spends a quarter of its life waiting for them is enough.
 // - A thread asks for the texels of four pixels (two where it has eight) before it blends the first of them.
-// - Arithmetic: ~100 instructions per covered pixel and slot, about 30 % of all pixels at N = 3, is under a fifth of
-// the
-//   copy's time. So -fmad=false, which gives the CPU's bits, costs nothing that can be seen.
+// - Arithmetic: ~100 instructions per covered pixel and slot (benchmarks/kernel_counts.py counts them), about 30 % of
+//   all pixels at N = 3, is under a fifth of the copy's time. So -fmad=false, which gives the CPU's bits, costs nothing
+//   that can be seen. No branches: a pixel outside a slot samples its block's transparent corner, and keeps its bits.
 // Parts are culled per warp (32 x 4 pixels): one lane tests one slot, a ballot makes the mask, an empty mask is a copy.
 #include "paste_tile.cuh"
 
@@ -31,7 +31,8 @@ template <class Image, bool IMAGE_NHWC, class Out, bool OUT_NHWC, bool WIDE>
 __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p) {
     typedef typename Compute<Out>::type S;
     constexpr int PX = ForwardPixels<Out>::PX;
-    constexpr int FETCH = PX == 4 ? 4 : 2; // pixels whose texels are in flight at once: as many as 64 registers bear
+    // Pixels whose texels are in flight at once: as many as the registers bear.
+    constexpr int FETCH = PX == 4 && sizeof(S) == 4 ? 4 : 2;
     typedef Tile<S, PX, WIDE> Tile;
     typedef ForwardShared<S, Out, PX, OUT_NHWC && WIDE> Shared;
     ASDA_SHARED(Shared, shared);
@@ -41,12 +42,13 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
     const int block = blockIdx.x % (unsigned)p.tiles;
     const int left = (block % p.across * 2 + warp % 2) * TILE; // two warps across, four down
     const int top = (block / p.across * (WARPS / 2) + warp / 2) * Tile::ROWS;
-    const long long plane = (long long)p.height * p.width;
+    const unsigned plane = unsigned(p.height) * unsigned(p.width);
+    const long long start = image * 3 * plane; // of the image, in elements
 
     Tile tile(p, left, top, lane);
-    const long long first = (long long)tile.y * p.width + tile.x;
+    const unsigned first = unsigned(tile.y) * unsigned(p.width) + unsigned(tile.x);
     Pixels<Image, PX, IMAGE_NHWC, WIDE> in;
-    in.load((const Image *)p.image + image * 3 * plane, first, plane, tile.count, Tile::STEP);
+    in.load((const Image *)p.image + start, first, plane, tile.count, Tile::STEP);
 
     prepare(shared.slots, p, image, block == 0);
     tile.find(shared.slots, left, top, lane);
@@ -56,13 +58,13 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
     for (int i = 0; i < PX; ++i)
 #pragma unroll
         for (int c = 0; c < 3; ++c) {
-            pixel[i][c] = i < tile.count ? S(in.get(i, c)) : S(0);
+            pixel[i][c] = WIDE || i < tile.count ? S(in.get(i, c)) : S(0);
             if (sizeof(Image) == 1)
                 pixel[i][c] = pixel[i][c] * p.colour.scale[c] - p.colour.offset[c];
         }
 
     for (unsigned left_over = tile.mask; left_over; left_over &= left_over - 1) {
-        const Slot<S> &slot = shared.slots.slot[__ffs(left_over) - 1];
+        const Placed<S> &slot = shared.slots.slot[__ffs(left_over) - 1];
 #pragma unroll
         for (int first_of = 0; first_of < PX; first_of += FETCH) {
             Taps<S> taps[FETCH];
@@ -71,25 +73,28 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
             for (int i = 0; i < FETCH; ++i) {
                 S u, v;
                 inside[i] = locate(slot, tile.centre_x(first_of + i), tile.centre_y(), u, v);
-                if (inside[i])
-                    taps[i] = fetch(slot, p.texels, u, v);
+                taps[i] = fetch(slot.block, slot.stride, inside[i] ? u : S(0), inside[i] ? v : S(0));
             }
 #pragma unroll
-            for (int i = 0; i < FETCH; ++i)
-                if (inside[i])
-                    paste_taps(pixel[first_of + i], taps[i], p.colour);
+            for (int i = 0; i < FETCH; ++i) {
+                S laid[3] = {pixel[first_of + i][0], pixel[first_of + i][1], pixel[first_of + i][2]};
+                paste_taps(laid, taps[i], p.colour);
+#pragma unroll
+                for (int c = 0; c < 3; ++c)
+                    pixel[first_of + i][c] = inside[i] ? laid[c] : pixel[first_of + i][c];
+            }
         }
     }
 
-    Out *const out = (Out *)p.out + image * 3 * plane;
+    Out *const out = (Out *)p.out + start;
     if constexpr (!WIDE) {
 #pragma unroll
         for (int i = 0; i < PX; ++i)
             if (i < tile.count) {
 #pragma unroll
                 for (int c = 0; c < 3; ++c) {
-                    const long long at = first + i * Tile::STEP;
-                    out[OUT_NHWC ? at * 3 + c : c * plane + at] = Narrow<Out>::store(pixel[i][c]);
+                    const unsigned at = first + i * Tile::STEP;
+                    out[OUT_NHWC ? at * 3u + c : c * plane + at] = Narrow<Out>::store(pixel[i][c]);
                 }
             }
     } else if constexpr (!OUT_NHWC) {
@@ -134,7 +139,7 @@ __device__ void paste_forward_block(const Paste<typename Compute<Out>::type> &p)
 } // namespace asda
 
 // The types of one module, chosen by asda_fast/ops/paste_cuda.py.
-constexpr int FORWARD_RESIDENT = sizeof(ASDA_OUT) == 8 ? 1 : 4; // blocks per SM, for which the registers must do
+constexpr int FORWARD_RESIDENT = sizeof(ASDA_OUT) == 8 ? 2 : 4; // blocks per SM, for which the registers must do
 extern "C" __global__ void __launch_bounds__(asda::THREADS, FORWARD_RESIDENT)
     paste_forward(const asda::Paste<asda::Compute<ASDA_OUT>::type> p) {
     asda::paste_forward_block<ASDA_IMAGE, ASDA_IMAGE_NHWC, ASDA_OUT, ASDA_OUT_NHWC, ASDA_WIDE>(p);

@@ -2,8 +2,21 @@
 #define ASDA_PASTE_MATH_H
 #if defined(__CUDACC__)
 #define ASDA_FN static __host__ __device__ __forceinline__
+#define ASDA_TEXEL(address) __ldg(address)
 #else
 #define ASDA_FN static inline
+#define ASDA_TEXEL(address) (*(address))
+#endif
+// On a GPU a permute makes 2^23 + byte, and one comparison of bits is two of floats. threadIdx.y is 0: with a constant
+// in its place, one more instruction would load it before each permute.
+#if defined(__CUDACC__) || defined(ASDA_PERMUTE)
+#define ASDA_BIAS 8388608
+#define ASDA_BYTE(texel, c) __uint_as_float(__byte_perm(texel, 0x4b000000u + threadIdx.y, 0x7440u + unsigned(c)))
+#define ASDA_WITHIN(value, limit) (__float_as_uint(value) < __float_as_uint(limit))
+#else
+#define ASDA_BIAS 0
+#define ASDA_BYTE(texel, c) float(int((texel) >> (8 * (c)) & 255u))
+#define ASDA_WITHIN(value, limit) (((value) >= 0.f) & ((value) < (limit)))
 #endif
 // What one pixel of `paste` computes, forward and backward. Included by csrc/ (g++) and kernels/*.cu (NVRTC) alike, so
 // that the float64 gradcheck on a CPU runs the very code that ships on a GPU. No includes, no threads, no globals.
@@ -82,16 +95,25 @@ ASDA_FN SlotState make_slot(Slot<S> &slot, const S *matrix, long long part, cons
     return SLOT_READY;
 }
 
+// 0 <= value < limit, for a limit above 0. As bits, a negative number and a NaN lie above every limit; so does -0,
+// which no sum with slot.m[2] or m[5] is (they are x + 0.5).
+ASDA_FN bool within(float value, float limit) { return ASDA_WITHIN(value, limit); }
+ASDA_FN bool within(double value, double limit) { return (value >= 0.0) & (value < limit); }
+
 // Block coordinates of the target point (x, y), which is a pixel's centre. False outside the support; NaN and overflow
 // are outside too, because the comparison comes before any cast to an integer.
 template <class S> ASDA_FN bool locate(const Slot<S> &slot, S x, S y, S &u, S &v) {
     u = slot.m[0] * x + (slot.m[1] * y + slot.m[2]);
     v = slot.m[3] * x + (slot.m[4] * y + slot.m[5]);
-    return u >= S(0) && u < slot.right && v >= S(0) && v < slot.below;
+    return within(u, slot.right) & within(v, slot.below);
 }
 
-// Channel 0..3 = R, G, B, A of a packed texel, 0..255.
-template <class S> ASDA_FN S channel(unsigned texel, int c) { return S(int((texel >> (8 * c)) & 255u)); }
+// Channel 0..3 = R, G, B, A of a packed texel, 0..255, raised by a bias that the difference of two channels loses and
+// `lowered` takes off: both are exact, so the bits are those of a conversion.
+ASDA_FN float raised(unsigned texel, int c, float) { return ASDA_BYTE(texel, c); }
+ASDA_FN double raised(unsigned texel, int c, double) { return double(int(texel >> (8 * c) & 255u)); }
+ASDA_FN float lowered(float value) { return value - float(ASDA_BIAS); }
+ASDA_FN double lowered(double value) { return value; }
 
 // The four taps around (u, v) and the weights of the right and lower ones.
 template <class S> struct Taps {
@@ -99,14 +121,15 @@ template <class S> struct Taps {
     S fx, fy;
 };
 
-template <class S> ASDA_FN Taps<S> fetch(const Slot<S> &slot, const unsigned *texels, S u, S v) {
+// block: the slot's texels.
+template <class S> ASDA_FN Taps<S> fetch(const unsigned *block, int stride, S u, S v) {
     Taps<S> taps;
     const int x = int(u), y = int(v); // u, v >= 0: truncation is floor
-    const unsigned *t = texels + slot.first + ((long long)y * slot.stride + x);
-    taps.t00 = t[0];
-    taps.t10 = t[1];
-    taps.t01 = t[slot.stride];
-    taps.t11 = t[slot.stride + 1];
+    const unsigned *t = block + (unsigned(y) * unsigned(stride) + unsigned(x));
+    taps.t00 = ASDA_TEXEL(t);
+    taps.t10 = ASDA_TEXEL(t + 1);
+    taps.t01 = ASDA_TEXEL(t + stride);
+    taps.t11 = ASDA_TEXEL(t + stride + 1);
     taps.fx = u - S(x);
     taps.fy = v - S(y);
     return taps;
@@ -114,19 +137,19 @@ template <class S> ASDA_FN Taps<S> fetch(const Slot<S> &slot, const unsigned *te
 
 // One channel of the bilinear sample, 0..255.
 template <class S> ASDA_FN S sample(const Taps<S> &t, int c) {
-    const S a = channel<S>(t.t00, c), b = channel<S>(t.t01, c);
-    const S top = a + t.fx * (channel<S>(t.t10, c) - a);
-    const S low = b + t.fx * (channel<S>(t.t11, c) - b);
+    const S a = raised(t.t00, c, S()), b = raised(t.t01, c, S());
+    const S top = lowered(a) + t.fx * (raised(t.t10, c, S()) - a);
+    const S low = lowered(b) + t.fx * (raised(t.t11, c, S()) - b);
     return top + t.fy * (low - top);
 }
 
 // The same value and its derivatives by u and v.
 template <class S> ASDA_FN S sample_grad(const Taps<S> &t, int c, S &du, S &dv) {
-    const S a = channel<S>(t.t00, c), b = channel<S>(t.t01, c);
-    const S across = channel<S>(t.t10, c) - a;
-    const S across_low = channel<S>(t.t11, c) - b;
-    const S top = a + t.fx * across;
-    const S low = b + t.fx * across_low;
+    const S a = raised(t.t00, c, S()), b = raised(t.t01, c, S());
+    const S across = raised(t.t10, c, S()) - a;
+    const S across_low = raised(t.t11, c, S()) - b;
+    const S top = lowered(a) + t.fx * across;
+    const S low = lowered(b) + t.fx * across_low;
     du = across + t.fy * (across_low - across);
     dv = low - top;
     return top + t.fy * dv;
@@ -134,6 +157,17 @@ template <class S> ASDA_FN S sample_grad(const Taps<S> &t, int c, S &du, S &dv) 
 
 // Premultiplied alpha 0..255 -> opacity 0..1 (255 -> exactly 1).
 template <class S> ASDA_FN S opacity(S alpha) { return alpha * S(1.0 / 255.0); }
+
+// The opacity at (u, v) alone: opacity(sample(fetch(..), 3)), of which only the alpha bytes are read.
+template <class S> ASDA_FN S fetch_opacity(const unsigned *block, int stride, S u, S v) {
+    const int x = int(u), y = int(v);
+    const unsigned *t = block + (unsigned(y) * unsigned(stride) + unsigned(x));
+    const unsigned char *upper = (const unsigned char *)t + 3, *lower = (const unsigned char *)(t + stride) + 3;
+    const S a = S(int(ASDA_TEXEL(upper))), b = S(int(ASDA_TEXEL(lower)));
+    const S top = a + (u - S(x)) * (S(int(ASDA_TEXEL(upper + 4))) - a);
+    const S low = b + (u - S(x)) * (S(int(ASDA_TEXEL(lower + 4))) - b);
+    return opacity(top + (v - S(y)) * (low - top));
+}
 
 // below * (1 - a) + p, p = the part's premultiplied colour (0..255) mapped by `colour`.
 template <class S> ASDA_FN S over(S below, S value, S a, const Colour<S> &colour, int c) {
@@ -148,7 +182,7 @@ template <class S> ASDA_FN void paste_taps(S pixel[3], const Taps<S> &taps, cons
 }
 template <class S>
 ASDA_FN void paste_pixel(S pixel[3], const Slot<S> &slot, const unsigned *texels, const Colour<S> &colour, S u, S v) {
-    paste_taps(pixel, fetch(slot, texels, u, v), colour);
+    paste_taps(pixel, fetch(texels + slot.first, slot.stride, u, v), colour);
 }
 
 // What one pixel of one slot adds to the gradient by (u, v). v_out: gradient by the colour above this slot (after it

@@ -39,8 +39,12 @@ template <class S> struct Paste {
     Colour<S> colour;
 };
 
+template <class S> struct Placed : Slot<S> {
+    const unsigned *block; // where its texels begin
+};
+
 template <class S> struct Slots {
-    Slot<S> slot[MAX_SLOTS];
+    Placed<S> slot[MAX_SLOTS];
     unsigned ready; // bit n: slot n pastes something
 };
 
@@ -53,15 +57,16 @@ template <class S> __device__ void prepare(Slots<S> &slots, const Paste<S> &p, l
         SlotState state = SLOT_EMPTY;
         if (n < p.slots) {
             const long long at = image * p.slots + n;
-            Slot<S> slot;
+            Placed<S> slot;
             S matrix[6];
             const volatile S *given = p.matrix + at * 6; // volatile: asked for now and not when the part is known, so
             for (int i = 0; i < 6; ++i)                  // there are two waits in a row, not three
                 matrix[i] = given[i];
             state = make_slot(slot, matrix, p.part[at], p.table, p.parts, p.mips != 0);
-            if (state == SLOT_READY)
+            if (state == SLOT_READY) {
+                slot.block = p.texels + slot.first;
                 slots.slot[n] = slot;
-            else if (tells && state != SLOT_EMPTY) {
+            } else if (tells && state != SLOT_EMPTY) {
                 atomicAdd(p.report + (state == SLOT_BAD_INDEX), 1ull);
                 if (state == SLOT_BAD_INDEX)
                     atomicMax(p.report + 2, ((unsigned long long)image << 32 | unsigned(n)) + 1);
@@ -85,12 +90,12 @@ template <class S> __device__ bool touches(const Slot<S> &slot, S x0, S y0, S x1
     locate(slot, x1, y1, u[3], v[3]);
     bool left = true, right = true, above = true, below = true;
     for (int i = 0; i < 4; ++i) {
-        left = left && u[i] < S(0);
-        right = right && u[i] >= slot.right;
-        above = above && v[i] < S(0);
-        below = below && v[i] >= slot.below;
+        left = left & (u[i] < S(0));
+        right = right & (u[i] >= slot.right);
+        above = above & (v[i] < S(0));
+        below = below & (v[i] >= slot.below);
     }
-    return !(left || right || above || below);
+    return !(left | right | above | below);
 }
 
 // The tile of a warp: TILE pixels across and PX rows down, PX pixels of a row to a thread.
@@ -106,15 +111,16 @@ template <class S, int PX, bool WIDE> struct Tile {
     __device__ Tile(const Paste<S> &p, int left, int top, int lane) {
         x = left + (lane % LANES) * (WIDE ? PX : 1);
         y = top + lane / LANES;
-        count = y < p.height && x < p.width ? (p.width - x + STEP - 1) / STEP : 0;
+        count = y < p.height && x < p.width ? (WIDE ? PX : (p.width - x + STEP - 1) / STEP) : 0;
         mask = 0;
     }
     __device__ void find(const Slots<S> &slots, int left, int top, int lane) {
-        const bool near = slots.ready >> lane & 1u && touches(slots.slot[lane], S(left) + S(0.5), S(top) + S(0.5),
-                                                              S(left + TILE) - S(0.5), S(top + ROWS) - S(0.5));
+        const S x = S(left) + S(0.5), y = S(top) + S(0.5); // sums of these with whole numbers are exact
+        const bool near = slots.ready >> lane & 1u && touches(slots.slot[lane], x, y, x + S(TILE - 1), y + S(ROWS - 1));
         mask = __ballot_sync(~0u, near);
     }
-    __device__ S centre_x(int i) const { return S(x + i * STEP) + S(0.5); }
+    __device__ S centre_x(int i) const { return S(x) + (S(i * STEP) + S(0.5)); } // exact
+    __device__ bool holds(int i) const { return WIDE ? count > 0 : i < count; }
     __device__ S centre_y() const { return S(y) + S(0.5); }
 };
 

@@ -109,7 +109,7 @@ ASDA_FN float element(const unsigned *word, int at, half_t) {
 ASDA_FN float element(const unsigned *word, int at, bfloat_t) {
     return __uint_as_float(at % 2 ? word[at / 2] & 0xffff0000u : word[at / 2] << 16);
 }
-ASDA_FN float element(const unsigned *word, int at, byte_t) { return float(int(word[at / 4] >> (at % 4 * 8) & 255u)); }
+ASDA_FN float element(const unsigned *word, int at, byte_t) { return lowered(raised(word[at / 4], at % 4, 0.f)); }
 
 // The other way; the elements of one word are set in ascending order.
 ASDA_FN void set_element(unsigned *word, int at, float value) { word[at] = __float_as_uint(value); }
@@ -162,13 +162,15 @@ template <class T, int PX, bool NHWC, bool WIDE> struct Pixels {
     static constexpr int PACK = PX * int(sizeof(T)); // bytes of one channel
     unsigned word[3 * PACK / 4];
 
-    // base: [3, H, W] or [H, W, 3] of one image; pixel: y * W + x of the first pixel; plane: H * W; count, step: pixels
-    // of this thread inside the image (wide: all or none) and the distance between them.
-    __device__ void load(const T *base, long long pixel, long long plane, int count, int) {
+    // base: [3, H, W] or [H, W, 3] of one image; pixel: y * W + x of the first pixel; plane: H * W (three of which
+    // are below 2^32); count, step: pixels
+    // of this thread inside the image (wide: all or none, and then those of the image's corner are read, which costs
+    // less than to ask at every use) and the distance between them.
+    __device__ void load(const T *base, unsigned pixel, unsigned plane, int count, int) {
         if (count <= 0)
-            return;
+            pixel = 0;
         if (NHWC) {
-            load_words<3 * PACK>(word, base + pixel * 3);
+            load_words<3 * PACK>(word, base + pixel * 3u);
         } else {
 #pragma unroll
             for (int c = 0; c < 3; ++c)
@@ -183,14 +185,14 @@ template <class T, int PX, bool NHWC, bool WIDE> struct Pixels {
 template <class T, int PX, bool NHWC> struct Pixels<T, PX, NHWC, false> {
     T value[3 * PX];
 
-    __device__ void load(const T *base, long long pixel, long long plane, int count, int step) {
+    __device__ void load(const T *base, unsigned pixel, unsigned plane, int count, int step) {
 #pragma unroll
         for (int i = 0; i < PX; ++i) {
             if (i < count) {
 #pragma unroll
                 for (int c = 0; c < 3; ++c) {
-                    const long long at = pixel + i * step;
-                    value[i * 3 + c] = NHWC ? base[at * 3 + c] : base[c * plane + at];
+                    const unsigned at = pixel + i * step;
+                    value[i * 3 + c] = base[NHWC ? at * 3u + c : c * plane + at];
                 }
             }
         }

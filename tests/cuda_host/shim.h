@@ -21,6 +21,7 @@
 #define __global__
 #define __device__
 #define __launch_bounds__(...)
+#define ASDA_PERMUTE // paste_math.h's way on a GPU
 #define ASDA_SHARED(type, name) type &name = shim::shared<type>()
 
 struct Dim3 {
@@ -92,7 +93,7 @@ template <class Kernel> void launch(unsigned count, int threads, int processors,
         for (int t = 0; t < threads; ++t)
             all.emplace_back([=, at = sms.back().get()] {
                 block = at;
-                threadIdx.x = t;
+                threadIdx = {unsigned(t), 0, 0};
                 for (unsigned b = sm; b < count; b += processors) {
                     blockIdx.x = b;
                     barriers = 0;
@@ -157,6 +158,13 @@ inline int __ffs(unsigned v) { return v ? std::countr_zero(v) + 1 : 0; }
 inline int __clz(int v) { return std::countl_zero(unsigned(v)); }
 inline int __float2int_rn(float v) { return int(std::lrint(v)); }
 inline float __uint_as_float(unsigned v) { return std::bit_cast<float>(v); }
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned pick) {
+    const uint64_t both = uint64_t(b) << 32 | a;
+    unsigned out = 0;
+    for (int i = 0; i < 4; ++i)
+        out |= unsigned(both >> (pick >> (4 * i) & 7) * 8 & 255) << (8 * i);
+    return out;
+}
 inline unsigned __float_as_uint(float v) { return std::bit_cast<unsigned>(v); }
 inline double __hiloint2double(int high, int low) {
     return std::bit_cast<double>(uint64_t(unsigned(high)) << 32 | unsigned(low));

@@ -3,8 +3,6 @@ those that `asda_fast.ops.paste_cuda` gives to CuPy, and what ptxas says of regi
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +21,7 @@ KERNELS = {
     "forward uint8 -> float32": (Variant("forward", U8, True, F32, False, True), 64),
     "forward uint8 -> bfloat16 channels_last": (Variant("forward", U8, True, BF16, True, True), 64),
     "forward float16": (Variant("forward", F16, False, F16, False, True), 64),
+    "forward uint8 -> uint8, odd width": (Variant("forward", U8, True, U8, True, False), 64),
     "forward float64": (Variant("forward", F64, False, F64, False, True), 128),
     "backward float32": (Variant("backward", F32, False, F32, False, True), 80),
     "backward uint8 -> bfloat16 channels_last": (Variant("backward", U8, True, BF16, True, True), 80),
@@ -38,76 +37,40 @@ JOBS = [(k, a) for k in KERNELS for a in ARCHITECTURES if a == "sm_90" or not ("
 JOBS += [(k, "sm_75") for k in KERNELS if "bfloat16" in k and "odd" not in k]  # Turing rounds to bfloat16 by hand
 
 
-class Nvrtc:
-    """As much of the compiler's C interface as this needs (pip: nvidia-cuda-nvrtc)."""
+@pytest.fixture(scope="module")
+def offline():
+    """benchmarks.compile_kernels: the compiler's C interface."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).resolve().parents[2]))
+        from benchmarks import compile_kernels
 
-    def __init__(self) -> None:
-        spec = importlib.util.find_spec("nvidia")
-        folders = list(spec.submodule_search_locations or ()) if spec else []
-        found = sorted(p for folder in folders for p in Path(folder).glob("**/libnvrtc.so.*") if "alt" not in p.name)
-        assert found, "no libnvrtc: pip install nvidia-cuda-nvrtc (it is in the dev extra)"
-        for builtins in found[-1].parent.glob("libnvrtc-builtins.so.*"):  # 13.0 does not look beside itself
-            ctypes.CDLL(str(builtins))
-        self.library = ctypes.CDLL(str(found[-1]))
-
-    def compile(self, source: str, options: tuple[str, ...]) -> tuple[int, str, str, bytes]:
-        """result, log, PTX, cubin"""
-        program = ctypes.c_void_p()
-        call = self.library
-        assert call.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"paste.cu", 0, None, None) == 0
-        arguments = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
-        result = call.nvrtcCompileProgram(program, len(options), arguments)
-
-        def text(name: str) -> bytes:
-            size = ctypes.c_size_t()
-            if getattr(call, f"nvrtcGet{name}Size")(program, ctypes.byref(size)):
-                return b""
-            buffer = ctypes.create_string_buffer(size.value)
-            getattr(call, f"nvrtcGet{name}")(program, buffer)
-            return buffer.raw
-
-        log, ptx, cubin = text("ProgramLog"), text("PTX"), text("CUBIN")
-        call.nvrtcDestroyProgram(ctypes.byref(program))
-        return result, log.decode().rstrip("\0"), ptx.decode().rstrip("\0"), cubin
+        yield compile_kernels
 
 
 @pytest.fixture(scope="module")
-def nvrtc() -> Nvrtc:
-    return Nvrtc()
-
-
-def _options(variant: Variant, architecture: str) -> tuple[str, ...]:
-    # CuPy adds -ftz=true to everything it compiles; -v makes ptxas tell what it used.
-    return (*variant.options(), f"-arch={architecture}", "-ftz=true", "--ptxas-options=-v")
-
-
-def _usage(log: str) -> dict[str, int]:
-    names = {"stack": r"(\d+) bytes stack frame", "stores": r"(\d+) bytes spill stores",
-             "loads": r"(\d+) bytes spill loads", "registers": r"Used (\d+) registers"}  # fmt: skip
-    found = {name: re.findall(pattern, log) for name, pattern in names.items()}
-    assert all(len(values) == 1 for values in found.values()), log
-    return {name: int(values[0]) for name, values in found.items()}
+def nvrtc(offline):
+    return offline.Nvrtc()
 
 
 @pytest.fixture(scope="module")
-def compiled(nvrtc):
+def compiled(offline, nvrtc):
     """(kernel, architecture) -> result, log, PTX, cubin; all at once, on all cores."""
 
     def one(job: tuple[str, str]) -> tuple[int, str, str, bytes]:
         variant = KERNELS[job[0]][0]
-        return nvrtc.compile(variant.source(), _options(variant, job[1]))
+        return nvrtc.compile(variant.source(), offline.options(variant, job[1]))
 
     with ThreadPoolExecutor() as pool:
         return dict(zip(JOBS, pool.map(one, JOBS)))
 
 
 @pytest.mark.parametrize(("kernel", "architecture"), JOBS)
-def test_compiles_without_spills(compiled, kernel, architecture, record_property):
+def test_compiles_without_spills(offline, compiled, kernel, architecture, record_property):
     result, log, ptx, cubin = compiled[kernel, architecture]
     assert result == 0, log
     assert cubin.startswith(b"\x7fELF")
     assert "warning" not in log
-    usage = _usage(log)
+    usage = offline.usage(log)
     print(f"{kernel}, {architecture}: {usage['registers']} registers")  # pytest -s, or -rP, shows the table
     record_property("registers", usage["registers"])
     assert usage["registers"] <= KERNELS[kernel][1]
@@ -130,13 +93,13 @@ def test_wide_access(compiled, kernel):
     assert not re.search(r"\b(atom|red)\.[a-z.]*f(16|32|64)", ptx)
 
 
-def test_spills_would_be_seen(nvrtc):
+def test_spills_would_be_seen(offline, nvrtc):
     """The check can fail: with half of the registers the same kernel spills, and the log says so."""
     variant, most = KERNELS["backward float32"]
     source = variant.source().replace("asda::THREADS, BACKWARD_RESIDENT", "asda::THREADS, 8")
     assert source != variant.source()
-    result, log, _, _ = nvrtc.compile(source, _options(variant, "sm_90"))
+    result, log, _, _ = nvrtc.compile(source, offline.options(variant, "sm_90"))
     assert result == 0, log
-    usage = _usage(log)
+    usage = offline.usage(log)
     assert usage["registers"] <= 32 < most
     assert usage["stores"] > 0
