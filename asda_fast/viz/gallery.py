@@ -6,7 +6,7 @@ import base64
 import html
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +14,7 @@ import numpy as np
 from asda_fast.core.batch import Batch
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.viz.draw import sides
-
-if TYPE_CHECKING:
-    from asda_fast.viz.views import View
+from asda_fast.viz.view import View
 
 
 def _picture(image: np.ndarray) -> str:

@@ -26,21 +26,9 @@ from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.viz import draw, epoch_sheet, gallery
 from asda_fast.viz.options import PreviewOptions
+from asda_fast.viz.view import View
 
 CELL = 256  # height of a picture on the sheet
-
-
-@dataclass
-class View:
-    """The same people under one placement of the same parts."""
-
-    name: str  # clean, random, chosen
-    image: np.ndarray  # [B, H, W, 3] uint8
-    outlines: list[list[np.ndarray]]  # per person and part, [4, 2] crop pixels
-    parts: list[list[dict[str, Any]]]  # per person: type, s, r in degrees, tx, ty
-    loss: list[float] | None  # per person, HRNet's loss
-    joints: np.ndarray | None  # [B, J, 2] predicted, crop pixels
-    score: np.ndarray | None  # [B, J]
 
 
 @dataclass
