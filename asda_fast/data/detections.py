@@ -30,7 +30,9 @@ def from_detections(path: str | Path, people: People, annotations: Path) -> tupl
         raise UserError(f"{path}: expected a list of detections, got {short(records)}")
     table = read_table(annotations)
     images, choice = images_of(annotations, table), choose(annotations, table)
-    wanted = {1} if choice.ids is None else choice.ids
+    wanted = choice.ids or frozenset({1})
+    if len(wanted) > 1:
+        raise UserError(f"{path}: detections: expected one category, but {annotations} has {len(wanted)} with joints")
     kept, left_out = [], Counter[str]()
     for row, record in enumerate(records):
         if not isinstance(record, dict):

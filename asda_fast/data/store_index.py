@@ -78,7 +78,9 @@ def _about(path: Path, about: dict[str, Any]) -> Skeleton:
     if about["fit"] not in ("box", "square"):
         raise UserError(f"{path}: fit: expected box or square, got {short(about['fit'])}")
     shards = about["shards"]
-    if not shards or not all(isinstance(s, str) and s and "/" not in s and "\0" not in s for s in shards):
+    if not shards or not all(
+        isinstance(s, str) and 0 < len(s) < 256 and s.isprintable() and "/" not in s for s in shards
+    ):
         raise UserError(f"{path}: shards: expected names of files, got {short(shards)}")
     if not about["dataset"].strip() or "\0" in about["root"] or not about["dataset"].isprintable():
         raise UserError(f"{path}: dataset, root: got {short(about['dataset'])}, {short(about['root'])}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from asda_fast.data.coco_terms import CocoTerms
 from asda_fast.data.people import People
 from asda_fast.evaluate.inference import Predictions
 from asda_fast.metrics import oks
@@ -15,10 +16,13 @@ NMS = 0.9
 
 
 def results(
-    found: Predictions, people: People, box_score: np.ndarray | None, crop_area: np.ndarray, nms: bool = True
-) -> list[dict[str, Any]]:
+    found: Predictions, people: People, box_score: np.ndarray | None, crop_area: np.ndarray, nms: bool = True,
+    terms: CocoTerms | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """COCO keypoint results by HRNet's protocol: box score (1 for annotated boxes) times the mean of the keypoint
-    scores above 0.2, then OKS-NMS at 0.9 within each photo, areas being the crops'."""
+    scores above 0.2, then OKS-NMS at 0.9 within each photo, areas being the crops'.
+
+    terms: of the annotation file that they are scored against; None: People's ids and order, category 1."""
     sigmas = oks.COCO_SIGMAS if people.skeleton.sigmas is None else np.array(people.skeleton.sigmas)
     rows = np.flatnonzero(np.isfinite(found.xy).all((1, 2)))
     scores = oks.rescore(np.ones(len(people)) if box_score is None else box_score, found.score, VISIBLE)
@@ -28,12 +32,11 @@ def results(
     for mine in np.split(rows, np.flatnonzero(np.diff(people.image_id[rows])) + 1):
         chosen = oks.nms(keypoints[mine], scores[mine], crop_area[mine], sigmas, NMS) if nms else slice(None)
         kept += mine[chosen].tolist()
-    return [
-        {
-            "image_id": int(people.image_id[row]),
-            "category_id": 1,
-            "keypoints": [round(v, 3) for v in keypoints[row].ravel().tolist()],
-            "score": float(scores[row]),
-        }
-        for row in kept
-    ]
+    records = []
+    for row in kept:
+        image, values = int(people.image_id[row]), [round(v, 3) for v in keypoints[row].ravel().tolist()]
+        if terms is not None:
+            records.append(terms.result(image, int(people.id[row]), values, float(scores[row])))
+        else:
+            records.append({"image_id": image, "category_id": 1, "keypoints": values, "score": float(scores[row])})
+    return records

@@ -14,7 +14,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.hardware import choose_device
 from asda_fast.core.options import Size, parse_size
 from asda_fast.core.skeletons import Skeleton
-from asda_fast.data.coco_truth import CocoTruth, read_truth
+from asda_fast.data.coco_terms import CocoTerms, read_terms
 from asda_fast.data.crop import fit_aspect, region
 from asda_fast.data.dataset import DATASETS
 from asda_fast.data.dataset import dataset as find_dataset
@@ -24,7 +24,7 @@ from asda_fast.evaluate.coco_results import results
 from asda_fast.evaluate.inference import PYRAMID, Predictions, predict
 from asda_fast.evaluate.options import NetworkOptions, TruthOptions
 from asda_fast.evaluate.score import score_people
-from asda_fast.metrics.coco import coco
+from asda_fast.metrics.coco import check, coco
 from asda_fast.metrics.result import Options, Result
 from asda_fast.pipelines.loader import make_loader
 
@@ -47,7 +47,9 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
     size = config.input or card_size(card) or find_dataset(dataset).preset.size
     decode = config.decode or ("udp" if card.get("target") == "udp" else "quarter")
     annotations = _coco_annotations(dataset, truth, config)
-    given = None if annotations is None else read_truth(annotations, people.skeleton)  # before the network runs
+    terms = None if annotations is None else read_terms(annotations, people.skeleton)
+    if annotations is not None:
+        check(annotations)  # what cannot be scored is said before the network runs
     box_score: np.ndarray | None = None
     boxes = people
     if config.detections is not None:
@@ -77,8 +79,8 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
     if not np.isfinite(found.score).all():
         raise UserError(f"{config.checkpoint}: the network answers with values that are not finite")
     result = score_people(found, people, truth.bootstrap) if box_score is None else None
-    if annotations is not None and given is not None:
-        result = _score_coco(found, boxes, box_score, annotations, given, result, truth.bootstrap, config, size)
+    if annotations is not None and terms is not None:
+        result = _score_coco(found, boxes, box_score, annotations, terms, result, truth.bootstrap, config, size)
     elif config.save_predictions:
         _save_array(config.save_predictions, found)
     assert result is not None
@@ -106,36 +108,29 @@ def _coco_annotations(dataset: str, truth: TruthOptions, config: NetworkOptions)
 
 
 def _score_coco(
-    found: Predictions, boxes: People, box_score: np.ndarray | None, annotations: Path, truth: CocoTruth,
+    found: Predictions, boxes: People, box_score: np.ndarray | None, annotations: Path, terms: CocoTerms,
     pck_result: Result | None, bootstrap: int, config: NetworkOptions, size: tuple[int, int],
 ) -> Result:  # fmt: skip
     width = fit_aspect(region(boxes, np.arange(len(boxes))), size)
-    records = results(found, boxes, box_score, width * width * size[0] / size[1])
+    records = results(found, boxes, box_score, width * width * size[0] / size[1], terms=terms)
     if config.save_predictions:
         Path(config.save_predictions).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.save_predictions).write_text(json.dumps(truth.in_the_files_terms(records)), encoding="utf-8")
+        Path(config.save_predictions).write_text(json.dumps(records), encoding="utf-8")
     if not records:
         raise UserError(f"{annotations}: nobody was predicted")
-    unread = set(boxes.image_id[~np.isfinite(found.xy).all((1, 2))].tolist())
-    content = dict(truth.table)
+    unread = {terms.images[i] for i in boxes.image_id[~np.isfinite(found.xy).all((1, 2))].tolist()}
+    content = dict(terms.table)
     for kind, key in (("images", "id"), ("annotations", "image_id")) if unread else ():
         content[kind] = [record for record in content[kind] if record[key] not in unread]
-    try:
-        result = coco(content, records, Options(bootstrap=bootstrap))
-    except UserError as error:
-        raise UserError(f"{annotations}: {str(error).removeprefix('annotations: ')}") from None
-    result.notes += truth.notes
+    result = coco(content if unread else annotations, records, Options(bootstrap=bootstrap))
     if unread:
         result.notes.append(f"{len(unread)} images left out: they could not be read")
     if box_score is None:
         known = set(boxes.id.tolist())
-        missed = sum(
-            a.get("num_keypoints", 1) > 0 and not a.get("iscrowd") and a.get("id") not in known
-            for a in content["annotations"]
-        )
+        missed = sum(number not in known and image not in unread for number, image in terms.people.items())
         if missed:
             result.notes.append(f"{missed} annotated people were not looked at: they count as missed")
-    folder = photo_folder(boxes, (image["file_name"] for image in truth.table["images"]))
+    folder = photo_folder(boxes, (image["file_name"] for image in terms.table["images"]))
     result.photos = [str(folder / name) for name in result.photos or []]
     if pck_result is not None:
         result.numbers |= {"pck": pck_result.numbers["pck"], "pck_per_joint": pck_result.numbers["per_joint"]}

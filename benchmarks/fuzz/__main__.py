@@ -12,6 +12,8 @@ from benchmarks.fuzz.harness import Reader, fuzz
 
 READERS = {
     "coco": "benchmarks.fuzz.data:coco",
+    "terms": "benchmarks.fuzz.data:terms",
+    "detections": "benchmarks.fuzz.data:detections",
     "mpii": "benchmarks.fuzz.data:mpii",
     "lsp": "benchmarks.fuzz.data:lsp",
     "store": "benchmarks.fuzz.data:store",

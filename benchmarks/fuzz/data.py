@@ -16,6 +16,8 @@ import simplejpeg
 from asda_fast.core.images import BadImage
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import GlobalAug, People, draw, load
+from asda_fast.data.coco_terms import read_terms
+from asda_fast.data.detections import from_detections
 from asda_fast.data.store_pack import pack
 from benchmarks.fuzz.harness import Reader
 
@@ -46,6 +48,9 @@ def _coco() -> Any:
             {"id": number + 1, "image_id": number // 2, "category_id": 1, "iscrowd": 0, "area": 99.5, "bbox": box,
              "num_keypoints": 17, "keypoints": keypoints}
         )  # fmt: skip
+    crowd = {"counts": [20, 300, 480 * 640 - 320], "size": [480, 640]}
+    records.append({**records[0], "id": 90, "iscrowd": 1, "keypoints": [0] * 51, "segmentation": crowd})
+    records.append({"id": 91, "image_id": 2, "category_id": 2, "bbox": [1, 2, 3, 4], "iscrowd": 0})
     images = [{"id": n, "file_name": f"{n}.jpg", "height": 480, "width": 640} for n in range(3)]
     person = {"id": 1, "name": "person", "keypoints": list(COCO.joints), "skeleton": [[1, 2], [2, 3]]}
     return {"images": images, "annotations": records, "categories": [person, {"id": 2, "name": "dog"}]}
@@ -63,6 +68,35 @@ coco = Reader(
     lambda folder: _checked(load("coco", folder)),
     _photos,
 )
+
+
+def _read_scored(folder: Path) -> None:
+    people = load("coco", folder)
+    terms = read_terms(folder / "annotations" / "person_keypoints_train2017.json", people.skeleton)
+    for image, person in zip(people.image_id.tolist(), people.id.tolist()):
+        assert len(terms.result(image, person, list(range(51)), 1.0)["keypoints"]) == 51
+
+
+terms = Reader(coco.content, coco.dump, _read_scored, _photos)
+
+
+def _detections() -> Any:
+    return [{"image_id": n, "category_id": 1, "bbox": [10.5, 20, 100, 200.25], "score": 0.5} for n in (0, 1, 2, 2)]
+
+
+def _annotated(folder: Path) -> None:
+    _photos(folder)
+    for name, data in coco.dump(coco.content()).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def _read_detections(folder: Path) -> None:
+    annotations = folder / "annotations" / "person_keypoints_train2017.json"
+    _checked(from_detections(folder / "found.json", load("coco", folder), annotations)[0])
+
+
+detections = Reader(_detections, lambda tree: {"found.json": json.dumps(tree).encode()}, _read_detections, _annotated)
 
 
 def _mpii() -> Any:

@@ -15,7 +15,7 @@ import pytest
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import demo_root, load
-from asda_fast.data.coco_truth import read_truth
+from asda_fast.data.coco_terms import read_terms
 from asda_fast.data.detections import from_detections, photo_folder
 from asda_fast.evaluate.coco_results import results
 from asda_fast.evaluate.inference import Predictions
@@ -80,14 +80,14 @@ def test_every_form_of_a_file_scores_alike(tmp_path: Path, change: Callable[[Any
     want = coco(*_scored(demo_root()))
     people, found = noisy(root_of(tmp_path, change))
     path = tmp_path / "annotations" / "person_keypoints_val.json"
-    truth = read_truth(path, people.skeleton)
-    records = results(found, people, None, people.box[:, 2] * people.box[:, 3], nms=False)
-    got = coco(truth.table, records)
+    terms = read_terms(path, people.skeleton)
+    records = results(found, people, None, people.box[:, 2] * people.box[:, 3], nms=False, terms=terms)
+    got = coco(path, records)
     assert 0 < want.numbers["AP"] < 1
     assert got.numbers["stats"] == want.numbers["stats"]
-    assert truth.notes == []
+    assert terms.people.keys() == set(people.id.tolist())
     if change is not words:
-        assert _official(path, truth.in_the_files_terms(records)) == pytest.approx(want.numbers["stats"], abs=1e-6)
+        assert _official(path, records) == pytest.approx(want.numbers["stats"], abs=1e-6)
 
 
 def _scored(root: Path) -> tuple[Any, Any]:
@@ -117,21 +117,22 @@ def _official(path: Path, records: list[dict[str, Any]]) -> list[float]:
     return [float(value) for value in judge.stats]
 
 
-def test_areas(tmp_path: Path) -> None:
-    def without(table: Any) -> None:
-        for annotation in table["annotations"]:
-            del annotation["area"]
+def test_categories_that_share_their_joints_keep_their_own(tmp_path: Path) -> None:
+    def two(table: Any) -> None:
+        table["categories"] = [
+            {**table["categories"][0], "id": n, "name": name} for n, name in ((3, "man"), (5, "woman"))
+        ]
+        for number, annotation in enumerate(table["annotations"]):
+            annotation["category_id"] = 5 if number % 3 else 3
 
-    people, found = noisy(root_of(tmp_path / "a", without))
-    truth = read_truth(tmp_path / "a" / "annotations" / "person_keypoints_val.json", COCO)
-    assert truth.notes == ["person_keypoints_val.json: no areas: the area of the box stands for the person's"]
-    first = truth.table["annotations"][0]
-    assert first["area"] == first["bbox"][2] * first["bbox"][3]
-    assert coco(truth.table, results(found, people, None, people.box[:, 2], nms=False)).numbers["AP"] > 0
-
-    root_of(tmp_path / "b", lambda table: table["annotations"][3].pop("area"))
-    with pytest.raises(UserError, match=r"annotations\[3\]: has no area, though \d+ have"):
-        read_truth(tmp_path / "b" / "annotations" / "person_keypoints_val.json", COCO)
+    people, found = noisy(root_of(tmp_path, two))
+    path = tmp_path / "annotations" / "person_keypoints_val.json"
+    records = results(found, people, None, people.box[:, 2], nms=False, terms=read_terms(path, COCO))
+    by_image = {a["id"]: a["category_id"] for a in json.loads(path.read_text())["annotations"]}
+    assert [r["category_id"] for r in records] == [by_image[i] for i in people.id[np.argsort(people.image_id)].tolist()]
+    (tmp_path / "d.json").write_text(json.dumps([{**records[0], "bbox": [1, 2, 3, 4]}]))
+    with pytest.raises(UserError, match="expected one category"):
+        from_detections(tmp_path / "d.json", people, path)
 
 
 def test_joints_of_another_skeleton_are_not_scored(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_joints_of_another_skeleton_are_not_scored(tmp_path: Path) -> None:
 
     root_of(tmp_path, dogs)
     with pytest.raises(UserError, match="its joint 'tail' is none of COCO's"):
-        read_truth(tmp_path / "annotations" / "person_keypoints_val.json", COCO)
+        read_terms(tmp_path / "annotations" / "person_keypoints_val.json", COCO)
 
 
 @pytest.mark.parametrize("change", [plain, words, category, folders])
