@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
@@ -58,6 +60,37 @@ def test_same_as_cpu(cuda, scene, dtype, out_dtype, layout, size):
     if dtype != U8:
         tolerance = {F64: 1e-14, F32: 1e-6, BF16: 1e-2, F16: 2e-3}[dtype]
         torch.testing.assert_close(found[2], expected[2], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["planar", "channels_last"])
+@pytest.mark.parametrize("planar", [True, False], ids=["from planar", "from nhwc"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_bytes_to_bytes(cuda, scene, size, planar, layout):
+    """uint8 in, uint8 out, in any layout on either side: the CPU's bytes."""
+    case = scene(2, 3, *size)
+    image = _image(case, U8)
+    if planar:
+        image = image.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+    given = {"out_dtype": U8, "memory_format": layout}
+    expected = asda_fast.paste(image, case.pool, case.part, case.matrix, **given)
+    pool, part, matrix = case.pool.to(cuda), case.part.to(cuda), case.matrix.to(cuda)
+    found = asda_fast.paste(image.to(cuda), pool, part, matrix, **given)
+    assert found.dtype == U8
+    assert found.is_contiguous(memory_format=layout)
+    assert torch.equal(found.cpu(), expected)
+
+
+def test_from_a_new_thread(cuda, scene):
+    """A thread that has not used the GPU yet, as autograd's may be, launches like any other."""
+    case = scene(2, 2, 32, 64)
+    pool, part, matrix = case.pool.to(cuda), case.part.to(cuda), case.matrix.to(cuda)
+    image = case.image.to(cuda)
+    expected = asda_fast.paste(image, pool, part, matrix)
+    found: list[torch.Tensor] = []
+    thread = threading.Thread(target=lambda: found.append(asda_fast.paste(image, pool, part, matrix)))
+    thread.start()
+    thread.join()
+    assert torch.equal(found[0], expected)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
