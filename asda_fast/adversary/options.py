@@ -28,7 +28,7 @@ class AdversaryOptions:
     verify: Annotated[int | None, AtLeast(1)] = None
     """proposals that the pose network judges by a forward pass, to take the hardest; 1: none is judged [search 4, else
     1]"""
-    candidates: Annotated[int, AtLeast(2)] = 128
+    candidates: Annotated[int, AtLeast(2)] = 64
     """cover, critic: random places that are scored for each part"""
     clean_pass: bool = False
     """cover, critic: first let the pose network look at the clean crop"""

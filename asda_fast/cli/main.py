@@ -12,6 +12,7 @@ from asda_fast.core.registry import nearest
 COMMANDS = {
     "train": "train a pose network against pasted body parts",
     "evaluate": "score a network or a file of predictions as the literature does",
+    "ablate": "train arms and seeds, and compare them with intervals",
     "score": "measure how hard the places are that an adversary chooses",
     "preview": "see what an augmentation does to people",
     "data": "pack people into shards; check a dataset before it is trained on",

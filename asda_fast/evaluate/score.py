@@ -74,3 +74,14 @@ def torso_size(people: People) -> np.ndarray:
     if people.skeleton.name != "lsp":
         size = np.where(size > 0, size, 0.25 * people.box[:, 2:].max(1))
     return size
+
+
+def joint_hits(xy: np.ndarray, people: People) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [P, J, 2] in photo pixels -> correct [P, J] and counted [P, J], by the rule of `score_people`."""
+    head = people.skeleton.name == "mpii"
+    size = (people.head if head else torso_size(people)).astype(np.float64)
+    distance = pck.distances(xy, people.joints.astype(np.float64), size)
+    counted = (people.visible > 0) & np.isfinite(size)[:, None] & (size > 0)[:, None]
+    if head:
+        counted[:, list(pck.MPII_LEFT_OUT)] = False
+    return (distance <= (0.5 if head else 0.2)) & counted, counted

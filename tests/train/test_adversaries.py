@@ -117,7 +117,7 @@ def test_a_critic_of_another_skeleton_is_refused(tmp_path: Path) -> None:
         ({"verify": 0, "adversary": "critic"}, "verify: expected at least 1, got 0"),
         ({"verify": 1, "adversary": "search"}, "verify: expected at least 2 places to search among, got 1"),
         ({"verify": 2}, "verify: expected adversary search, cover or critic beside it, got generator"),
-        ({"verify": 3, "adversary": "cover"}, r"verify: expected a proper divisor of candidates \(128\), got 3"),
+        ({"verify": 3, "adversary": "cover"}, r"verify: expected a proper divisor of candidates \(64\), got 3"),
         ({"candidates": 1, "adversary": "cover"}, "candidates: expected at least 2, got 1"),
         ({"explore": 1.0}, "explore: expected 0 up to, not including, 1, got 1.0"),
         ({"adversary": "critics"}, "adversary: expected one of generator, search, cover, critic, got 'critics'"),

@@ -1,0 +1,97 @@
+"""One run of an ablation: trained in a folder of its own, then measured person by person on its last network."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from asda_fast import data, models
+from asda_fast.adversary import held_out, measure
+from asda_fast.augment import pools
+from asda_fast.augment.options import PasteOptions
+from asda_fast.augment.sda import Semantic
+from asda_fast.core.files import write_atomic
+from asda_fast.core.hardware import choose_device
+from asda_fast.data.people import People
+from asda_fast.evaluate.robustness import WORST_OF, predict_pasted
+from asda_fast.evaluate.score import joint_hits
+from asda_fast.pipelines.loader import make_loader
+from asda_fast.train import checkpoint
+from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.run import train
+
+RESULT = "result.json"
+
+
+def trial(recipe: Recipe, run: RunOptions, name: dict[str, Any]) -> None:
+    """Train to the end (going on where the folder holds a part), measure, write result.json. name: arm and seed.
+
+    What it prints goes to log.txt of the folder.
+    """
+    folder = Path(run.out or "")
+    folder.mkdir(parents=True, exist_ok=True)
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    train(recipe, replace(run, resume=(folder / "last.pt").is_file()))
+    saved = checkpoint.load(folder / "last.pt")
+    history = saved["history"]
+    found = {
+        **name,
+        "recipe": saved["config"],
+        "steps": steps_of(recipe.resolved(), run),
+        "seconds": sum(row["seconds"] for row in history),
+        "pck_train": history[-1]["pck_train"],
+        "pck_by_epoch": [row["pck"] for row in history],
+        "hardness": history[-1].get("hardness"),
+        "hardness_se": history[-1].get("hardness_se"),
+        **measured(folder / "last.pt", recipe.resolved(), run),
+    }
+    write_atomic(folder / RESULT, (json.dumps(found) + "\n").encode())
+
+
+def steps_of(recipe: Recipe, run: RunOptions) -> int:
+    """Optimiser steps of a whole run."""
+    people = len(data.load(recipe.dataset, run.root, split="train"))
+    people = min(people, recipe.limit or people)
+    assert recipe.batch_size is not None and recipe.epochs is not None
+    return recipe.epochs * max(1, people // min(people, recipe.batch_size))
+
+
+def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:
+    """The network of a checkpoint on the validation people: clean, under a random paste and under the worst of eight,
+    correct joints of each person; and its own gap. The pastes are the same for every arm."""
+    device = choose_device(run.device)
+    pose = models.load(path).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    people = data.load(recipe.dataset, run.root, split="val")
+    if recipe.limit is not None:
+        people = people.select(np.arange(min(recipe.limit, len(people))))
+    paste = PasteOptions(augment="sda")
+    pool = pools.choose(run.pool, recipe.dataset, paste)
+    augmentation = paste.build(pool, 0, memory_format=torch.channels_last)
+    assert isinstance(augmentation, Semantic) and recipe.input is not None and recipe.batch_size is not None
+    stride = models.stride(pose, recipe.input)
+    with make_loader(
+        people, size=recipe.input, batch_size=min(recipe.batch_size, len(people)), pipeline="native", train=False,
+        threads=run.threads, on_bad_image=run.on_bad_image,
+    ) as loader:  # fmt: skip
+        pasted = predict_pasted(held_out(loader, augmentation, pose, device, stride=stride), len(people), WORST_OF)
+        gap = measure(held_out(loader, augmentation, pose, device, stride=stride), None, people=128)
+    losses = {"clean": gap.clean, "random": gap.random, "best_of_32": gap.best_of_32}
+    return {"losses": losses, "people": by_person(pasted.clean, pasted.random, pasted.worst, people)}
+
+
+def by_person(clean: np.ndarray, random: np.ndarray, worst: np.ndarray, people: People) -> dict[str, list[int]]:
+    """Correct joints of each person, and how many count: all of them, and the occluded ones (clean)."""
+    hit, counted = joint_hits(clean, people)
+    hidden = counted & (people.visible == 1)
+    table = {"counted": counted, "clean": hit, "hidden_counted": hidden, "hidden": hit & hidden}
+    table |= {"random": joint_hits(random, people)[0], "worst": joint_hits(worst, people)[0]}
+    return {name: value.sum(1).tolist() for name, value in table.items()}
