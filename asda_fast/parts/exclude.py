@@ -35,9 +35,11 @@ def excluded(photos: Iterable[str], exclude: str | Path | Collection[str], where
     how many of its names are no photo of `where`. A list that names none of the photos raises UserError."""
     given = isinstance(exclude, (str, Path))
     names = read_names(exclude) if isinstance(exclude, (str, Path)) else {plain(name) for name in exclude} - {""}
+    if not names:
+        return {}, 0
     photos = list(photos)
     found = matching(photos, names)
-    if names and photos and not found:
+    if photos and not found:
         what = f"exclude_images {exclude}" if given else "exclude"
         raise UserError(
             f"{what}: names none of the {len(photos)} photos in {where}: "

@@ -243,9 +243,9 @@ def test_instances_and_people_files(folder):
 
 def test_several_people_taken_for_one_are_noted(folder):
     label = make_label()
-    label[10:45, 62:88] = 13  # a second face, smaller
+    label[10:48, 66:90] = 13  # a second face, smaller
     Image.fromarray(label).save(folder / "labels" / "s0" / "p2.png")
-    label[10:45, 62:88] = np.where(np.arange(35)[:, None] < 9, 13, 0)  # a scrap of one
+    label[10:48, 66:90] = np.where(np.arange(38)[:, None] < 9, 13, 0)  # a scrap of one
     Image.fromarray(label).save(folder / "labels" / "s0" / "p4.png")
     ((kind, counted),) = run(folder).notes.kinds.items()
     assert kind.startswith("maps with several faces, cut as one person")
