@@ -182,6 +182,9 @@ REFUSED = [
     ("size: expected sides 1..16384", {"size": np.array([[2**62, 2**62]] * 4)}),
     (r"rgba: expected uint8", {"rgba": np.zeros((5000, 3), np.uint8)}),
     (r"person: expected float32", {"person": np.zeros((4, 2))}),
+    ("person: .* patch 2 has", {"person": np.array([[1, 2], [np.nan, 3], [0, 1], [1, 1]], np.float32)}),
+    ("person: .* patch 0 has", {"person": np.full((4, 2), np.inf, np.float32)}),
+    ("types: expected different names", {"types": '["Hat", "Hat"]'}),
 ]
 
 
