@@ -51,8 +51,9 @@ def test_a_strangers_pip_resolves_the_makefiles_lines(wanted: str, tmp_path: Pat
 @pytest.mark.network
 def test_an_older_drivers_torch_brings_cuda_12(tmp_path: Path) -> None:
     constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    got = resolved(extras.arguments("train", "2.9.1", "12.8", constraints), tmp_path)
-    assert got["torch"] == "2.9.1"
+    (floor,) = [need.removeprefix("torch>=") for need in PROJECT["dependencies"] if need.startswith("torch>=")]
+    got = resolved(extras.arguments("train", floor, "12.8", constraints), tmp_path)  # a build for CUDA 12
+    assert got["torch"] == floor
     assert got["cupy-cuda12x"]
     assert got["nvidia-dali-cuda120"]
     assert got["nvidia-nvimgcodec-cu12"].startswith("0.8.")
