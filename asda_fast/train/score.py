@@ -13,6 +13,8 @@ from asda_fast.core.options import Above, AtLeast, check
 from asda_fast.train.recipe import Recipe
 
 if TYPE_CHECKING:
+    import torch
+
     from asda_fast.adversary import Adversary, Hardness
     from asda_fast.augment.sda import Semantic
     from asda_fast.core.skeletons import Skeleton
@@ -108,28 +110,14 @@ def _recipe(path: Path, card: dict[str, Any], options: ScoreOptions) -> Recipe:
 
 
 def _adversary(
-    path: Path, recipe: Recipe, augmentation: Semantic, skeleton: Skeleton, device: object
+    path: Path, recipe: Recipe, augmentation: Semantic, skeleton: Skeleton, device: torch.device
 ) -> Adversary | None:
-    from asda_fast import models
-    from asda_fast.adversary import Generated
+    from asda_fast.adversary.saved import adversary_of
     from asda_fast.augment.asda import Adversarial
-    from asda_fast.train import checkpoint
 
-    if not isinstance(augmentation, Adversarial):
+    if not isinstance(augmentation, Adversarial) or augmentation.pool is None:
         return None
-    assert augmentation.pool is not None
-    types = list(augmentation.pool.types)
-    saved: dict[str, Any] = checkpoint.load(path) if path.suffix == ".pt" else {"types": types}
-    if saved["types"] != types:
-        raise UserError(f"pool: has other part types than the run in {path}")
-    if recipe.game.adversary == "generator":
-        return Generated(models.Generator.of(path).to(device))  # type: ignore[call-overload]
-    state: dict[str, Any] = saved.get("adversary") or {}
-    people = len(state["history"]) if "history" in state else 0
-    adversary = recipe.game.build(len(types), skeleton, people, recipe.seed, device)  # type: ignore[arg-type]
-    assert adversary is not None
-    try:
-        adversary.load_state_dict(state)
-    except ValueError as error:
-        raise UserError(f"checkpoint {path}: {error}") from None
-    return adversary
+    types = augmentation.pool.types
+    if path.suffix == ".pt":
+        return adversary_of(path, types, skeleton, device)
+    return recipe.game.build(len(types), skeleton, 0, recipe.seed, device)

@@ -24,7 +24,7 @@ class PreviewOptions:
     """pool of body parts; demo builds its own on first use"""
     paste: PasteOptions = field(default_factory=lambda: PasteOptions(augment="sda"))
     checkpoint: str | None = None
-    """last.pt of a run: asda's generator places the parts, and the network tells the loss of each placement"""
+    """last.pt of a run: its adversary places the parts of asda, and the network tells the loss of each placement"""
     people: Annotated[int, AtLeast(1)] = 12
     """people shown, evenly spread over the split"""
     input: Annotated[Size | None, CROP] = None

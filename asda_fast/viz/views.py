@@ -1,4 +1,4 @@
-"""People before and after an augmentation: the same parts where chance and a trained generator put them."""
+"""People before and after an augmentation: the same parts where chance and a trained adversary put them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast import data, models
+from asda_fast.adversary import Adversary, Scene
+from asda_fast.adversary.saved import adversary_of
 from asda_fast.augment import pools
-from asda_fast.augment.asda import Adversarial, generator_theta
+from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmented
 from asda_fast.core.batch import Batch, to_uint8
 from asda_fast.core.errors import UserError
@@ -33,20 +35,21 @@ CELL = 256  # height of a picture on the sheet
 
 @dataclass
 class RunNetworks:
-    """Both networks of a run's last.pt, ready to look."""
+    """The network and the adversary of a run's last.pt, ready to look."""
 
     size: tuple[int, int] | None  # the crop that they were trained at
     pose: nn.Module
-    generator: models.Generator | None
+    adversary: Adversary | None
 
 
-def load_networks(path: str, joints: int, learned: bool) -> RunNetworks:
-    """The pose network, and with `learned` the generator. Raises UserError for another kind of file."""
+def load_networks(path: str, skeleton: Skeleton, types: tuple[str, ...] | None) -> RunNetworks:
+    """The pose network and, for a pool of these types, who places the parts. UserError for another kind of file."""
     pose = models.load(path)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
+    joints = len(skeleton.joints)
     if card.get("joints") != joints:
         raise UserError(f"checkpoint {path}: predicts {card.get('joints')} joints, the dataset has {joints}")
-    return RunNetworks(card_size(card), pose, models.Generator.of(path) if learned else None)
+    return RunNetworks(card_size(card), pose, None if types is None else adversary_of(path, types, skeleton))
 
 
 def losses(pose: nn.Module, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,10 +68,11 @@ def views(config: PreviewOptions, batch: Batch, pool: PartPool | None, networks:
     if isinstance(shown, Adversarial):
         slots = shown.draw(batch, 0)
         results.append(("random", shown.render(batch, slots, slots.theta)))
-        generator = networks.generator if networks else None
-        if generator is not None:
-            theta = generator_theta(generator(results[0][1].image), slots)
-            results.append(("chosen", shown.render(batch, slots, theta)))
+        if networks is not None and networks.adversary is not None:
+            size = (batch.image.shape[1], batch.image.shape[2])
+            stride = models.stride(networks.pose, size)
+            scene = Scene.of(batch, shown, networks.pose, trained=False, stride=stride)
+            results.append(("chosen", scene.paste(networks.adversary.choose(scene, explore=False).theta)))
     elif config.paste.augment != "none":
         results.append(("random", shown(batch, 0)))
     found = []
@@ -146,12 +150,8 @@ def preview(config: PreviewOptions) -> list[View]:
     pool = pools.choose(config.pool, config.dataset, config.paste)
     networks = None
     if config.checkpoint:
-        joints, learned = len(everybody.skeleton.joints), config.paste.augment == "asda"
-        networks = load_networks(config.checkpoint, joints, learned)
-    if networks is not None and networks.generator is not None and pool is not None:
-        types = networks.generator.types
-        if types != len(pool.types):
-            raise UserError(f"pool: has {len(pool.types)} part types, the checkpoint's generator places {types}")
+        learned = config.paste.augment == "asda" and pool is not None
+        networks = load_networks(config.checkpoint, everybody.skeleton, pool.types if learned and pool else None)
     usual = (256, 256) if config.dataset == "demo" else dataset(config.dataset).preset.size  # the demo's own is small
     size = config.input or (networks.size if networks else None) or usual
     rows = np.unique(np.linspace(0, len(everybody) - 1, min(config.people, len(everybody))).astype(np.int64))

@@ -6,15 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from asda_fast.adversary.options import AdversaryOptions
+from asda_fast.augment.options import PasteOptions
 from asda_fast.cli import entry
 from asda_fast.cli.score import score as command
 from asda_fast.core.errors import UserError
+from asda_fast.parts.pool import PartPool
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.run import train
 from asda_fast.train.score import ScoreOptions, score
+from asda_fast.viz.options import PreviewOptions
+from asda_fast.viz.views import preview
 
 SMALL: dict[str, Any] = {"limit": 16, "batch_size": 8, "epochs": 1, "input": "64x64", "candidates": 8}
 
@@ -49,10 +54,23 @@ def test_a_lone_network_is_scored_with_what_needs_no_learning(runs: Path, tmp_pa
     assert chance.s < found["s"]
 
 
+def test_a_critics_places_can_be_looked_at(runs: Path, tmp_path: Path) -> None:
+    options = {"paste": PasteOptions(), "people": 4, "out": str(tmp_path / "sheet.png")}
+    shown = preview(PreviewOptions(checkpoint=str(runs / "critic" / "last.pt"), **options))
+    assert [view.name for view in shown] == ["clean", "random", "chosen"]
+    parts = [[[part["type"] for part in person] for person in view.parts] for view in shown[1:]]
+    assert parts[0] == parts[1] and shown[1].parts != shown[2].parts
+
+
 def test_mistakes_are_named(runs: Path, tmp_path: Path) -> None:
     network = str(runs / "critic" / "best.safetensors")
     with pytest.raises(UserError, match="adversary: expected the folder of a run that trained a critic"):
         score(ScoreOptions(network, game=AdversaryOptions("critic")))
+    other = PartPool.from_patches([np.full((9, 9, 4), 255, np.uint8)])
+    other.save(tmp_path / "other.safetensors")
+    for name, says in (("critic", "pool: has other part types than the run in"), ("generator", "pool: has 1 part")):
+        with pytest.raises(UserError, match=says):
+            score(ScoreOptions(str(runs / name), pool=str(tmp_path / "other.safetensors"), device="cpu"))
     with pytest.raises(UserError, match=r"nothing\.pt"):
         score(ScoreOptions(str(tmp_path / "nothing.pt")))
     with pytest.raises(UserError, match="root: dataset lsp needs"):
