@@ -14,9 +14,16 @@ def count_parallel(n: int, grain: int, threads: int, /) -> int: ...
 
 # jpeg_crop.cpp, warp.cpp; matrix: [2, 3] float64, crop -> photo; the verdicts are those of core/images.py
 def jpeg_crop(
-    data: Buffer, photo_height: int, photo_width: int, matrix: Address, out: Address, height: int, width: int
+    data: Buffer,
+    photo_height: int,
+    photo_width: int,
+    matrix: Address,
+    out: Address,
+    height: int,
+    width: int,
+    shrink: int,
 ) -> int: ...
-def jpeg_read(data: Buffer, out: Address, height: int, width: int) -> int: ...
+def jpeg_read(data: Buffer, out: Address, height: int, width: int, shrink: int) -> int: ...
 def jpeg_check(
     data: Buffer, matrix: Address = 0, height: int = 0, width: int = 0, known_rows: int = 0
 ) -> tuple[int, int, int, int, bool]: ...

@@ -141,15 +141,17 @@ struct Scratch { // a thread's buffers, kept from photo to photo
 Verdict walk(const Region &mcus, Scratch &scratch);
 
 // What a crop from a JPEG's bytes comes to: uint8 RGB [height, width, 3] in `out`, undefined unless FINE. matrix:
-// [2, 3], crop pixel -> photo pixel. expected: the photo's size, {0, 0} for any.
+// [2, 3], crop pixel -> photo pixel. expected: the photo's size, {0, 0} for any. shrink 2, 4 or 8: of a photo so much
+// smaller, each pixel the mean of shrink x shrink.
 struct Size {
     int height, width;
 };
 Verdict jpeg_crop(const uint8_t *data, size_t size, const Size &expected, const double *matrix, uint8_t *out,
-                  int height, int width);
+                  int height, int width, int shrink);
 
-// A whole photo of this size: uint8 RGB [height, width, 3] in `out`, undefined unless FINE.
-Verdict jpeg_read(const uint8_t *data, size_t size, uint8_t *out, int height, int width);
+// A whole photo of this size: uint8 RGB [ceil(height / shrink), ceil(width / shrink), 3] in `out`, undefined unless
+// FINE.
+Verdict jpeg_read(const uint8_t *data, size_t size, uint8_t *out, int height, int width, int shrink);
 
 // Judge a photo as far down as a crop would read it (matrix nullptr: to its end), without making pixels. rows: the MCU
 // rows that this takes; if known_rows are as many, they are not walked again.

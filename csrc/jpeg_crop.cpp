@@ -74,24 +74,53 @@ bool supported() {
 }
 
 // What the crop touches, cut to the photo. False if nothing.
-bool touched(const Photo &photo, const double *matrix, int height, int width, Region &region) {
+bool touched(const Photo &photo, const double *matrix, int height, int width, int shrink, Region &region) {
     double low[2], high[2];
     for (int axis = 0; axis < 2; ++axis) {
         const double *m = matrix + 3 * axis;
         const double centre = m[0] * width / 2 + m[1] * height / 2 + m[2];
-        const double reach = std::abs(m[0]) * width / 2 + std::abs(m[1]) * height / 2 + 2; // and the second tap
+        const double reach =
+            std::abs(m[0]) * width / 2 + std::abs(m[1]) * height / 2 + 2 * shrink; // and the second tap
         const int size = axis ? photo.height : photo.width;
         low[axis] = std::min(std::max(std::floor(centre - reach), 0.0), double(size));
         high[axis] = std::min(std::max(std::ceil(centre + reach), 0.0), double(size));
     }
-    region = {int(low[0]), int(low[1]), int(high[0]), int(high[1])};
+    const auto up = [&](double value, int size) { return std::min(size, (int(value) + shrink - 1) / shrink * shrink); };
+    region = {int(low[0]) / shrink * shrink, int(low[1]) / shrink * shrink, up(high[0], photo.width),
+              up(high[1], photo.height)};
     return region.left < region.right && region.top < region.bottom;
+}
+
+// R G B 0 of [height, width] pixels, in place: the means of shrink x shrink (at the right and lower edges of what is
+// there), rows as far apart as before.
+void average(uint8_t *rgb, ptrdiff_t stride, int height, int width, int shrink) {
+    const int small_height = (height + shrink - 1) / shrink, small_width = (width + shrink - 1) / shrink;
+    const int shift = shrink == 2 ? 2 : shrink == 4 ? 4 : 6; // log2 of shrink squared
+    for (int y = 0; y < small_height; ++y)
+        for (int x = 0; x < small_width; ++x) {
+            const int down = std::min(shrink, height - y * shrink), across = std::min(shrink, width - x * shrink);
+            uint32_t even = 0, odd = 0; // sums of R and B, of G: 16 bits hold 64 times 255
+            for (int i = 0; i < down; ++i) {
+                const uint8_t *from = rgb + (y * shrink + i) * stride + 4 * ptrdiff_t(x) * shrink;
+                for (int j = 0; j < across; ++j) {
+                    uint32_t pixel;
+                    std::memcpy(&pixel, from + 4 * j, 4);
+                    even += pixel & 0xff00ff;
+                    odd += pixel >> 8 & 0xff;
+                }
+            }
+            const uint32_t count = uint32_t(down * across), half = count / 2;
+            const uint32_t sum[3] = {(even & 0xffff) + half, odd + half, (even >> 16) + half};
+            uint8_t *to = rgb + y * stride + 4 * ptrdiff_t(x);
+            for (int c = 0; c < 3; ++c)
+                to[c] = uint8_t(count == uint32_t(shrink * shrink) ? sum[c] >> shift : sum[c] / count);
+        }
 }
 
 } // namespace
 
 Verdict jpeg_crop(const uint8_t *data, size_t size, const Size &expected, const double *matrix, uint8_t *out,
-                  int height, int width) {
+                  int height, int width, int shrink) {
     if (!supported())
         return Verdict::FOREIGN;
     static thread_local Scratch scratch;
@@ -101,21 +130,27 @@ Verdict jpeg_crop(const uint8_t *data, size_t size, const Size &expected, const 
     if (expected.height && (expected.height != photo.height || expected.width != photo.width))
         return Verdict::OTHER_SIZE;
     Region region;
-    if (!touched(photo, matrix, height, width, region)) {
+    if (!touched(photo, matrix, height, width, shrink, region)) {
         std::memset(out, 0, 3 * size_t(height) * width);
         return Verdict::FINE;
     }
     const Verdict verdict = read_region(region, scratch);
     if (verdict == Verdict::FINE) {
         const int across = region.right - region.left, down = region.bottom - region.top;
-        warp({scratch.rgb.data(), down, across, 4 * int64_t(across) + 2 * SLACK, 4, region.left, region.top}, matrix,
-             out, height, width);
+        const ptrdiff_t stride = 4 * ptrdiff_t(across) + 2 * SLACK;
+        double smaller[6];
+        std::transform(matrix, matrix + 6, smaller, [&](double v) { return v / shrink; });
+        if (shrink > 1)
+            average(scratch.rgb.data(), stride, down, across, shrink);
+        warp({scratch.rgb.data(), (down + shrink - 1) / shrink, (across + shrink - 1) / shrink, stride, 4,
+              region.left / shrink, region.top / shrink},
+             smaller, out, height, width);
     }
     scratch.trim();
     return verdict;
 }
 
-Verdict jpeg_read(const uint8_t *data, size_t size, uint8_t *out, int height, int width) {
+Verdict jpeg_read(const uint8_t *data, size_t size, uint8_t *out, int height, int width, int shrink) {
     if (!supported())
         return Verdict::FOREIGN;
     static thread_local Scratch scratch;
@@ -125,8 +160,14 @@ Verdict jpeg_read(const uint8_t *data, size_t size, uint8_t *out, int height, in
     if (photo.height != height || photo.width != width)
         return Verdict::OTHER_SIZE;
     const Verdict verdict = read_region({0, 0, width, height}, scratch);
+    const ptrdiff_t stride = 4 * ptrdiff_t(width) + 2 * SLACK;
+    if (verdict == Verdict::FINE && shrink > 1) {
+        average(scratch.rgb.data(), stride, height, width, shrink);
+        height = (height + shrink - 1) / shrink;
+        width = (width + shrink - 1) / shrink;
+    }
     for (int y = 0; verdict == Verdict::FINE && y < height; ++y) {
-        const uint8_t *from = scratch.rgb.data() + y * (4 * ptrdiff_t(width) + 2 * SLACK);
+        const uint8_t *from = scratch.rgb.data() + y * stride;
         uint8_t *to = out + 3 * ptrdiff_t(width) * y;
         for (int x = 0; x < width - 1; ++x) // four bytes at once: the fourth is the next pixel's to overwrite
             std::memcpy(to + 3 * x, from + 4 * x, 4);
@@ -145,7 +186,7 @@ Judged jpeg_check(const uint8_t *data, size_t size, const double *matrix, int he
         return {};
     Region region{0, 0, photo.width, photo.height};
     int rows = 0;
-    if (!matrix || touched(photo, matrix, height, width, region))
+    if (!matrix || touched(photo, matrix, height, width, 1, region))
         rows = mcus_of(photo, region).bottom;
     Judged result{Verdict::FINE, photo.height, photo.width, rows, photo.stray};
     if (rows > known_rows)
@@ -154,10 +195,10 @@ Judged jpeg_check(const uint8_t *data, size_t size, const double *matrix, int he
     return result;
 }
 #else
-Verdict jpeg_crop(const uint8_t *, size_t, const Size &, const double *, uint8_t *, int, int) {
+Verdict jpeg_crop(const uint8_t *, size_t, const Size &, const double *, uint8_t *, int, int, int) {
     return Verdict::FOREIGN;
 }
-Verdict jpeg_read(const uint8_t *, size_t, uint8_t *, int, int) { return Verdict::FOREIGN; }
+Verdict jpeg_read(const uint8_t *, size_t, uint8_t *, int, int, int) { return Verdict::FOREIGN; }
 Judged jpeg_check(const uint8_t *, size_t, const double *, int, int, int) { return {}; }
 #endif
 
@@ -176,6 +217,11 @@ Bytes bytes_of(const pybind11::buffer_info &info) {
     return {static_cast<const uint8_t *>(info.ptr), size_t(info.size)};
 }
 
+void check_shrink(int shrink) {
+    if (shrink != 1 && shrink != 2 && shrink != 4 && shrink != 8)
+        throw pybind11::value_error("shrink: expected 1, 2, 4 or 8");
+}
+
 } // namespace
 
 void bind_jpeg(pybind11::module_ &m) {
@@ -183,29 +229,32 @@ void bind_jpeg(pybind11::module_ &m) {
     m.def(
         "jpeg_crop",
         [](const py::buffer &data, int photo_height, int photo_width, uintptr_t matrix, uintptr_t out, int height,
-           int width) {
+           int width, int shrink) {
+            check_shrink(shrink);
             const py::buffer_info info = data.request();
             const Bytes bytes = bytes_of(info);
             py::gil_scoped_release release;
             const double *m = reinterpret_cast<const double *>(matrix);
             asda::check_matrix(m, height, width);
             return int(asda::jpeg_crop(bytes.data, bytes.size, {photo_height, photo_width}, m,
-                                       reinterpret_cast<uint8_t *>(out), height, width));
+                                       reinterpret_cast<uint8_t *>(out), height, width, shrink));
         },
         py::arg("data"), py::arg("photo_height"), py::arg("photo_width"), py::arg("matrix"), py::arg("out"),
-        py::arg("height"), py::arg("width"),
+        py::arg("height"), py::arg("width"), py::arg("shrink"),
         "JPEG bytes -> crop uint8 [height, width, 3]; matrix [2, 3] float64, crop -> photo. photo_height, photo_width: "
         "expected of the photo, 0 for any.");
     m.def(
         "jpeg_read",
-        [](const py::buffer &data, uintptr_t out, int height, int width) {
+        [](const py::buffer &data, uintptr_t out, int height, int width, int shrink) {
+            check_shrink(shrink);
             const py::buffer_info info = data.request();
             const Bytes bytes = bytes_of(info);
             py::gil_scoped_release release;
-            return int(asda::jpeg_read(bytes.data, bytes.size, reinterpret_cast<uint8_t *>(out), height, width));
+            return int(
+                asda::jpeg_read(bytes.data, bytes.size, reinterpret_cast<uint8_t *>(out), height, width, shrink));
         },
-        py::arg("data"), py::arg("out"), py::arg("height"), py::arg("width"),
-        "JPEG bytes -> the whole photo, uint8 RGB [height, width, 3].");
+        py::arg("data"), py::arg("out"), py::arg("height"), py::arg("width"), py::arg("shrink"),
+        "JPEG bytes of a photo of height x width -> it, uint8 RGB, the means of shrink x shrink pixels (1, 2, 4, 8).");
     m.def(
         "jpeg_check",
         [](const py::buffer &data, uintptr_t matrix, int height, int width, int known_rows) {

@@ -90,8 +90,11 @@ def read(data: Data, name: str, size: Sequence[int] | None = None, shrink: int =
     return _turned(image, _turn(data, name, image.shape[:2], size))
 
 
-def crop(data: Data, name: str, matrix: np.ndarray, out: np.ndarray, size: Sequence[int] | None = None) -> bool:
+def crop(
+    data: Data, name: str, matrix: np.ndarray, out: np.ndarray, size: Sequence[int] | None = None, shrink: int = 1
+) -> bool:
     """One person's crop into `out` [H, W, 3], matrix [2, 3] crop pixel -> photo pixel: decodes only what it touches.
+    shrink: as of `read`, with the matrix into the photo as it is.
 
     False, and `out` undefined, for what is not an ordinary JPEG or not of its declared size: `read` it.
     Raises BadImage.
@@ -99,7 +102,7 @@ def crop(data: Data, name: str, matrix: np.ndarray, out: np.ndarray, size: Seque
     matrix = np.ascontiguousarray(matrix, dtype=np.float64)
     photo_height, photo_width = size or (0, 0)
     height, width, _ = out.shape
-    verdict = _C.jpeg_crop(data, photo_height, photo_width, matrix.ctypes.data, out.ctypes.data, height, width)
+    verdict = _C.jpeg_crop(data, photo_height, photo_width, matrix.ctypes.data, out.ctypes.data, height, width, shrink)
     if verdict in WRONG:
         raise BadImage(name, WRONG[verdict])
     return verdict == FINE
@@ -153,20 +156,16 @@ def _jpeg_size(data: Data, name: str) -> Size:
 
 
 def _jpeg(data: Data, name: str, stored: Size, shrink: int) -> np.ndarray:
-    if shrink == 1:
-        out = np.empty((*stored, 3), np.uint8)
-        verdict = _C.jpeg_read(data, out.ctypes.data, *stored)
-        if verdict == FINE:
-            return out
-    else:
-        verdict = _C.jpeg_check(data)[0]
+    out = np.empty((-(-stored[0] // shrink), -(-stored[1] // shrink), 3), np.uint8)
+    verdict = _C.jpeg_read(data, out.ctypes.data, *stored, shrink)
+    if verdict == FINE:
+        return out
     if verdict in WRONG:
         raise BadImage(name, WRONG[verdict])
     least = {"min_height": -(-stored[0] // shrink), "min_width": -(-stored[1] // shrink), "min_factor": float(shrink)}
     options = least if shrink > 1 else {}
     try:
-        # What is FINE has been judged already.
-        return simplejpeg.decode_jpeg(_quiet(data), "RGB", strict=verdict == FOREIGN, **options)
+        return simplejpeg.decode_jpeg(_quiet(data), "RGB", **options)
     except (ValueError, MemoryError, KeyError) as error:
         raise BadImage(name, f"damaged JPEG ({error})") from None
 

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from asda_fast.core import images
 from asda_fast.core.images import BadImage, OtherSize
 from asda_fast.data.demo import demo_root
+from asda_fast.pipelines.samples import warp
 
 DEMO = sorted((demo_root() / "val").glob("*.jpg"))
 TURNED = (5, 6, 7, 8)
@@ -57,12 +58,34 @@ def test_sound_photos_are_libjpegs_bit_for_bit() -> None:
 
 
 @pytest.mark.parametrize("shrink", [2, 4, 8])
-def test_smaller_photos_are_libjpegs(shrink: int) -> None:
-    for path in DEMO[:5]:
-        data = path.read_bytes()
-        height, width = images.size_of(data, path.name)
-        least = {"min_height": -(-height // shrink), "min_width": -(-width // shrink), "min_factor": float(shrink)}
-        assert (images.read(data, path.name, shrink=shrink) == simplejpeg.decode_jpeg(data, "RGB", **least)).all()
+@pytest.mark.parametrize("edge", [(0, 0), (1, 0), (0, 3), (5, 7)])
+def test_smaller_photos_are_means(shrink: int, edge: tuple[int, int]) -> None:
+    for progressive in (False, True):
+        data = encode(scene(64 - edge[0], 96 - edge[1]), progressive=progressive)
+        whole = images.read(data, "x").astype(np.float64)
+        small = images.read(data, "x", shrink=shrink)
+        assert small.shape == (-(-whole.shape[0] // shrink), -(-whole.shape[1] // shrink), 3)
+        for y, x in np.ndindex(*small.shape[:2]):
+            mean = whole[y * shrink : (y + 1) * shrink, x * shrink : (x + 1) * shrink].mean((0, 1))
+            assert np.abs(small[y, x] - mean).max() <= 0.5
+        near = simplejpeg.decode_jpeg(
+            data, "RGB", min_height=small.shape[0], min_width=small.shape[1], min_factor=float(shrink)
+        )
+        assert np.abs(small.astype(int) - near).mean() < 2  # libjpeg's own way, of the frequencies
+
+
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+def test_a_crop_of_a_smaller_photo_is_that_of_the_whole_photo(shrink: int) -> None:
+    data, rng = encode(scene(301, 403)), np.random.default_rng(shrink)
+    small = images.read(data, "x", shrink=shrink)
+    for _ in range(20):
+        angle, ratio = rng.uniform(0, 6.3), shrink * rng.uniform(1, 3)
+        turn = ratio * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = np.concatenate([turn, rng.uniform(-50, 300, (2, 1))], axis=1)
+        out, want = np.empty((24, 32, 3), np.uint8), np.empty((24, 32, 3), np.uint8)
+        assert images.crop(data, "x", matrix, out, (301, 403), shrink)
+        warp(small, matrix / shrink, want)
+        assert (out == want).all()
 
 
 def test_what_libjpeg_calls_extraneous_bytes_within_the_scans_is_refused() -> None:

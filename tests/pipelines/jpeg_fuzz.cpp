@@ -40,14 +40,14 @@ int main(int count, char **arguments) {
             const double matrix[6] = {scale * std::cos(angle), -scale * std::sin(angle), double(below(200)),
                                       scale * std::sin(angle), scale * std::cos(angle),  double(below(160))};
             const asda::Verdict verdict =
-                asda::jpeg_crop(exact.get(), bytes.size(), {0, 0}, matrix, out.data(), 64, 48);
+                asda::jpeg_crop(exact.get(), bytes.size(), {0, 0}, matrix, out.data(), 64, 48, 1);
             const asda::Judged judged = asda::jpeg_check(exact.get(), bytes.size(), matrix, 64, 48, 0);
             if (verdict != judged.verdict)
                 return 1;
             const asda::Judged whole = asda::jpeg_check(exact.get(), bytes.size(), nullptr, 0, 0, 0);
             if (int64_t(whole.height) * whole.width <= 1 << 16) {
                 std::vector<uint8_t> photo(3 * size_t(whole.height) * whole.width);
-                if (asda::jpeg_read(exact.get(), bytes.size(), photo.data(), whole.height, whole.width) !=
+                if (asda::jpeg_read(exact.get(), bytes.size(), photo.data(), whole.height, whole.width, 1) !=
                     whole.verdict)
                     return 1;
             }
