@@ -20,6 +20,7 @@ namespace asda {
 template <class S> struct BackwardShared {
     Slots<S> slots;
     S sums[WARPS][MAX_SLOTS * 6];
+    int low[2], high[2]; // columns and rows of tiles that a slot touches: low <= k < high
     bool last;
 };
 
@@ -78,24 +79,50 @@ __device__ void paste_backward_block(const Paste<typename Compute<Out>::type> &p
 
     for (int j = threadIdx.x; j < WARPS * p.slots * 6; j += THREADS)
         shared.sums[j / (p.slots * 6)][j % (p.slots * 6)] = S(0);
+    const int down = p.tiles / p.across;
+    if (threadIdx.x < 2) {
+        const int lines = threadIdx.x ? down : p.across;
+        shared.low[threadIdx.x] = NEED_IMAGE ? 0 : lines;
+        shared.high[threadIdx.x] = NEED_IMAGE ? lines : 0;
+    }
     prepare(shared.slots, p, image, false);
 
-    // The image's warps take its tiles in turns, one place further each turn: without that shift a warp would stay in
-    // one column of tiles, and those under a part would do all the work. Column and row follow without a division.
-    const int warps = p.strips * WARPS;
-    const int columns = (warps + 1) % p.across, rows = (warps + 1) / p.across;
-    int place = strip * WARPS + warp, t = place, column = t % p.across, row = t / p.across;
-    while (t < p.tiles) { // past the end in the last turn at the earliest
-        const int left = column * TILE, top = row * Tile::ROWS;
-        const bool wraps = ++place == warps;
-        place = wraps ? 0 : place;
-        t += wraps ? 1 : warps + 1;
-        column += wraps ? 1 : columns;
-        row += wraps ? 0 : rows;
-        if (column >= p.across) {
-            column -= p.across;
-            ++row;
+    // Only the box of tiles round all slots is walked over, unless every pixel of the image gets a gradient. A thread
+    // asks for one column or row of tiles.
+    if (!NEED_IMAGE) {
+        for (int line = threadIdx.x; line < p.across + down; line += THREADS) {
+            const int is_row = line >= p.across, k = is_row ? line - p.across : line;
+            const S x = is_row ? S(0.5) : S(k * TILE) + S(0.5), y = is_row ? S(k * Tile::ROWS) + S(0.5) : S(0.5);
+            const S right = is_row ? S(p.width) - S(0.5) : x + S(TILE - 1);
+            const S bottom = is_row ? y + S(Tile::ROWS - 1) : S(p.height) - S(0.5);
+            bool near = false;
+            for (unsigned left_over = shared.slots.ready; left_over && !near; left_over &= left_over - 1)
+                near = touches(shared.slots.slot[__ffs(left_over) - 1], x, y, right, bottom);
+            if (near) {
+                atomicMin(&shared.low[is_row], k);
+                atomicMax(&shared.high[is_row], k + 1);
+            }
         }
+        __syncthreads();
+    }
+    // The image's warps take its tiles in turns, row after row of an odd number of places (the last may be no tile):
+    // with an even number most warps would stay in one column, and those under a part would do all the work. The next
+    // tile follows without a division. Who takes which tile, and so the bits, does not depend on the box.
+    const int places = p.across | 1, warps = p.strips * WARPS;
+    const int first = shared.low[1] * places / warps * warps + strip * WARPS + warp; // in the turn that meets the box
+    const int step_left = warps % places * TILE, step_top = warps / places * Tile::ROWS; // in pixels
+    const int end_top = shared.high[1] * Tile::ROWS;
+    int next_left = first % places * TILE, next_top = first / places * Tile::ROWS;
+    while (next_top < end_top) {
+        const int left = next_left, top = next_top;
+        next_left += step_left;
+        next_top += step_top;
+        if (next_left >= places * TILE) {
+            next_left -= places * TILE;
+            next_top += Tile::ROWS;
+        }
+        if (left < shared.low[0] * TILE || left >= shared.high[0] * TILE)
+            continue;
         Tile tile(p, left, top, lane);
         tile.find(shared.slots, left, top, lane);
         if (!NEED_IMAGE && !tile.mask)

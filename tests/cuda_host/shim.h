@@ -150,6 +150,13 @@ template <class T> T atomicMax(T *at, T value) {
     }
     return old;
 }
+template <class T> T atomicMin(T *at, T value) {
+    std::atomic_ref<T> ref(*at);
+    T old = ref.load();
+    while (value < old && !ref.compare_exchange_weak(old, value)) {
+    }
+    return old;
+}
 template <class T> T __ldcg(const T *at) { return *at; }
 
 template <class T> void __stcg(T *at, T value) { *at = value; }

@@ -223,6 +223,33 @@ def test_forward_and_backward(host, pool, pair, size):
         assert torch.equal(backward(cuda, v_out, image, *common, False, False)[0], v_matrix)
 
 
+@pytest.mark.parametrize(
+    ("corners", "scale"), [([(190, 3)], 1), ([(3, 25), (120, 10)], 1), ([(-90, 5), (500, 9)], 1), ([(40, -400)], 0.01)]
+)
+def test_the_way_back_walks_over_the_parts_only(host, pool, corners, scale):
+    """One part in a corner, two apart, none in sight, one over everything: the CPU's gradients, and the bits of a walk
+    over the whole image. What the image and v_out hold elsewhere does not matter, be it NaN."""
+    size = (36, 230)
+    part = torch.zeros((1, len(corners)), dtype=torch.int64)
+    matrix = torch.tensor([[[[scale, 0, -scale * x], [0, scale, -scale * y]] for x, y in corners]], dtype=F32)
+    image, v_out = picture(1, *size, F32, False), picture(1, *size, F32, False, seed=2)
+    common = (pool.texels, pool.table, part, matrix, MEAN, STD)
+    expected, _ = backward(cpu, v_out, image, *common, True, False)
+    whole, _ = backward(cuda, v_out, image, *common, True, True)
+    torch.testing.assert_close(whole, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    near = torch.zeros(size, dtype=torch.bool)
+    for x, y in corners:
+        near[max(y - 8, 0) : max(y + 24 / scale, 0).__ceil__(), max(x - 40, 0) : max(x + 60 / scale, 0).__ceil__()] = (
+            True
+        )
+    for tensor in (image, v_out):
+        tensor[..., ~near] = torch.nan
+    found, nothing = backward(cuda, v_out, image, *common, True, False)
+    assert torch.equal(found, whole)
+    assert nothing is None
+    assert found.any() == near.any()
+
+
 @pytest.mark.parametrize("nhwc", [True, False], ids=["nhwc", "planar"])
 @pytest.mark.parametrize("size", [(24, 64), (19, 45)], ids=_name)
 def test_bytes_to_bytes(host, pool, nhwc, size):
@@ -393,7 +420,7 @@ def test_an_edited_header_is_another_kernel(tmp_path):
 # --- under the sanitizers ---------------------------------------------------------------------------------------------
 
 
-def _record(host: Host, pool, pair, size=(12, 64)) -> tuple[bytes, bytes]:
+def _record(host: Host, pool, pair, size=(12, 64), need_image=True) -> tuple[bytes, bytes]:
     """The launches of a forward and a backward pass, and what they leave in memory."""
     dtype, image_nhwc, out_dtype, out_nhwc = pair
     host.recorded, host.outputs = [], []
@@ -401,7 +428,7 @@ def _record(host: Host, pool, pair, size=(12, 64)) -> tuple[bytes, bytes]:
     part, matrix = placements(2, 2, *size)
     common = (pool.texels, pool.table, part.clamp(min=0), matrix, MEAN, STD)
     forward(cuda, image, *common, out_dtype, out_nhwc, True)
-    backward(cuda, v_out, image, *common, True, dtype != U8)
+    backward(cuda, v_out, image, *common, True, need_image and dtype != U8)
     return b"".join(host.recorded), b"".join(host.outputs)
 
 
@@ -438,11 +465,14 @@ def test_planted_overrun_is_caught(host, build, pool, name, access):
     assert f"{access} of size".encode() in result.stderr
 
 
-@pytest.mark.parametrize(("direction", "barrier"), [("forward", 0), *(("backward", k) for k in range(4))])
+@pytest.mark.parametrize(
+    ("direction", "barrier"), [("forward", 0), *(("backward", k) for k in range(4)), *(("matrix", k) for k in range(5))]
+)
 def test_planted_race_is_caught(host, build, pool, direction, barrier):
-    """Leave out one __syncthreads, each in turn: the sanitizer must see a race. So each of them is needed."""
-    _record(host, pool, PAIRS[0], (24, 64))
-    launch = bytearray(host.recorded[direction == "backward"])
+    """Leave out one __syncthreads, each in turn: the sanitizer must see a race. So each of them is needed. "matrix" is
+    the way back without the image's gradient, which has one more."""
+    _record(host, pool, PAIRS[0], (24, 64), direction != "matrix")
+    launch = bytearray(host.recorded[direction != "forward"])
     launch[48:56] = np.int64(barrier).tobytes()  # Launch::skip
     result = _replay(build("thread"), bytes(launch))
     assert result.returncode != 0
