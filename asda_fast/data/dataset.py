@@ -101,5 +101,8 @@ def load(name: str | Dataset, root: str | Path | None = None, split: str = "trai
     people = record.read(folder, split)
     if not isinstance(people, People):
         raise UserError(f"dataset {record.name}: its reader gave {type(people).__name__}, not People")
+    problem = people.problem()
+    if problem:
+        raise UserError(f"dataset {record.name} ({folder}): {problem:.200}")
     label = f"{record.name} {split}"
     return people if people.name == label else replace(people, name=label)

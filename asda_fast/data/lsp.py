@@ -136,7 +136,9 @@ def _names(root: Path, count: int) -> list[str]:
         where = str(listed)
     else:
         names = sorted(p.name for p in (root / "images").glob("im*.jpg"))
-        where = f"{root / 'images'} (im*.jpg)"
+        others = sorted(p.name for p in root.glob("images/*"))[:1]
+        instead = f"; there is {others[0]}, for one: name them in files.txt" if others and not names else ""
+        where = f"{root / 'images'} (im*.jpg{instead})"
     if len(names) != count:
         raise UserError(f"{where}: expected {count} photos, one for each column of joints.mat, got {len(names)}")
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < count else []

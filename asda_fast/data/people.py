@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,11 @@ from asda_fast.data.sources import PHOTOS, Source
 
 FAR = 1e6  # pixels: a coordinate beyond it is a damaged annotation
 PIXEL_STD = 200.0  # the unit of `scale`, from MPII by way of HRNet
+
+DTYPES: dict[str, Any] = {
+    "file": np.int32, "box": np.float32, "centre": np.float32, "scale": np.float32, "joints": np.float32,
+    "visible": np.uint8, "head": np.float32, "id": np.int64, "image_id": np.int64, "image_size": np.int32,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,10 +56,13 @@ class People:
             "visible": (rows, joints), "head": (rows,), "id": (rows,), "image_id": (rows,),
             "image_size": (len(self.files), 2),
         }  # fmt: skip
-        for name, shape in shapes.items():
-            came = getattr(self, name).shape
-            if came != shape:
-                raise ValueError(f"People.{name}: expected shape {shape}, got {came}")
+        for name, shape in {"file": (rows,), **shapes}.items():
+            column = np.asarray(getattr(self, name))
+            if column.shape != shape:
+                raise ValueError(f"People.{name}: expected shape {shape}, got {column.shape}")
+            if column.dtype != DTYPES[name]:  # a reader of one's own need not know them
+                column = column.astype(DTYPES[name])
+            object.__setattr__(self, name, column)
         if self.fit not in ("box", "square"):
             raise ValueError(f"People.fit: expected 'box' or 'square', got {self.fit!r}")
 
@@ -62,6 +71,22 @@ class People:
 
     def __repr__(self) -> str:
         return f"People({self.name}: {len(self)} people in {len(self.files)} photos, {self.skeleton.name} joints)"
+
+    def problem(self) -> str | None:
+        """What no later stage could make sense of, with its row; None where the table is sound."""
+        bad = {
+            "file: expected a place in files": (self.file < 0) | (self.file >= len(self.files)),
+            "box: expected finite x, y and sides >= 0": ~np.isfinite(self.box) | (self.box[:, [2, 3, 2, 3]] < 0),
+            "centre: expected finite numbers": ~np.isfinite(self.centre),
+            "scale: expected a finite number > 0": ~(np.isfinite(self.scale) & (self.scale > 0)),
+            "joints: expected finite numbers": ~np.isfinite(self.joints),
+            "visible: expected 0, 1 or 2": self.visible > 2,
+        }
+        for what, rows in bad.items():
+            if rows.any():
+                row = int(np.argwhere(rows)[0][0])
+                return f"row {row}: {what}, got {getattr(self, what.split(':')[0])[row].tolist()}"
+        return None
 
     def shard(self, visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
         """This rank's part of `visit` (rows in visiting order)."""

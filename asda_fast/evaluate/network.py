@@ -84,6 +84,7 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
     elif config.save_predictions:
         _save_array(config.save_predictions, found)
     assert result is not None
+    result.notes = [*dict.fromkeys((*people.notes, *boxes.notes)), *result.notes]
     result.numbers |= {"checkpoint": config.checkpoint, "input": list(size), "flip_test": config.flip_test}
     result.numbers |= {"decode": decode, "scales": list(PYRAMID) if config.pyramid else [1.0]}
     return result, people.skeleton
@@ -99,12 +100,9 @@ def _coco_annotations(dataset: str, truth: TruthOptions, config: NetworkOptions)
     """The annotation file that pycocotools would be given."""
     if truth.annotations is not None:
         return Path(truth.annotations)
-    if dataset == "coco":
-        return Path(config.root or ".") / "annotations" / f"person_keypoints_{config.split}2017.json"
-    if dataset == "demo":
-        root = data.demo_root() if config.root is None else Path(config.root)
-        return root / "annotations" / f"person_keypoints_{config.split}.json"
-    return None
+    record = find_dataset(dataset)
+    root = config.root or record.home
+    return None if record.annotations is None or root is None else record.annotations(Path(root), config.split)
 
 
 def _score_coco(

@@ -13,7 +13,7 @@ import pytest
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import read_json, replacing, write_atomic
 from asda_fast.core.skeletons import AIC, AP10K, COCO, CROWDPOSE, HALPE26, LSP, MPII, SKELETONS, canonical, pairs_of
-from asda_fast.data import DATASETS, Dataset, GlobalAug, Preset, dataset, demo_root, load
+from asda_fast.data import DATASETS, Dataset, GlobalAug, People, Preset, dataset, demo_root, load
 
 
 def test_presets_are_the_papers() -> None:
@@ -186,3 +186,33 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 def test_a_name_that_load_gives(tmp_path: Path) -> None:
     demo = dataset("demo")
     assert load(replace(demo, name="other")).name == "other train"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("joints", np.nan, "row 0: joints: expected finite"),
+        ("scale", 0.0, "row 0: scale: expected a finite number > 0, got 0.0"),
+        ("file", 80, "row 0: file: expected a place in files, got 80"),
+        ("visible", 7, "row 0: visible: expected 0, 1 or 2"),
+        ("box", -1.0, "row 0: box"),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path, name: str, value: float, words: str) -> None:
+    def read(root: Path, split: str) -> People:
+        people = load("demo", split="val")
+        return replace(people, **{name: np.full_like(getattr(people, name), value)})
+
+    with pytest.raises(UserError, match=words) as caught:
+        load(Dataset("mine", read), tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_reader_of_ones_own_need_not_know_the_types() -> None:
+    people = load("demo", split="val")
+    loose = {name: getattr(people, name).astype(np.float64) for name in ("joints", "box", "scale", "centre", "visible")}
+    again = replace(people, **loose, file=people.file.tolist())
+    for name in (*loose, "file"):
+        assert getattr(again, name).dtype == getattr(people, name).dtype
+        assert np.array_equal(getattr(again, name), getattr(people, name))

@@ -316,3 +316,46 @@ def test_two_datasets_never_share_a_store(tmp_path: Path) -> None:
         Pack(dataset="demo", out=tmp_path, input=(64, 64), raw=True, shards=1).run()
     Pack(dataset="demo", out=tmp_path, input=(64, 64), shards=1).run()  # goes on with val
     assert (tmp_path / "val" / "store.json").is_file()
+
+
+def test_a_store_of_the_first_format_is_read(people: People, tmp_path: Path) -> None:
+    """Its index has areas and no lengths of photos, its skeleton neither groups nor a torso."""
+    pack(people, tmp_path / "s", size=SIZE, raw=True)
+    want = read(tmp_path / "s", "train")
+    with np.load(tmp_path / "s" / "index.npz") as index:
+        columns = dict(index)
+    del columns["photo_bytes"]
+    np.savez(tmp_path / "s" / "index.npz", area=np.ones(18, np.float32), **columns)
+    about = json.loads((tmp_path / "s" / "store.json").read_text())
+    del about["skeleton"]["groups"], about["skeleton"]["torso"]
+    (tmp_path / "s" / "store.json").write_text(json.dumps(about))
+    back = read(tmp_path / "s", "train")
+    assert back.skeleton is COCO
+    assert all(np.array_equal(getattr(back, n), getattr(want, n)) for n in ("file", "box", "joints", "visible", "id"))
+    assert torch.equal(epoch(back)[0], epoch(want)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("joints", np.full((18, 17, 2), np.nan, np.float32), "column joints, row 0"),
+        ("file_index", np.full(18, 9, np.int32), "column file_index, row 0: expected 0 to 8, got 9"),
+        ("shard", np.full(18, 3, np.int32), "column shard"),
+        ("shrink", np.full(18, 3, np.uint8), "row 0: a window of"),
+        ("length", np.full(18, 5, np.int64), "row 0: a window of"),
+        ("box", np.zeros((18, 3), np.float32), r"column box: expected numbers \(18, 4\)"),
+        ("files", np.arange(9), "column files: expected words"),
+        ("id", None, "column id: expected numbers"),
+    ],
+)
+def test_a_broken_index_is_one_line(people: People, tmp_path: Path, name: str, value: np.ndarray, words: str) -> None:
+    pack(people, tmp_path / "s", size=SIZE, raw=True, shards=3)
+    with np.load(tmp_path / "s" / "index.npz") as index:
+        columns = dict(index)
+    columns |= {} if value is None else {name: value}
+    if value is None:
+        del columns[name]
+    np.savez(tmp_path / "s" / "index.npz", **columns)
+    with pytest.raises(UserError, match=words) as caught:
+        read(tmp_path / "s", "train")
+    assert "index.npz" in str(caught.value)
