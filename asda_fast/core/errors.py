@@ -16,4 +16,6 @@ def short(value: Any) -> str:
         text = repr(value)
     except ValueError:  # a number of thousands of digits
         text = f"a number of {value.bit_length()} bits"
+    if "\n" in text:  # an array's
+        text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "..."

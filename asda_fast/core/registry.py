@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,9 @@ class Registry(Mapping[str, str]):
         """UserError, which names `argument`, unless `name` is built in or a module:OBJECT; nothing is imported."""
         if name not in self.entries and not is_reference(name):
             known, close = ", ".join(self.entries), nearest(str(name), list(self.entries))
-            raise UserError(f"{argument or self.kind}: expected one of {known} or module:OBJECT, got {name!r}{close}")
+            raise UserError(
+                f"{argument or self.kind}: expected one of {known} or module:OBJECT, got {short(name)}{close}"
+            )
 
 
 def is_reference(name: str) -> bool:

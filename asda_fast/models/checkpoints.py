@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import write_atomic
-from asda_fast.models.network import State
+from asda_fast.models.network import State, shorten
 
 FORMAT = "asda_fast-1"
 DEEPEST = 5  # dictionaries in dictionaries
@@ -58,7 +58,7 @@ def read(path: str | Path, part: str = "pose") -> Checkpoint:
     else:
         states = dict(_walk(content, "", DEEPEST))
     if not any(states.values()):
-        keys = ", ".join(list(map(str, content))[:6]) if isinstance(content, Mapping) else type(content).__name__
+        keys = shorten(map(str, content), 6) if isinstance(content, Mapping) else type(content).__name__
         raise UserError(f"{path}: expected weights of a {part} network, found {keys or 'nothing'}")
     return Checkpoint(path, states, config)
 
@@ -115,9 +115,8 @@ def _check_config(path: Path, config: Any) -> None:
         raise UserError(f"{path}: its configuration is damaged: expected an object, got {type(config).__name__}")
     for name, kind, wanted in (("model", str, "a name"), ("joints", int, "a number"), ("options", dict, "an object")):
         if not isinstance(config.get(name, {} if name == "options" else None), kind):
-            raise UserError(
-                f"{path}: its configuration is damaged: {name}: expected {wanted}, got {config.get(name)!r}"
-            )
+            came = short(config.get(name))
+            raise UserError(f"{path}: its configuration is damaged: {name}: expected {wanted}, got {came}")
 
 
 @contextmanager

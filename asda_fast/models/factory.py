@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.models import NETWORKS
 from asda_fast.models.checkpoints import read
 from asda_fast.models.network import Network
@@ -92,7 +92,8 @@ def _empty(path: str | Path, config: dict[str, Any]) -> nn.Module:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # options of another version, or the network's own fault
-        raise UserError(f"{path}: cannot make its network {name} of {joints} joints: {error!r}") from error
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(f"{path}: cannot make its network {short(name)} of {short(joints)} joints: {why}") from error
     for key, tensor in model.named_buffers():
         if key.endswith("num_batches_tracked"):  # old files lack these
             tensor.zero_()

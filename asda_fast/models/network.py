@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+
+from asda_fast.core.errors import short
 
 State = dict[str, Tensor]
 
@@ -68,6 +71,13 @@ def from_mmpose(state: State) -> tuple[State, str]:
             key = "final_layer." + key.removeprefix("final_layer.0.")
         renamed[key] = value
     return renamed, "mmpose, "
+
+
+def shorten(names: Iterable[str], most: int = 3) -> str:
+    """The first names of many, for a message of one line."""
+    first = list(itertools.islice(names, most + 1))
+    shown = [name if name.isprintable() and len(name) < 120 else short(name) for name in first[:most]]
+    return ", ".join(shown) + (", .." if len(first) > most else "")
 
 
 def joints_of(state: State, head: str) -> int | None:

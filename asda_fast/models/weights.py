@@ -4,7 +4,6 @@ network that silently learnt nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from asda_fast.core.errors import UserError
 from asda_fast.models.checkpoints import Checkpoint, read
 from asda_fast.models.foreign import Found, networks_in
-from asda_fast.models.network import Foreign, State
+from asda_fast.models.network import Foreign, State, shorten
 
 
 @dataclass
@@ -37,11 +36,6 @@ class Report:
             if keys:
                 text += f", {len(keys)} {name} ({shorten(keys)})"
         return text + (f"; not taken: {shorten(self.beside)}" if self.beside else "")
-
-
-def shorten(keys: Iterable[str], most: int = 3) -> str:
-    keys = list(keys)
-    return ", ".join(keys[:most]) + (", .." if len(keys) > most else "")
 
 
 def load_into(
@@ -98,7 +92,7 @@ def only_network(checkpoint: Checkpoint, within: str | None = None) -> Found:
 def _within(path: Path, several: list[Found], within: str | None) -> list[Found]:
     chosen = [f for f in several if within is None or within == f.place or within in f.place.split(".")]
     if not chosen:
-        places = ", ".join(f.place or "the file itself" for f in several)
+        places = shorten((f.place or "the file itself" for f in several), 6)
         raise UserError(f"{path}: within: no network in {within!r}; there is one in {places}")
     return chosen
 
@@ -108,7 +102,7 @@ def _first(path: Path, several: list[Found]) -> Found:
     first, *others = sorted(several, key=lambda f: f.rank)
     rivals = [f for f in others if f.rank == first.rank and not _same(f.foreign.state, first.foreign.state)]
     if rivals:
-        places = ", ".join(f.place or "the file itself" for f in (first, *rivals))
+        places = shorten((f.place or "the file itself" for f in (first, *rivals)), 6)
         raise UserError(f"{path}: holds {1 + len(rivals)} networks ({places}): say which (within)")
     return first
 
@@ -182,8 +176,7 @@ def _refuse(model: nn.Module, report: Report, state: State, own: State, complete
     if len(report.loaded) < 0.5 * len(own) and len(report.loaded) < 0.9 * len(state):
         raise UserError(
             f"{path} ({kind}): only {len(report.loaded)} of the network's {len(own)} tensors match; "
-            f"expected e.g. {next(iter(report.missing), next(iter(own)))}, "
-            f"found e.g. {next(iter(report.unexpected), next(iter(state)))}"
+            f"expected e.g. {shorten(report.missing or own, 1)}, found e.g. {shorten(report.unexpected or state, 1)}"
         )
     missing = body(report.missing, optional)
     if missing and not random_body:

@@ -24,6 +24,16 @@ READERS = {
     "exclude": "benchmarks.fuzz.parts:exclude",
     "schemes": "benchmarks.fuzz.parts:schemes",
     "people": "benchmarks.fuzz.parts:people",
+    "npy": "benchmarks.fuzz.metrics:npy",
+    "npz": "benchmarks.fuzz.metrics:npz",
+    "mat": "benchmarks.fuzz.metrics:mat",
+    "mat-cells": "benchmarks.fuzz.metrics:cells",
+    "h5": "benchmarks.fuzz.metrics:h5",
+    "records": "benchmarks.fuzz.metrics:records",
+    "scores": "benchmarks.fuzz.metrics:scores",
+    "safetensors": "benchmarks.fuzz.models:safetensors",
+    "last": "benchmarks.fuzz.models:last",
+    "foreign": "benchmarks.fuzz.models:foreign",
 }
 
 

@@ -49,8 +49,8 @@ class Report:
     failures: list[str] = field(default_factory=list)
 
 
-class Hang(Exception):
-    """A reader that took longer than SECONDS."""
+class Hang(BaseException):
+    """A reader that took longer than SECONDS. Not an Exception: readers catch those."""
 
 
 @contextlib.contextmanager
@@ -109,7 +109,7 @@ def fuzz(reader: Reader, count: int, folder: Path, seed: int = 0, first: int = 0
             report.reasons["".join(c for c in message.replace(str(folder), "") if not c.isdigit())[:60]] += 1
             if "\n" in message or "\r" in message or str(folder) not in message or len(message) > 1000:
                 report.failures.append(f"try {number}: message: {message!r:.300}")
-        except Exception as error:
+        except (Exception, Hang) as error:
             place = traceback.extract_tb(sys.exc_info()[2])[-1]
             where = f"{Path(place.filename).name}:{place.lineno}"
             report.failures.append(f"try {number}: {type(error).__name__}: {error!s:.150} at {where}")
