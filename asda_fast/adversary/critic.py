@@ -23,7 +23,8 @@ from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Judged, Selection
 
 MOMENTUM = 0.98  # of the running mean loss of each joint
-SMOOTHING = 0.98  # of the weights that choose, a step: they are a running mean of those that learn
+SMOOTHING = 0.05  # the weights that choose are a running mean of those that learn: share of the newest, a step ..
+HASTE = 10  # .. and steps for which it is larger, since the first weights know nothing
 NEWEST = 0.5  # weight of the newest visit in a person's history
 
 
@@ -152,8 +153,9 @@ class Critic(Selection):
         self.optimizer.zero_grad(set_to_none=True)
         error.mean().backward()
         self.optimizer.step()
+        newest = max(SMOOTHING, HASTE / (HASTE + self.replay.draws))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.chooser.parameters()), list(self.rise.parameters()), 1 - SMOOTHING)
+            torch._foreach_lerp_(list(self.chooser.parameters()), list(self.rise.parameters()), newest)
 
     def state_dict(self) -> dict[str, Any]:
         return {

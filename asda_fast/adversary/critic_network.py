@@ -42,6 +42,8 @@ class Rise(nn.Module):
         self.first = nn.Linear(FEATURES, WIDTH)
         self.second = nn.Linear(WIDTH, WIDTH)
         self.last = nn.Linear(WIDTH, 1)
+        for embedding in (self.type_embedding, self.joint_embedding):
+            nn.init.normal_(embedding.weight, std=0.1)  # so that what types and joints share is learnt first
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 

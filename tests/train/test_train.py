@@ -262,9 +262,21 @@ def test_a_network_that_broke_stops_the_run_before_it_is_saved(
     assert [row["pasted"] > 0.5 for row in rows(tmp_path / "run")] == [True]
 
 
-@pytest.mark.parametrize(("augment", "update"), [("none", "joint"), ("asda", "alternate"), ("asda", "joint")])
-def test_a_step_does_not_wait_for_the_device(cuda: torch.device, augment: str, update: str, tmp_path: Path) -> None:
-    options: dict[str, Any] = {**SMALL, "device": cuda.type, "pipeline": "native", "augment": augment, "update": update}
+@pytest.mark.parametrize(
+    "mode",
+    [
+        {"augment": "none"},
+        {"augment": "asda", "update": "alternate"},
+        {"augment": "asda", "update": "joint"},
+        {"augment": "asda", "adversary": "search"},
+        {"augment": "asda", "adversary": "cover", "clean_pass": True},
+        {"augment": "asda", "adversary": "critic"},
+        {"augment": "asda", "adversary": "critic", "verify": 2, "clean_pass": True, "half_resolution": True},
+    ],
+    ids=str,
+)
+def test_a_step_does_not_wait_for_the_device(cuda: torch.device, mode: dict[str, Any], tmp_path: Path) -> None:
+    options: dict[str, Any] = {**SMALL, "device": cuda.type, "pipeline": "native", **mode}
     recipe, run = run_options(**options, out=str(tmp_path / "run"))
     recipe, ranks, console = recipe.resolved(), distributed.start(cuda.type), Console(enabled=False)
     parts = prepare(recipe, run, ranks, console.say)
