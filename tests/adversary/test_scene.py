@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from asda_fast.adversary import Scene
 from asda_fast.adversary.candidates import candidates, centre
 from asda_fast.adversary.scene import evaluating, reduced_size
 
@@ -42,6 +43,7 @@ def test_a_look_leaves_the_network_as_it_was(make_scene) -> None:
 def test_a_reduced_look_sees_the_same_place(make_scene) -> None:
     scene = make_scene(WhereWhite())
     scene.batch.image = torch.zeros(6, 128, 128, 3, dtype=torch.uint8)
+    scene = Scene.of(scene.batch, scene.augmentation, scene.pose)
     whole, *_ = scene.look(scene.slots.theta, reduced=False)
     half, target, weight = scene.look(scene.slots.theta, reduced=True)
     torch.testing.assert_close(whole[..., 0, 0], half[..., 0, 0], atol=2e-3, rtol=0)
