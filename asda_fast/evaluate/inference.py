@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ def predict(
     flip_test: bool = True,
     decode: str = "quarter",
     progress: Callable[[int], None] | None = None,
+    amp: torch.dtype | None = None,
 ) -> Predictions:
     """Joints of `people` persons from one loader, or from several that show the same people at different scales.
 
@@ -46,6 +48,7 @@ def predict(
         flip_test: average with the heatmaps of the mirrored crop.
         decode: "quarter", "dark" (both HRNet's coordinates) or "udp".
         progress: called with the number of people of each finished batch.
+        amp: autocast the network to this type; what follows it is float32.
     """
     one = not isinstance(loaders, (list, tuple)) or (bool(loaders) and isinstance(loaders[0], Batch))
     several: list[Any] = [loaders] if one else list(loaders)
@@ -56,11 +59,11 @@ def predict(
     try:
         for batches in zip(*several, strict=True):
             first: Batch = batches[0]
-            total = heatmaps(model, first.image, pairs, flip_test, shift=decode != "udp")
+            total = heatmaps(model, first.image, pairs, flip_test, decode != "udp", amp)
             for other in batches[1:]:
                 if not torch.equal(other.row, first.row):
                     raise ValueError("loaders: expected the same people in the same order at every scale")
-                maps = heatmaps(model, other.image, pairs, flip_test, shift=decode != "udp")
+                maps = heatmaps(model, other.image, pairs, flip_test, decode != "udp", amp)
                 total = total + bring(maps, other.matrix, first.matrix, stride_of(first, maps), decode == "udp")
             points, peaks = targets.decode(total / len(batches), decode, stride_of(first, total))
             photo = targets.to_photo(points, first.matrix)
@@ -84,13 +87,19 @@ def stride_of(batch: Batch, maps: Tensor) -> int:
 
 
 def heatmaps(
-    model: nn.Module, image: Tensor, pairs: tuple[tuple[int, int], ...], flip_test: bool, shift: bool = True
+    model: nn.Module,
+    image: Tensor,
+    pairs: tuple[tuple[int, int], ...],
+    flip_test: bool,
+    shift: bool = True,
+    amp: torch.dtype | None = None,
 ) -> Tensor:
     """[B, H, W, 3] uint8 -> heatmaps [B, J, h, w] float32, averaged with the mirrored crop's where asked."""
-    x = normalise(image)
-    maps = _last(model(x)).float()
+    x = normalise(image)  # [B, 3, H, W], channels last as the crops are
+    with torch.autocast(image.device.type, amp) if amp is not None else nullcontext():
+        maps = _last(model(x)).float()
+        mirrored = _last(model(x.flip(-1))).float() if flip_test else maps
     if flip_test:
-        mirrored = _last(model(x.flip(-1))).float()
         maps = 0.5 * (maps + targets.flip_heatmaps(mirrored, pairs, shift))
     return maps
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from asda_fast import data, models
 from asda_fast.core.errors import UserError
@@ -68,11 +69,14 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
         )
         for scale in sorted(PYRAMID if config.pyramid else (1.0,), key=lambda s: s != 1.0)
     ]  # fmt: skip
+    model, amp = model.to(device), torch.bfloat16 if config.amp and device.type == "cuda" else None
+    if device.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with Progress(transient=True) as bar:
         task = bar.add_task("people", total=len(boxes))
         found = predict(
-            model.to(device), loaders, len(boxes), people.skeleton.pairs, flip_test=config.flip_test, decode=decode,
-            progress=lambda n: bar.advance(task, n),
+            model, loaders, len(boxes), people.skeleton.pairs, flip_test=config.flip_test, decode=decode,
+            progress=lambda n: bar.advance(task, n), amp=amp,
         )  # fmt: skip
     for loader in loaders:
         loader.close()

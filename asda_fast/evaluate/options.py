@@ -79,6 +79,8 @@ class NetworkOptions:
     """where the network runs"""
     threads: Annotated[int | None, AtLeast(1)] = None
     """decoding threads [all cores]"""
+    amp: bool = False
+    """bfloat16 autocast (on a GPU only): faster, and scores differ in their last digits from the published ones"""
     on_bad_image: Literal["error", "skip"] = "error"
     """error (stop, naming the file) | skip (leave its people out, say how many)"""
     limit: Annotated[int | None, AtLeast(1)] = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from asda_fast.core.batch import Batch
@@ -57,13 +58,14 @@ def evaluate_network(
     flip_test: bool = True,
     decode: str = "quarter",
     progress: Callable[[int], None] | None = None,
+    amp: torch.dtype | None = None,
 ) -> dict[str, Any]:
     """Predict everybody and score: the numbers of `score_people`. The trainer calls this after an epoch.
 
     Joints that nobody has are left out of "per_joint", so that all of it is plain JSON.
     """
     pairs = people.skeleton.pairs
-    found = predict(model, loader, len(people), pairs, flip_test=flip_test, decode=decode, progress=progress)
+    found = predict(model, loader, len(people), pairs, flip_test=flip_test, decode=decode, progress=progress, amp=amp)
     numbers = score_people(found, people).numbers
     return {**numbers, "per_joint": {k: v for k, v in numbers["per_joint"].items() if math.isfinite(v)}}
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
+from asda_fast.core.hardware import cores
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
 from asda_fast.pipelines import dali_version
@@ -57,7 +58,7 @@ class DaliPipeline:
         self.device_id: int | None = None
         if device.type == "cuda":
             self.device_id = torch.cuda.current_device() if device.index is None else device.index
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
         self.prefetch = max(prefetch, 1)
         self.hw_decoder_load = hw_decoder_load
         self.raw = people.source.raw

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from asda_fast.core.batch import Batch
+from asda_fast.core.hardware import cores
 from asda_fast.core.images import BadImage
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
@@ -165,11 +166,6 @@ def _close_all() -> None:
     process."""
     for pipeline in list(_open):
         pipeline.close()
-
-
-def cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _work(

@@ -27,10 +27,29 @@ class Ranks:
         return self.rank == 0
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over the ranks."""
+        """The network with its gradients averaged over the ranks. Its buffers are each rank's own until `share`."""
         if self.world == 1:
             return network
-        return DistributedDataParallel(network, device_ids=[self.device.index] if self.device.type == "cuda" else None)
+        return DistributedDataParallel(
+            network,
+            device_ids=[self.device.index] if self.device.type == "cuda" else None,
+            broadcast_buffers=False,  # at each forward, hundreds of them
+            gradient_as_bucket_view=True,
+        )
+
+    def share(self, network: nn.Module) -> None:
+        """Give every rank the first one's buffers, which are what is saved and validated: batch-norm statistics of its
+        share of the data, as where they are broadcast at each step."""
+        if self.world == 1:
+            return
+        kinds: dict[torch.dtype, list[Tensor]] = {}
+        for buffer in network.buffers():
+            kinds.setdefault(buffer.dtype, []).append(buffer)
+        for buffers in kinds.values():  # one message for each type
+            flat = torch.cat([buffer.flatten() for buffer in buffers])
+            dist.broadcast(flat, 0)
+            for buffer, value in zip(buffers, flat.split([buffer.numel() for buffer in buffers])):
+                buffer.copy_(value.view_as(buffer))
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over the ranks."""

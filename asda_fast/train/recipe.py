@@ -52,6 +52,8 @@ class Recipe:
     """every random draw follows from it"""
     amp: bool = True
     """bfloat16 autocast (on a GPU only)"""
+    sync_bn: bool = False
+    """batch norms of both networks count the batches of all processes together (on GPUs only)"""
     limit: Annotated[int | None, AtLeast(1)] = None
     """use only the first so many people of each split (for a quick look)"""
 
@@ -128,7 +130,7 @@ class RunOptions:
     compile: bool = False
     """torch.compile the pose network (on a GPU only)"""
     threads: Annotated[int | None, AtLeast(1)] = None
-    """decoding threads [all cores]"""
+    """decoding threads of each process [its share of the cores]"""
     on_bad_image: Literal["error", "skip"] = "error"
     """error (stop, naming the file) | skip (replace it, count it, say so at the end)"""
     init: str | None = None

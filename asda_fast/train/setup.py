@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,10 +67,10 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
     loader, val_loader = _loaders(recipe, run, ranks, train, val, say)
     try:
         pool = _pool(recipe, run, ranks)
-        paste = {"memory_format": torch.channels_last}
-        augmentation = recipe.paste.build(pool, recipe.seed, **paste)
+        amp = torch.bfloat16 if recipe.amp and ranks.device.type == "cuda" else None
+        augmentation = recipe.paste.build(pool, recipe.seed, **paste_options(amp))
         torch.manual_seed(recipe.seed)
-        networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, say)
+        networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, amp, say)
         assert recipe.input is not None
         stride = models.stride(bare(networks.pose), recipe.input)
         adversary = _adversary(recipe, networks, augmentation, train, ranks)
@@ -78,6 +79,11 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         val_loader.close()
         raise
     return Parts(val, loader, val_loader, augmentation, networks, stride, adversary)
+
+
+def paste_options(amp: torch.dtype | None) -> dict[str, Any]:
+    """Of ops.paste: it writes what the networks take, in the type of their autocast and in their layout."""
+    return {"memory_format": torch.channels_last, **({} if amp is None else {"out_dtype": amp})}
 
 
 def _loaders(
@@ -117,14 +123,21 @@ def _pool(recipe: Recipe, run: RunOptions, ranks: Ranks) -> pools.PartPool | Non
 
 
 def _networks(
-    recipe: Recipe, run: RunOptions, ranks: Ranks, joints: int, augmentation: Augmentation, say: Say
-) -> Networks:
+    recipe: Recipe, run: RunOptions, ranks: Ranks, joints: int, augmentation: Augmentation, amp: torch.dtype | None,
+    say: Say,
+) -> Networks:  # fmt: skip
     gpu = ranks.device.type == "cuda"
+    if recipe.sync_bn and ranks.world > 1 and not gpu:
+        raise UserError("sync_bn: torch's batch norm over several processes is for GPUs, got cpu")
+    if gpu:
+        torch.backends.cudnn.benchmark = True  # every batch has one size: the fastest convolutions, found once
 
     def ready(network: nn.Module, weights: str | None, argument: str) -> tuple[nn.Module, torch.optim.Optimizer]:
         if weights:
             part = "generator" if argument == "generator_init" else "pose"
             say(f"{argument}: {models.load_into(network, weights, part, random_body=run.random_body)}")
+        if recipe.sync_bn and ranks.world > 1:
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
         if gpu and run.compile and argument == "init":
@@ -134,7 +147,7 @@ def _networks(
     name, options = recipe.model or "", keyword_values(recipe.model_options, "model_options")
     networks = Networks(
         *ready(models.build(name, joints=joints, **options), run.init, "init"),
-        amp=torch.bfloat16 if gpu and recipe.amp else None,
+        amp=amp,
     )
     learned = isinstance(augmentation, Adversarial) and recipe.game.adversary == "generator"
     if learned and augmentation.pool is not None:

@@ -145,7 +145,8 @@ class Trainer:
             if self.interrupted:
                 raise KeyboardInterrupt
 
-        found = evaluate_network(bare(self.parts.networks.pose), self.parts.val_loader, people, progress=progress)
+        networks, loader = self.parts.networks, self.parts.val_loader
+        found = evaluate_network(bare(networks.pose), loader, people, progress=progress, amp=networks.amp)
         self.console.end(task)
         row = {"pck": found["pck"], "pck_per_joint": found["per_joint"], "protocol": found["protocol"]}
         return row | self.hardness()
@@ -168,6 +169,9 @@ class Trainer:
 
     def save(self) -> None:
         """Write the state, on the first rank; all ranks call this. UserError instead of saving what is not finite."""
+        for network in (self.parts.networks.pose, self.parts.networks.generator):
+            if network is not None:
+                self.ranks.share(bare(network))  # what is saved is what every rank goes on with
         if self.progress.step:
             self.means()
         broken = self.parts.networks.not_finite()

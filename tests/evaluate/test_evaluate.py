@@ -215,6 +215,17 @@ def test_the_pyramid_needs_the_same_people_at_every_scale() -> None:
         predict(oracle, [[]], len(people), COCO.pairs)
 
 
+def test_autocast_changes_last_digits_only() -> None:
+    people, size = data.load("demo", split="val").select(np.arange(4)), (64, 64)
+    torch.manual_seed(0)
+    model = models.build("hrnet_tiny", joints=len(people.skeleton.joints))
+    loader = make_loader(people, size=size, batch_size=4, pipeline="native", train=False, device="cpu")
+    whole, half = (predict(model, loader, 4, people.skeleton.pairs, amp=amp) for amp in (None, torch.bfloat16))
+    loader.close()
+    assert half.score.dtype == np.float32
+    assert 0 < np.abs(half.score - whole.score).max() < 0.05 * np.abs(whole.score).max()
+
+
 def test_unread_people_are_left_out_and_torsos_stand_in() -> None:
     people = crowd(4)
     xy = people.joints.copy()
