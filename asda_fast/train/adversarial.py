@@ -22,6 +22,7 @@ from asda_fast.adversary import Adversary, Scene
 from asda_fast.augment.base import Augmented
 from asda_fast.models.loss import joint_losses, pose_loss
 from asda_fast.train.frozen import frozen
+from asda_fast.train.optimizers import set_rate
 
 Paste = Callable[[Tensor], Tensor]  # G's output [B, T, 3] -> image [B, 3, H, W]
 
@@ -46,8 +47,8 @@ class Networks:
     def set_rate(self, rate: float) -> None:
         """The learning rate of both."""
         for optimizer in (self.pose_optimizer, self.generator_optimizer):
-            for group in optimizer.param_groups if optimizer else ():
-                group["lr"] = rate
+            if optimizer is not None:
+                set_rate(optimizer, rate)
 
     def not_finite(self) -> str | None:
         """The network (and its first tensor) that holds a value that is not finite; None: all is well. A host sync."""

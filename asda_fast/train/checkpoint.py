@@ -13,6 +13,7 @@ from asda_fast import models
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import replacing, write_atomic
 from asda_fast.models.weights import shorten
+from asda_fast.train import optimizers
 from asda_fast.train.distributed import Ranks, bare
 from asda_fast.train.recipe import Recipe
 from asda_fast.train.setup import Parts
@@ -86,10 +87,10 @@ class RunFolder:
             "config": recipe.to_dict(), "joints": len(parts.skeleton.joints), "types": parts.types, "world": world,
             "epoch": progress.epoch, "step": progress.step, "seconds": progress.seconds, "sums": progress.sums,
             "history": history, "random": random_state(), "pose": pose.state_dict(),
-            "pose_optimizer": networks.pose_optimizer.state_dict(),
+            "pose_optimizer": optimizers.state_of(networks.pose_optimizer),
             "generator": bare(networks.generator).state_dict() if networks.generator else None,
             "generator_optimizer": (
-                networks.generator_optimizer.state_dict() if networks.generator_optimizer else None
+                optimizers.state_of(networks.generator_optimizer) if networks.generator_optimizer else None
             ),
             "adversary": parts.adversary.state_dict() if parts.adversary else None,
         }  # fmt: skip
@@ -108,10 +109,10 @@ class RunFolder:
         if not 0 <= saved["step"] <= len(parts.loader):
             raise UserError(f"resume: the run in {self.out} had more people to train on than there are now")
         bare(networks.pose).load_state_dict(saved["pose"])
-        networks.pose_optimizer.load_state_dict(saved["pose_optimizer"])
+        optimizers.restore(networks.pose_optimizer, saved["pose_optimizer"])
         if networks.generator is not None and networks.generator_optimizer is not None:
             bare(networks.generator).load_state_dict(saved["generator"])
-            networks.generator_optimizer.load_state_dict(saved["generator_optimizer"])
+            optimizers.restore(networks.generator_optimizer, saved["generator_optimizer"])
         if parts.adversary is not None:
             try:
                 parts.adversary.load_state_dict(saved.get("adversary") or {})

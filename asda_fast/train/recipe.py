@@ -129,6 +129,9 @@ class RunOptions:
     """where the networks run"""
     compile: bool = False
     """torch.compile the pose network (on a GPU only)"""
+    cuda_graph: Literal["auto", "off"] = "auto"
+    """auto (the training step as one CUDA graph, checked against the step without; a line says where it does not hold)
+    | off"""
     threads: Annotated[int | None, AtLeast(1)] = None
     """decoding threads of each process [its share of the cores]"""
     on_bad_image: Literal["error", "skip"] = "error"

@@ -21,6 +21,7 @@ from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.dataset import dataset
 from asda_fast.data.people import People
 from asda_fast.pipelines.loader import Loader, make_loader
+from asda_fast.train import optimizers
 from asda_fast.train.adversarial import Networks
 from asda_fast.train.distributed import Ranks, bare
 from asda_fast.train.recipe import Recipe, RunOptions
@@ -139,7 +140,7 @@ def _networks(
         if recipe.sync_bn and ranks.world > 1:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
+        optimizer = optimizers.adam(network, recipe.lr, capturable=gpu)
         if gpu and run.compile and argument == "init":
             network.compile()  # in place: its keys stay the published ones
         return ranks.wrap(network), optimizer

@@ -8,7 +8,9 @@ from torch import Tensor
 from asda_fast.augment.base import Augmented
 from asda_fast.train.adversarial import StepOutput
 
-SUMS = 6  # L_D, L_G, joints found, joints, people who got a part, parts whose place was not finite
+# Joints found of so many joints, people who got a part, parts whose place was not finite.
+SUMS_OF = ("L_D", "L_G", "found", "joints", "pasted", "lost")
+SUMS = len(SUMS_OF)
 HIT = 0.05  # training PCK counts a joint found within this share of the crop's longer side (HRNet's own measure)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
 from asda_fast.evaluate.score import evaluate_network
 from asda_fast.models import heatmaps
-from asda_fast.train import adversarial
+from asda_fast.train import adversarial, graph
 from asda_fast.train.checkpoint import Progress, RunFolder
 from asda_fast.train.console import Console
 from asda_fast.train.distributed import Ranks, bare
@@ -40,6 +41,14 @@ class Trainer:
         self.progress = Progress([], torch.zeros(SUMS, dtype=torch.float64, device=ranks.device))
         self.report = Report(folder, recipe, run, parts, console)
         self.interrupted = self.saved = False
+        self.step: Callable[[Batch, int], None] = self.learn_from
+        if ranks.device.type == "cuda" and run.cuda_graph == "auto":
+            if why := graph.obstacle(ranks.world, run.compile, None if parts.networks.generator else parts.adversary):
+                console.say(f"cuda_graph: none with {why}")
+            else:
+                self.step = graph.GraphedStep(
+                    self.learn_from, lambda: graph.state_of(parts.networks, self.progress.sums), console.say
+                )
 
     def run(self) -> None:
         """Train, save, evaluate, save, look: once per epoch."""
@@ -88,6 +97,10 @@ class Trainer:
 
     def learn(self, batch: Batch) -> None:
         """One batch, without waiting for the device."""
+        self.step(batch, self.progress.epoch)
+
+    def learn_from(self, batch: Batch, epoch: int | Tensor) -> None:
+        """One batch of an epoch; all that it changes is in graph.state_of."""
         augmentation, networks = self.parts.augmentation, self.parts.networks
         assert self.recipe.input is not None
         pasted: Augmented
@@ -95,22 +108,22 @@ class Trainer:
         adversary = self.parts.adversary
         if adversary is not None and networks.generator is None:
             assert isinstance(augmentation, Adversarial)
-            slots, epoch = augmentation.draw(batch, self.progress.epoch), self.progress.epoch
+            slots = augmentation.draw(batch, epoch)
             scene = Scene(batch, slots, target, weight, augmentation, bare(networks.pose), epoch, networks.amp)
             output, pasted = adversarial.step_against(networks, adversary, scene)
         elif isinstance(augmentation, Adversarial):
-            slots = augmentation.draw(batch, self.progress.epoch)
+            slots = augmentation.draw(batch, epoch)
 
             def paste(placement: Tensor) -> Tensor:
                 nonlocal pasted
                 theta = generator_theta(placement, slots)
-                pasted = augmentation.render(batch, slots, theta, self.progress.epoch)
+                pasted = augmentation.render(batch, slots, theta, epoch)
                 return pasted.image
 
             step = adversarial.step_joint if self.recipe.update == "joint" else adversarial.step_alternate
             output = step(networks, augmentation.clean(batch), paste, target, weight)
         else:
-            pasted = augmentation(batch, self.progress.epoch)
+            pasted = augmentation(batch, epoch)
             output = adversarial.step_alone(networks, pasted.image, target, weight)
         self.progress.sums += tally(output, target, weight, pasted)
 
