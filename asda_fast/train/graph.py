@@ -118,6 +118,7 @@ class GraphedStep:
         self.say(f"cuda_graph: the training step {why}; going on without a graph")
 
 
+@torch.no_grad()
 def disagreement(before: State, found: State, expected: State) -> str | None:
     """What of two states after one step differs by more than a share of the way from the state before; None: nothing.
     Whole numbers have to be equal."""
