@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError
@@ -30,13 +31,16 @@ class Generator(ResNet):
         width: planes of the ResNet's first layer, 64 in the paper; the demo takes fewer.
         depth: of the ResNet.
         init: a checkpoint to start from: torchvision's ResNet-18, or a generator (the released one has 25 types).
+        half: look at the crop at half resolution, a quarter of the arithmetic.
     """
 
     heads = ("fc_locs",)
 
-    def __init__(self, types: int = 26, width: int = 64, depth: int = 18, init: str | Path | None = None) -> None:
+    def __init__(
+        self, types: int = 26, width: int = 64, depth: int = 18, init: str | Path | None = None, half: bool = False
+    ) -> None:
         super().__init__(depth, width)
-        self.types = types
+        self.types, self.half = types, half
         hidden = 2 * width * types
         self.fc_locs = nn.Sequential(
             nn.Conv2d(self.features, hidden, 1),
@@ -59,7 +63,8 @@ class Generator(ResNet):
         if state is None:
             raise UserError(f"{path}: holds no generator (it was not trained with asda)")
         outputs, width = (len(state[key]) for key in _SIZES)
-        generator = Generator(max(1, outputs // 3), width)
+        half = (checkpoint.config or {}).get("generator_input") == "half"
+        generator = Generator(max(1, outputs // 3), width, half=half)
         load_into(generator, checkpoint, part="generator", complete=True)
         return generator.eval()
 
@@ -78,6 +83,8 @@ class Generator(ResNet):
         return state
 
     def forward(self, image: Tensor) -> Tensor:
+        if self.half:
+            image = F.avg_pool2d(image, 2)
         pooled = self.forward_features(image).mean((2, 3), keepdim=True)
         u = self.fc_locs(pooled).float().sigmoid().view(-1, self.types, 3) - 0.5
         r, tx, ty = u.unbind(-1)  # scaled one by one: a tensor of factors would be a copy that the host waits for

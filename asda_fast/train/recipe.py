@@ -40,6 +40,8 @@ class Recipe:
     update: Literal["alternate", "joint"] = "alternate"
     """generator: alternate (a step of the network, then of the generator, as in the paper) | joint (one forward and one
     backward for both: half the cost)"""
+    generator_input: Literal["full", "half"] = "full"
+    """resolution at which the generator sees the crop: full, as in the paper | half (a quarter of its arithmetic)"""
     epochs: Annotated[int | None, AtLeast(1)] = None
     """passes over the data [preset]"""
     drops: tuple[int, ...] | None = None

@@ -153,7 +153,9 @@ def _networks(
     learned = isinstance(augmentation, Adversarial) and recipe.game.adversary == "generator"
     if learned and augmentation.pool is not None:
         width = GENERATOR_WIDTH.get(name, 64)
-        generator = models.Generator(types=len(augmentation.pool.types), width=width)
+        generator = models.Generator(
+            types=len(augmentation.pool.types), width=width, half=recipe.generator_input == "half"
+        )
         networks.generator, networks.generator_optimizer = ready(generator, run.generator_init, "generator_init")
     return networks
 

@@ -119,6 +119,17 @@ def test_generator_starts_at_the_identity_and_stays_in_range() -> None:
     assert (far > torch.tensor([1.0, 0.8, 0.8])).all()
 
 
+def test_a_generator_at_half_resolution_sees_the_means_of_four_pixels() -> None:
+    whole, half = (models.Generator(types=2, width=8, half=half).eval() for half in (False, True))
+    torch.nn.init.normal_(half.fc_locs[2].weight)
+    whole.load_state_dict(half.state_dict())
+    small = image((64, 48), batch=2)
+    large = small.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    noise = torch.tensor([[1.0, -1.0], [-2.0, 2.0]]).repeat(64, 48)
+    torch.testing.assert_close(half(large + noise), whole(small))
+    assert not half(small).allclose(whole(small))
+
+
 def test_each_type_has_its_own_head() -> None:
     """Channel 3 t .. 3 t + 2 of the grouped layer is type t's (r, tx, ty)."""
     generator = models.Generator(types=5, width=8)
