@@ -129,7 +129,8 @@ class DaliPipeline:
                 num_outputs=2 if self.raw or self.whole else 4,
                 batch=True,
                 batch_info=True,
-                no_copy=True,
+                # A GPU reads a raw store's pixels straight from host memory: DALI's copy of them is pinned, ours is not.
+                no_copy=not (self.raw and gpu),
             )
             decoding = {
                 "device": "mixed" if gpu else "cpu",
@@ -139,8 +140,7 @@ class DaliPipeline:
             if gpu:  # fancy upsampling: the GPU's decoder then agrees with the CPU's
                 decoding |= {"hw_decoder_load": self.hw_decoder_load, "jpeg_fancy_upsampling": True}
             if self.raw:  # pixels already
-                image = fn.reinterpret(image, layout="HWC")
-                image = image.gpu() if gpu else image
+                image = fn.reinterpret(image.gpu() if gpu else image, layout="HWC")
             elif self.whole:
                 image = fn.decoders.image(image, **decoding)
             else:
@@ -174,12 +174,18 @@ class DaliPipeline:
         )
 
     def _next(self) -> Tensor:
-        """The next images, uint8 [b, H, W, 3], in DALI's own memory, which lives as long as the tensor does."""
-        if self.device.type == "cuda":
-            (out,) = self._pipe.run(torch.cuda.current_stream(self.device))
-        else:
+        """The next images, uint8 [b, H, W, 3]. On a GPU they are copied into torch's memory, on its stream: DALI's own,
+        held by a tensor, would be freed whenever Python drops it, with a wait for the whole device."""
+        if self.device.type != "cuda":
             (out,) = self._pipe.run()
-        return torch.from_dlpack(out.as_tensor())
+            return torch.from_dlpack(out.as_tensor())
+        stream = torch.cuda.current_stream(self.device)
+        (out,) = self._pipe.run(stream)
+        there = out.as_tensor()
+        image = torch.empty(there.shape(), dtype=torch.uint8, device=self.device)
+        where = ctypes.c_void_p(image.data_ptr()), ctypes.c_void_p(stream.cuda_stream)
+        there.copy_to_external(*where, non_blocking=True)
+        return image
 
     def _batch(self, image: Tensor, plan: Plan, replaced: dict[int, Plan]) -> Batch:
         columns = tensors(plan, replaced)
