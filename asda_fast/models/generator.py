@@ -31,16 +31,21 @@ class Generator(ResNet):
         width: planes of the ResNet's first layer, 64 in the paper; the demo takes fewer.
         depth: of the ResNet.
         init: a checkpoint to start from: torchvision's ResNet-18, or a generator (the released one has 25 types).
-        half: look at the crop at half resolution, a quarter of the arithmetic.
+        half_input: look at the crop at half resolution, a quarter of the arithmetic.
     """
 
     heads = ("fc_locs",)
 
     def __init__(
-        self, types: int = 26, width: int = 64, depth: int = 18, init: str | Path | None = None, half: bool = False
+        self,
+        types: int = 26,
+        width: int = 64,
+        depth: int = 18,
+        init: str | Path | None = None,
+        half_input: bool = False,
     ) -> None:
         super().__init__(depth, width)
-        self.types, self.half = types, half
+        self.types, self.half_input = types, half_input
         hidden = 2 * width * types
         self.fc_locs = nn.Sequential(
             nn.Conv2d(self.features, hidden, 1),
@@ -64,7 +69,7 @@ class Generator(ResNet):
             raise UserError(f"{path}: holds no generator (it was not trained with asda)")
         outputs, width = (len(state[key]) for key in _SIZES)
         half = (checkpoint.config or {}).get("generator_input") == "half"
-        generator = Generator(max(1, outputs // 3), width, half=half)
+        generator = Generator(max(1, outputs // 3), width, half_input=half)
         load_into(generator, checkpoint, part="generator", complete=True)
         return generator.eval()
 
@@ -83,7 +88,7 @@ class Generator(ResNet):
         return state
 
     def forward(self, image: Tensor) -> Tensor:
-        if self.half:
+        if self.half_input:
             image = F.avg_pool2d(image, 2)
         pooled = self.forward_features(image).mean((2, 3), keepdim=True)
         u = self.fc_locs(pooled).float().sigmoid().view(-1, self.types, 3) - 0.5

@@ -129,7 +129,7 @@ class DaliPipeline:
                 num_outputs=2 if self.raw or self.whole else 4,
                 batch=True,
                 batch_info=True,
-                # A GPU reads a raw store's pixels straight from host memory: DALI's copy of them is pinned, ours is not.
+                # A raw store's pixels go to a GPU as they are, from DALI's copy, which is pinned: ours is not.
                 no_copy=not (self.raw and gpu),
             )
             decoding = {

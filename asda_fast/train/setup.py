@@ -154,7 +154,7 @@ def _networks(
     if learned and augmentation.pool is not None:
         width = GENERATOR_WIDTH.get(name, 64)
         generator = models.Generator(
-            types=len(augmentation.pool.types), width=width, half=recipe.generator_input == "half"
+            types=len(augmentation.pool.types), width=width, half_input=recipe.generator_input == "half"
         )
         networks.generator, networks.generator_optimizer = ready(generator, run.generator_init, "generator_init")
     return networks

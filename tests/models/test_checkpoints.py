@@ -187,10 +187,10 @@ def test_a_training_runs_own_file(tmp_path: Path) -> None:
     assert again.config == {"model": "hrnet_tiny", "joints": 14, "dataset": "lsp", "input": "128x96"}
     assert_holds(again, model.state_dict())
     assert_holds(models.Generator(width=8, init=path), generator.state_dict())
-    assert not models.Generator.of(path).half
+    assert not models.Generator.of(path).half_input
     config = {**content["config"], "generator_input": "half"}
     half = {**content, "config": config, "pose": model.state_dict(), "generator": generator.state_dict()}
-    assert models.Generator.of(write(tmp_path / "half.pt", half)).half
+    assert models.Generator.of(write(tmp_path / "half.pt", half)).half_input
     without = write(tmp_path / "alone.pt", {**content, "pose": model.state_dict(), "generator": None})
     with pytest.raises(UserError, match="expected weights of a generator network, found"):
         models.Generator(width=8, init=without)

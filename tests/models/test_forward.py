@@ -120,7 +120,7 @@ def test_generator_starts_at_the_identity_and_stays_in_range() -> None:
 
 
 def test_a_generator_at_half_resolution_sees_the_means_of_four_pixels() -> None:
-    whole, half = (models.Generator(types=2, width=8, half=half).eval() for half in (False, True))
+    whole, half = (models.Generator(types=2, width=8, half_input=half).eval() for half in (False, True))
     torch.nn.init.normal_(half.fc_locs[2].weight)
     whole.load_state_dict(half.state_dict())
     small = image((64, 48), batch=2)
