@@ -1,106 +1,195 @@
-"""python -m benchmarks.step: what one adversarial training step costs, in each mode, beside the way it was released.
+"""python -m benchmarks.step: what one training step costs, of every kind, beside the same without a paste.
 
-`released` is the released code's step on this project's networks: every step runs the generator and the pose network
-anew for each of the two updates, pastes with affine_grid + grid_sample + blend (plain torch), and computes
-the pose network's weight gradients in the generator's step too. Decoding is left out: benchmarks.loader has that.
+    python -m benchmarks.step --device cuda --model hrnet_w32 --size 256x192 --batch 128 --json FILE
+
+A step is the trainer's own, from the crops on the device to the sums: targets, draws, generator, paste, network, both
+updates. `released` is the released code's way on the same networks: each of the two updates runs both networks anew,
+the paste is affine_grid + grid_sample + blend in plain torch, and the generator's update computes the pose network's
+weight gradients too. On a GPU each step is timed eager, compiled and as a CUDA graph (GPU milliseconds), with its
+memory; on a CPU it is the process's CPU time, which other programs on the machine disturb less. Decoding is
+benchmarks.loader's.
 """
 
 from __future__ import annotations
 
-import copy
+import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from asda_fast import models
-from asda_fast.core.batch import MEAN, STD
-from asda_fast.ops import paste_reference as reference
-from asda_fast.ops.paste import paste
-from asda_fast.parts.pool import PartPool
-from asda_fast.train.adversarial import Networks, pose_loss, step_alone, step_alternate, step_joint
-from benchmarks.common import Report, interleave, parser
+from asda_fast.augment.asda import generator_theta
+from asda_fast.core.batch import MEAN, STD, Batch
+from asda_fast.core.hardware import choose_device
+from asda_fast.models import heatmaps
+from asda_fast.ops import paste_reference
+from asda_fast.train import adversarial
+from asda_fast.train.checkpoint import RunFolder
+from asda_fast.train.console import Console
+from asda_fast.train.distributed import Ranks
+from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.setup import prepare
+from asda_fast.train.trainer import Trainer
+from benchmarks.common import Report, interleave, parser, peak_memory
+
+STEPS: dict[str, dict[str, Any]] = {
+    "none": {"augment": "none"},
+    "sda": {"augment": "sda"},
+    "joint": {"update": "joint"},
+    "joint, generator at half": {"update": "joint", "generator_input": "half"},
+    "alternate": {"update": "alternate"},
+    "alternate, generator at half": {"update": "alternate", "generator_input": "half"},
+    "search": {"adversary": "search", "verify": 2},
+    "cover": {"adversary": "cover"},
+    "critic": {"adversary": "critic"},
+}
+WAYS: dict[str, dict[str, Any]] = {
+    "eager": {"cuda_graph": "off"}, "compiled": {"cuda_graph": "off", "compile": True}, "graph": {"cuda_graph": "auto"},
+}  # fmt: skip
 
 
-def scene(batch: int, size: tuple[int, int], device: str) -> tuple[Tensor, PartPool, Tensor, Tensor, Tensor]:
-    """image [B, H, W, 3] uint8, pool, part [B, 1], target [B, 17, h, w], weight [B, 17]; patches of 40 to 80 pixels."""
-    draw = torch.Generator().manual_seed(0)
-    patches = [torch.randint(0, 256, (s, s, 4), dtype=torch.uint8, generator=draw) for s in range(40, 81, 4)]
-    image = torch.randint(0, 256, (batch, *size, 3), dtype=torch.uint8, generator=draw).to(device)
-    part = torch.randint(0, len(patches), (batch, 1), generator=draw).to(device)
-    target = torch.rand(batch, 17, size[0] // 4, size[1] // 4, generator=draw).to(device)
-    return image, PartPool.from_patches(patches).to(device), part, target, torch.ones(batch, 17, device=device)
-
-
-def matrices(placement: Tensor, size: tuple[int, int]) -> Tensor:
-    """(r, tx, ty) of the first part type -> [B, 1, 2, 3]: enough of a placement to carry the gradient."""
-    r, tx, ty = placement[:, 0].float().unbind(-1)
-    c, s = r.cos(), r.sin()
-    x, y = (1 + tx) * size[1] / 2, (1 + ty) * size[0] / 2
-    rows = torch.stack((c, s, 30 - c * x - s * y, -s, c, 30 + s * x - c * y), -1)
-    return rows.view(-1, 1, 2, 3)
-
-
-def main() -> None:
-    options = parser(__doc__ or "").parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    gpu = options.device.startswith("cuda")
-    name, width, size, batch = ("hrnet_w32", 64, (256, 256), 32) if gpu else ("hrnet_tiny", 16, (128, 128), 16)
-    image, pool, part, target, weight = scene(batch, size, options.device)
-    layout = torch.channels_last
-    patches, _ = reference.stack(pool)
-
-    def networks() -> Networks:
-        nets = [models.build(name), models.Generator(width=width)]
-        nets = [net.to(options.device, memory_format=layout) for net in nets]
-        adams = [torch.optim.Adam(net.parameters(), lr=1e-4, fused=True) for net in nets]
-        return Networks(nets[0], adams[0], nets[1], adams[1], torch.bfloat16 if gpu else None)
-
+def trainer_for(options: dict[str, Any], way: str, common: dict[str, Any], device: torch.device) -> Trainer:
+    recipe = Recipe.from_dict({**common, **options}).resolved()
+    run = RunOptions(device=device.type, pipeline="native", **WAYS[way])
+    console, ranks = Console(enabled=False), Ranks(0, 1, device)
     torch.manual_seed(0)
-    first = networks()
-    modes = {mode: copy.deepcopy(first) for mode in ("none", "alternate", "joint", "released")}
-    for mode in modes.values():  # a deep copy's optimiser must hold the copy's weights
-        mode.pose_optimizer = torch.optim.Adam(mode.pose.parameters(), lr=1e-4, fused=True)
-        mode.generator_optimizer = torch.optim.Adam(mode.generator.parameters(), lr=1e-4, fused=True)
-    nothing = torch.empty((batch, 0), dtype=torch.int64, device=options.device)
-    no_matrix = torch.empty((batch, 0, 2, 3), device=options.device)
+    trainer = Trainer(recipe, run, prepare(recipe, run, ranks, console.say), RunFolder(Path("unused")), ranks, console)
+    trainer.parts.networks.pose.train()
+    return trainer
 
-    def clean() -> Tensor:
-        return paste(image, pool, nothing, no_matrix, MEAN, STD, memory_format=layout)
 
-    def pasted(placement: Tensor) -> Tensor:
-        return paste(image, pool, part, matrices(placement, size), MEAN, STD, memory_format=layout)
+def batch_of(trainer: Trainer, count: int) -> Batch:
+    """`count` of the demo's people, some of them more than once."""
+    with closing(trainer.parts):
+        batches = list(trainer.parts.loader)
 
-    def released() -> None:
-        game = modes["released"]
+    def tiled(values: list[Tensor]) -> Tensor:
+        all_of = torch.cat(values)
+        return torch.cat([all_of] * -(-count // len(all_of)))[:count]
+
+    whole = Batch(**{f.name: tiled([getattr(b, f.name) for b in batches]) for f in fields(Batch)})
+    return replace(whole, box=whole.box.contiguous())
+
+
+def released(trainer: Trainer, batch: Batch) -> Callable[[], None]:
+    """The step of the released code, with the networks of `trainer`."""
+    game, augmentation = trainer.parts.networks, trainer.parts.augmentation
+    pool = augmentation.pool_on(batch.image.device)
+    patches, _ = paste_reference.stack(pool)
+    size = (batch.image.shape[1], batch.image.shape[2])
+
+    def step() -> None:
+        target, weight = heatmaps.heatmaps(batch.joints, batch.visible, size, trainer.parts.stride)
+        slots = augmentation.draw(batch, 0)
         for network, optimizer, sign in (
             (game.pose, game.pose_optimizer, 1),
             (game.generator, game.generator_optimizer, -1),
         ):
-            with game.autocast(image.device):
-                placement = game.generator(clean())
+            clean = augmentation.clean(batch)
+            with game.autocast(batch.image.device):
+                placement = game.generator(clean)
             placement = placement.detach() if network is game.pose else placement
-            picture = reference.paste(clean(), patches, part, matrices(placement, size), MEAN, STD)
-            with game.autocast(image.device):
-                heatmaps = game.pose(picture)
+            matrix = augmentation.matrices(batch, slots, generator_theta(placement, slots))
+            picture = paste_reference.paste(clean.float(), patches, slots.part, matrix, MEAN, STD)
+            with game.autocast(batch.image.device):
+                found = game.pose(picture)
             optimizer.zero_grad(set_to_none=True)
-            (sign * pose_loss(heatmaps, target, weight)).backward()
+            (sign * adversarial.pose_loss(found, target, weight)).backward()
             optimizer.step()
 
-    contestants: dict[str, Callable[[], object]] = {
-        "released": released,
-        "alternate": lambda: step_alternate(modes["alternate"], clean(), pasted, target, weight),
-        "joint": lambda: step_joint(modes["joint"], clean(), pasted, target, weight),
-        "none": lambda: step_alone(modes["none"], clean(), target, weight),
+    return step
+
+
+def pieces(trainer: Trainer, batch: Batch) -> dict[str, Callable[[], object]]:
+    """What a joint step is made of, each alone: name -> one call."""
+    game, augmentation = trainer.parts.networks, trainer.parts.augmentation
+    size, device = (batch.image.shape[1], batch.image.shape[2]), batch.image.device
+    target, weight = heatmaps.heatmaps(batch.joints, batch.visible, size, trainer.parts.stride)
+    clean, slots = augmentation.clean(batch), augmentation.draw(batch, 0)
+    upward = torch.randn_like(clean)
+
+    def draw() -> object:
+        return heatmaps.heatmaps(batch.joints, batch.visible, size, trainer.parts.stride), augmentation.draw(batch, 0)
+
+    def generator() -> None:
+        with game.autocast(device):
+            placement = game.generator(clean)
+        game.generator_optimizer.zero_grad(set_to_none=True)
+        placement.sum().backward()
+        game.generator_optimizer.step()
+
+    def paste() -> None:
+        theta = slots.theta.clone().requires_grad_()
+        augmentation.render(batch, slots, theta, 0).image.backward(upward)
+
+    return {
+        "targets and draws": draw,
+        "clean crops": lambda: augmentation.clean(batch),
+        "generator, there and back": generator,
+        "paste, there and back": paste,
+        "network, there and back": lambda: adversarial.step_alone(game, clean, target, weight),
     }
+
+
+def cpu_clock(function: Callable[[], object]) -> float:
+    """Milliseconds of CPU time, of all threads of the process."""
+    start = time.process_time()
+    function()
+    return (time.process_time() - start) * 1000
+
+
+def main() -> None:
+    cli = parser(__doc__ or "")
+    cli.add_argument("--model", default=None, help="pose network [hrnet_w32 on a GPU, else hrnet_tiny]")
+    cli.add_argument("--size", default=None, help="crop as HxW [256x192, of hrnet_tiny 128x128]")
+    cli.add_argument("--batch", type=int, default=None, help="people [128 on a GPU, else 16; of hrnet_w32 4]")
+    cli.add_argument("--steps", nargs="+", choices=[*STEPS, "released"], default=[*STEPS, "released"])
+    options = cli.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    gpu = device.type == "cuda"
+    model = options.model or ("hrnet_w32" if gpu else "hrnet_tiny")
+    size = options.size or ("128x128" if model == "hrnet_tiny" else "256x192")
+    count = options.batch or (128 if gpu else 16 if model == "hrnet_tiny" else 4)
+    common = {"dataset": "demo", "model": model, "input": size, "batch_size": min(count, 8), "augment": "asda"}
+    batch = batch_of(trainer_for({"augment": "none"}, "eager", common, device), count)
+    params = {"model": model, "batch": count, "size": size}
     report = Report(threads=options.threads, device=options.device)
-    timings = interleave(contestants, seconds=10 if options.quick else 60, device=options.device)
-    print(f"{name} {size[0]}x{size[1]}, batch {batch}, one part, on {options.device}")
-    for mode, timing in timings.items():
-        report.add(mode, {"model": name, "batch": batch, "size": f"{size[0]}x{size[1]}"}, "ms", timing)
-        ratio = timing.median / timings["released"].median
-        print(f"  {mode:10s} {timing.median:8.1f} ms +- {timing.iqr:.1f}   {ratio:5.2f} of released")
+    unit = "GPU ms" if gpu else "CPU ms"
+
+    def made(name: str, way: str) -> Callable[[], object]:
+        trainer = trainer_for(STEPS["joint"] if name == "released" else STEPS[name], way, common, device)
+        trainer.parts.close()
+        return released(trainer, batch) if name == "released" else lambda: trainer.learn(batch)
+
+    def measure(contestants: dict[str, Callable[[], object]], seconds: float, **more: str) -> dict[str, float]:
+        clock = {} if gpu else {"clock": cpu_clock}
+        timings = interleave(contestants, seconds=seconds, device=options.device, warmup=5 if gpu else 1, **clock)
+        for name, timing in timings.items():
+            report.add(name, {**params, **more}, unit, timing)
+            print(f"  {name:28s} {timing.median:9.1f} {unit} +- {timing.iqr:.1f}", flush=True)
+        return {name: timing.median for name, timing in timings.items()}
+
+    for way in WAYS if gpu else ("eager",):
+        names = [n for n in options.steps if way == "eager" or n in ("none", "sda", "joint", "alternate")]
+        print(f"{model} {size}, batch {count}, {way}, on {options.device}", flush=True)
+        steps = {name: made(name, way) for name in names}
+        more = {"way": way} if gpu else {}
+        measure(steps, (10 if options.quick else 60) if gpu else (30 if options.quick else 240), **more)
+        for name, step in steps.items() if gpu else ():
+            report.add(name, {**params, **more}, "MiB", peak_memory(step, options.device))
+        del steps
+    half = trainer_for(STEPS["joint, generator at half"], "eager", common, device)
+    half.parts.close()
+    print("the parts of a joint step, generator at half resolution")
+    took = measure(pieces(half, batch), 10 if gpu or options.quick else 60, part_of="joint, generator at half")
+    for name, value in took.items():
+        print(f"  {name:28s} {value / sum(took.values()):6.1%}")
     if options.json:
         report.save(options.json)
 
