@@ -68,7 +68,7 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
     loader, val_loader = _loaders(recipe, run, ranks, train, val, say)
     try:
         pool = _pool(recipe, run, ranks)
-        amp = torch.bfloat16 if recipe.amp and ranks.device.type == "cuda" else None
+        amp = autocast_type(recipe, ranks)
         augmentation = recipe.paste.build(pool, recipe.seed, **paste_options(amp))
         torch.manual_seed(recipe.seed)
         networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, amp, say)
@@ -80,6 +80,11 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         val_loader.close()
         raise
     return Parts(val, loader, val_loader, augmentation, networks, stride, adversary)
+
+
+def autocast_type(recipe: Recipe, ranks: Ranks) -> torch.dtype | None:
+    """What the networks are autocast to; None: they are not."""
+    return torch.bfloat16 if recipe.amp and ranks.device.type == "cuda" else None
 
 
 def paste_options(amp: torch.dtype | None) -> dict[str, Any]:

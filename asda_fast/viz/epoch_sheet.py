@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,18 @@ def write_sheet(
     epoch: int,
     title: str = "",
     stride: int = 4,
+    amp: torch.dtype | None = None,
 ) -> Path:
-    """Write a PNG with a row per person: crop and annotation | pasted crop | prediction on it. Returns its path."""
+    """Write a PNG with a row per person: crop and annotation | pasted crop | prediction on it. Returns its path.
+
+    amp: the type that the networks are autocast to, where `augmentation` writes it.
+    """
     if isinstance(augmentation, Adversarial) and adversary is not None:
-        scene = Scene.of(batch, augmentation, pose, epoch, trained=False, stride=stride)
+        scene = Scene.of(batch, augmentation, pose, epoch, amp=amp, trained=False, stride=stride)
         augmented = scene.paste(adversary.choose(scene, explore=False).theta)
     else:
         augmented = augmentation(batch, epoch)
-    with evaluating(pose):
+    with evaluating(pose), nullcontext() if amp is None else torch.autocast(batch.image.device.type, amp):
         maps = pose(augmented.image).float()
     joints, score = heatmaps.decode(maps, stride=stride)
     pasted = to_uint8(augmented.image).cpu().numpy()
