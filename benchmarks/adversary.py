@@ -119,7 +119,8 @@ def main() -> None:
         params = {"model": name, "size": f"{size[0]}x{size[1]}", "batch": count}
         for arm, timing in timings.items():
             ratio = round(timing.median / plain, 3)
-            report.add(arm, {**params, "of a plain step": ratio}, "ms", timing)
+            report.add(arm, params, "ms", timing)
+            report.add(arm, params, "of a plain step", ratio)
             print(f"  {arm:26s} {timing.median:9.1f} ms +- {timing.iqr:6.1f}   {ratio:5.2f}", flush=True)
         if options.json:
             report.save(options.json)

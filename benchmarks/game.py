@@ -33,7 +33,7 @@ from asda_fast.train.adversarial import Networks
 from benchmarks.common import Report
 
 # name -> (kind, options); None: random placement
-MANY = {"candidates": 128, "reduced": False}
+MANY = {"candidates": 64, "reduced": False}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "random": ("random", {}),
     "generator": ("generator", {}),
