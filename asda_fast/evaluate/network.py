@@ -36,7 +36,7 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
 
     if config.checkpoint is None:
         raise UserError("checkpoint: expected a file")
-    model = models.load(config.checkpoint)
+    model = models.load(config.checkpoint, config.within)
     card = cast(dict[str, Any], model.config)
     dataset = truth.dataset or card.get("dataset") or "demo"
     DATASETS.check(dataset, "dataset")

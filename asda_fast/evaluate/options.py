@@ -55,6 +55,8 @@ class NetworkOptions:
 
     checkpoint: str | None = None
     """network to run: a file of ours, or a published one with a heatmap head"""
+    within: str | None = None
+    """which network, where --checkpoint holds several: a word of its place, e.g. student"""
     root: str | None = None
     """folder of the dataset"""
     split: Literal["val", "train"] = "val"

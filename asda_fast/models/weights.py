@@ -182,5 +182,5 @@ def _refuse(model: nn.Module, report: Report, state: State, own: State, complete
     if missing and not random_body:
         raise UserError(
             f"{path} ({kind}): lacks {len(missing)} tensors of the network's body, which would stay random: "
-            f"{shorten(missing)} (random_body takes it all the same)"
+            f"{shorten(missing)} (`random_body` takes it all the same)"
         )

@@ -118,6 +118,8 @@ class RunFolder:
                 parts.adversary.load_state_dict(saved.get("adversary") or {})
             except ValueError as error:
                 raise UserError(f"resume: the run in {self.out}: {error}") from None
+        if broken := networks.not_finite():
+            raise UserError(f"resume: {self.last} holds values that are not finite: {broken}")
         restore_random_state(saved["random"])
         sums = torch.zeros(SUMS, dtype=torch.float64, device=ranks.device)
         sums[: len(saved["sums"])] = saved["sums"].to(ranks.device)  # an older state counted less

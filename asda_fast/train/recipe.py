@@ -140,6 +140,8 @@ class RunOptions:
     """error (stop, naming the file) | skip (replace it, count it, say so at the end)"""
     init: str | None = None
     """weights to start the pose network from, e.g. an ImageNet HRNet file"""
+    within: str | None = None
+    """which network, where --init holds several: a word of its place, e.g. student"""
     random_body: bool = False
     """take an --init that lacks part of the network's body, which then starts at random"""
     generator_init: str | None = None

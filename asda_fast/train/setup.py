@@ -140,8 +140,8 @@ def _networks(
 
     def ready(network: nn.Module, weights: str | None, argument: str) -> tuple[nn.Module, torch.optim.Optimizer]:
         if weights:
-            part = "generator" if argument == "generator_init" else "pose"
-            say(f"{argument}: {models.load_into(network, weights, part, random_body=run.random_body)}")
+            part, within = ("generator", None) if argument == "generator_init" else ("pose", run.within)
+            say(f"{argument}: {models.load_into(network, weights, part, random_body=run.random_body, within=within)}")
         if recipe.sync_bn and ranks.world > 1:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
