@@ -14,6 +14,7 @@ from torch import Tensor
 from asda_fast.augment import placement
 from asda_fast.augment.sampling import Ranges, Slots
 from asda_fast.augment.sda import Semantic
+from asda_fast.core import images
 from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import files_below
@@ -87,8 +88,11 @@ def _cut_out(file: Path) -> np.ndarray | str:
     if file.suffix.lower() not in SUFFIXES:
         return f"{file.suffix.lower()} files" if file.suffix else "files without suffix"
     try:
-        picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # more pixels than OpenCV takes
+        data = images.read_bytes(file)
+        if file.suffix.lower() == ".png":
+            images.check_png(data, str(file))  # OpenCV looks at none of the checksums
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except (images.BadImage, cv2.error):  # cv2: more pixels than OpenCV takes
         picture = None
     if picture is None:
         return "damaged or not a picture"

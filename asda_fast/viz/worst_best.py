@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
+from asda_fast.core import images
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.metrics.result import Result
 from asda_fast.viz import draw
@@ -70,14 +72,15 @@ def _picture(
     side = 1.4 * max(float((high - low).max()), 8.0)
     corner, ratio = (low + high) / 2 - side / 2, SIDE / side
     picture = np.full((SIDE, SIDE, 3), BLANK, np.uint8)
-    image = (
-        cv2.imread(photo, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if photo and Path(photo).is_file() else None
-    )
+    image = None
+    if photo:
+        with contextlib.suppress(images.BadImage):
+            image = images.read(images.read_bytes(photo), photo)
     if image is not None:
         # OpenCV's integer-centre matrix of x' = (x - corner) * ratio in continuous coordinates
         move = 0.5 * ratio - 0.5 - corner * ratio
         matrix = np.array([[ratio, 0, move[0]], [0, ratio, move[1]]])
-        picture = np.ascontiguousarray(cv2.warpAffine(image, matrix, (SIDE, SIDE))[..., ::-1])
+        picture = np.ascontiguousarray(cv2.warpAffine(image, matrix, (SIDE, SIDE)))
     usable = np.isfinite(joints).all(-1)
     where = np.where(usable[:, None], (joints - corner) * ratio, 0)
     return draw.skeleton(picture, where, np.where(usable, visible, 0), skeleton)
