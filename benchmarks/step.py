@@ -47,6 +47,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "cover": {"adversary": "cover"},
     "critic": {"adversary": "critic"},
 }
+MAIN = ("none", "joint", "sda", "alternate")  # in every way; the others eager
 WAYS: dict[str, dict[str, Any]] = {
     "eager": {"cuda_graph": "off"}, "compiled": {"cuda_graph": "off", "compile": True}, "graph": {"cuda_graph": "auto"},
 }  # fmt: skip
@@ -142,12 +143,20 @@ def cpu_clock(function: Callable[[], object]) -> float:
     return (time.process_time() - start) * 1000
 
 
+def plan(gpu: bool, names: list[str]) -> list[tuple[str, str]]:
+    """(step, way) of all that is timed, the most important first: a run that is cut short has told most."""
+    ways = ("eager", "graph") if gpu else ("eager",)
+    main, others = [n for n in names if n in MAIN], [n for n in names if n not in MAIN]
+    found = [(name, way) for way in ways for name in main] + [(name, "eager") for name in others]
+    return found + ([(name, "compiled") for name in main if name in ("none", "joint")] if gpu else [])
+
+
 def main() -> None:
     cli = parser(__doc__ or "")
     cli.add_argument("--model", default=None, help="pose network [hrnet_w32 on a GPU, else hrnet_tiny]")
     cli.add_argument("--size", default=None, help="crop as HxW [256x192, of hrnet_tiny 128x128]")
     cli.add_argument("--batch", type=int, default=None, help="people [128 on a GPU, else 16; of hrnet_w32 4]")
-    cli.add_argument("--steps", nargs="+", choices=[*STEPS, "released"], default=[*STEPS, "released"])
+    cli.add_argument("--steps", nargs="+", choices=[*STEPS, "released"], default=None, help="only these")
     options = cli.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -156,6 +165,7 @@ def main() -> None:
     model = options.model or ("hrnet_w32" if gpu else "hrnet_tiny")
     size = options.size or ("128x128" if model == "hrnet_tiny" else "256x192")
     count = options.batch or (128 if gpu else 16 if model == "hrnet_tiny" else 4)
+    names = options.steps or (["none", "joint"] if options.quick else [*STEPS, "released"])
     common = {"dataset": "demo", "model": model, "input": size, "batch_size": min(count, 8), "augment": "asda"}
     batch = batch_of(trainer_for({"augment": "none"}, "eager", common, device), count)
     params = {"model": model, "batch": count, "size": size}
@@ -167,31 +177,33 @@ def main() -> None:
         trainer.parts.close()
         return released(trainer, batch) if name == "released" else lambda: trainer.learn(batch)
 
-    def measure(contestants: dict[str, Callable[[], object]], seconds: float, **more: str) -> dict[str, float]:
-        clock = {} if gpu else {"clock": cpu_clock}
-        timings = interleave(contestants, seconds=seconds, device=options.device, warmup=5 if gpu else 1, **clock)
+    def measure(contestants: dict[str, Callable[[], object]], **more: str) -> dict[str, float]:
+        how: dict[str, Any] = {"warmup": 5, "seconds": 1.5} if gpu else {"clock": cpu_clock, "seconds": 120, "rounds": 5}
+        how |= {"least": 1, "rounds": 1} if options.quick else {}
+        timings = interleave(contestants, device=options.device, **how)
         for name, timing in timings.items():
             report.add(name, {**params, **more}, unit, timing)
-            print(f"  {name:28s} {timing.median:9.1f} {unit} +- {timing.iqr:.1f}", flush=True)
+            print(f"  {name:28s} {timing.median:9.1f} {unit} +- {timing.iqr:.1f}  {more.get('way', '')}", flush=True)
+        if options.json:
+            report.save(options.json)
         return {name: timing.median for name, timing in timings.items()}
 
-    for way in WAYS if gpu else ("eager",):
-        names = [n for n in options.steps if way == "eager" or n in ("none", "sda", "joint", "alternate")]
-        print(f"{model} {size}, batch {count}, {way}, on {options.device}", flush=True)
-        steps = {name: made(name, way) for name in names}
-        more = {"way": way} if gpu else {}
-        measure(steps, (10 if options.quick else 60) if gpu else (30 if options.quick else 240), **more)
-        for name, step in steps.items() if gpu else ():
-            report.add(name, {**params, **more}, "MiB", peak_memory(step, options.device))
-        del steps
+    print(f"{model} {size}, batch {count}, on {options.device}", flush=True)
+    if gpu:  # one at a time: a graph keeps the memory of its whole step
+        for name, way in plan(gpu, names):
+            step = {name: made(name, way)}
+            measure(step, way=way)
+            report.add(name, {**params, "way": way}, "MiB", peak_memory(step[name], options.device))
+            step.clear()
+            torch.cuda.empty_cache()
+    else:
+        measure({name: made(name, way) for name, way in plan(gpu, names)})
     half = trainer_for(STEPS["joint, generator at half"], "eager", common, device)
     half.parts.close()
     print("the parts of a joint step, generator at half resolution")
-    took = measure(pieces(half, batch), 10 if gpu or options.quick else 60, part_of="joint, generator at half")
+    took = measure(pieces(half, batch), part_of="joint, generator at half")
     for name, value in took.items():
         print(f"  {name:28s} {value / sum(took.values()):6.1%}")
-    if options.json:
-        report.save(options.json)
 
 
 if __name__ == "__main__":
