@@ -178,7 +178,9 @@ def main() -> None:
         return released(trainer, batch) if name == "released" else lambda: trainer.learn(batch)
 
     def measure(contestants: dict[str, Callable[[], object]], **more: str) -> dict[str, float]:
-        how: dict[str, Any] = {"warmup": 5, "seconds": 1.5} if gpu else {"clock": cpu_clock, "seconds": 120, "rounds": 5}
+        how: dict[str, Any] = (
+            {"warmup": 5, "seconds": 1.5} if gpu else {"clock": cpu_clock, "seconds": 120, "rounds": 5}
+        )
         how |= {"least": 1, "rounds": 1} if options.quick else {}
         timings = interleave(contestants, device=options.device, **how)
         for name, timing in timings.items():

@@ -108,6 +108,7 @@ class GraphedStep:
             self.step(batch, epoch)
             return
         wrong = disagreement(before, found, state)
+        torch.cuda.empty_cache()  # what the step without the graph took
         if wrong is None:
             self._checked = epoch
         else:
@@ -123,18 +124,21 @@ def disagreement(before: State, found: State, expected: State) -> str | None:
     """What of two states after one step differs by more than a share of the way from the state before; None: nothing.
     Whole numbers have to be equal."""
     for name, tensors in expected.items():
-        agree = AGREE_SUMS if name in SUMS_OF else AGREE
-        step = off = 0.0
-        for b, f, e in zip(before[name], found[name], tensors):
-            if not e.is_floating_point():
-                if not torch.equal(f, e):
-                    return name
-                continue
-            step += float((e.double() - b.double()).square().sum())
-            off += float((f.double() - e.double()).square().sum())
-        if not off <= agree**2 * step:  # also where one is not finite
-            return f"{name}: off by {(off / step) ** 0.5 if step else off:.2g} of its step"
+        three = list(zip(before[name], found[name], tensors))
+        if not all(torch.equal(f, e) for _, f, e in three if not e.is_floating_point()):
+            return name
+        floats = [list(each) for each in zip(*(t for t in three if t[2].is_floating_point()))]
+        if floats:
+            start, reached, right = floats
+            step, off = _length(right, start), _length(reached, right)
+            if not off <= step * (AGREE_SUMS if name in SUMS_OF else AGREE):  # also where one is not finite
+                return f"{name}: off by {off / step if step else off:.2g} of its step"
     return None
+
+
+def _length(there: list[Tensor], here: list[Tensor]) -> float:
+    """Of the way from here to there, all tensors together."""
+    return float(torch.stack([n.double() for n in torch._foreach_norm(torch._foreach_sub(there, here))]).norm())
 
 
 def state_of(networks: Networks, sums: Tensor) -> State:
