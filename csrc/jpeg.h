@@ -15,7 +15,7 @@
 //
 //   jpeg_parse.cpp         markers -> Photo; entropy-coded bytes without their stuffing
 //   jpeg_entropy_avx2.cpp  Huffman tables; symbols -> coefficients of a block
-//   jpeg_pixels_avx2.cpp   coefficients -> samples -> RGB
+//   jpeg_pixels_avx2.cpp   coefficients -> samples -> RGB -> means of it
 //   jpeg_progressive_avx2.cpp  the scans of a progressive photo -> coefficients, down to the crop's last row
 //   jpeg_walk.cpp          the walk over the blocks, with or without making pixels of them
 //   jpeg_crop.cpp          one person's crop from a photo's bytes; the Python bindings
@@ -128,11 +128,17 @@ struct Plane {
     std::vector<uint8_t> data;
     ptrdiff_t stride = 0;
 };
+// Room for `size` values, whatever they are: a vector that shrinks and grows again would be cleared each time.
+template <class T> void make_room(std::vector<T> &values, size_t size) {
+    if (values.size() < size)
+        values.resize(size);
+}
 struct Scratch { // a thread's buffers, kept from photo to photo
     Photo photo;
     Scan scan;
     Plane plane[3];
-    std::vector<uint8_t> rgb, colour[2];
+    Plane rgb; // R G B 0
+    std::vector<uint8_t> strip, colour[2];
     std::vector<int16_t> sums, coefficients[3];
 
     void trim();
@@ -177,5 +183,8 @@ void upsample(const uint8_t *near_row, const uint8_t *far_row, int count, int16_
 // count pixels, R G B 0. Reads and writes up to 31 pixels beyond.
 void to_rgb(const uint8_t *y, const uint8_t *cb, const uint8_t *cr, int count, uint8_t *out);
 void grey_to_rgb(const uint8_t *y, int count, uint8_t *out);
+// The means of shrink x shrink pixels (2, 4, 8) of `height` <= shrink rows of `width` pixels, R G B 0; at the edges of
+// what is there. Reads up to 7 pixels beyond a row, writes up to 3 beyond the means.
+void average(const uint8_t *rows, ptrdiff_t stride, int height, int width, int shrink, uint8_t *out);
 
 } // namespace asda

@@ -21,8 +21,10 @@ Region mcus_of(const Photo &photo, const Region &region) {
             std::min(photo.mcus_down, (region.bottom + 1) / photo.mcu_height + 1)};
 }
 
-// The pixels of `region`, R G B 0, in scratch.rgb.
-Verdict read_region(const Region &region, Scratch &scratch) {
+int smaller(int size, int shrink) { return (size + shrink - 1) / shrink; }
+
+// The pixels of `region`, R G B 0, in scratch.rgb: of shrink x shrink the mean.
+Verdict read_region(const Region &region, int shrink, Scratch &scratch) {
     const Photo &photo = scratch.photo;
     const Region mcus = mcus_of(photo, region);
     const Verdict verdict = walk(mcus, scratch);
@@ -31,7 +33,11 @@ Verdict read_region(const Region &region, Scratch &scratch) {
 
     const int width = region.right - region.left, height = region.bottom - region.top;
     const ptrdiff_t stride = 4 * ptrdiff_t(width) + 2 * SLACK;
-    scratch.rgb.resize(size_t(stride) * height);
+    Plane &rgb = scratch.rgb;
+    rgb.stride = 4 * ptrdiff_t(smaller(width, shrink)) + 2 * SLACK;
+    make_room(rgb.data, size_t(rgb.stride) * smaller(height, shrink));
+    make_room(scratch.strip, size_t(stride) * shrink); // the rows of one row of means
+
     const int from = region.left - mcus.left * photo.mcu_width; // first pixel in the planes
     const Plane *plane = scratch.plane;
     const bool across = photo.mcu_width == 16, down = photo.mcu_height == 16;
@@ -39,14 +45,13 @@ Verdict read_region(const Region &region, Scratch &scratch) {
     const int first = mcus.left * 8, count = std::min(mcus.right * 8, chroma.width) - first; // colour samples at hand
     const int lowest = mcus.top * 8, highest = std::min(mcus.bottom * 8, chroma.height) - 1;
     for (std::vector<uint8_t> &row : scratch.colour)
-        row.resize(2 * size_t(std::max(count, 0)) + 2 * SLACK);
-    scratch.sums.resize(size_t(std::max(count, 0)) + SLACK);
-    for (int y = region.top; y < region.bottom; ++y) {
+        make_room(row, 2 * size_t(std::max(count, 0)) + 2 * SLACK);
+    make_room(scratch.sums, size_t(std::max(count, 0)) + SLACK);
+    const auto make_row = [&](int y, uint8_t *out) {
         const uint8_t *luma = plane[0].data.data() + (y - mcus.top * photo.mcu_height) * plane[0].stride + from;
-        uint8_t *out = scratch.rgb.data() + (y - region.top) * stride;
         if (photo.components == 1) {
             grey_to_rgb(luma, width, out);
-            continue;
+            return;
         }
         const uint8_t *colour[2];
         for (int c = 0; c < 2; ++c) {
@@ -64,6 +69,17 @@ Verdict read_region(const Region &region, Scratch &scratch) {
             colour[c] = scratch.colour[c].data() + from;
         }
         to_rgb(luma, colour[0], colour[1], width, out);
+    };
+    uint8_t *out = rgb.data.data();
+    for (int top = region.top; top < region.bottom; top += shrink, out += rgb.stride) {
+        if (shrink == 1) {
+            make_row(top, out);
+            continue;
+        }
+        const int rows = std::min(shrink, region.bottom - top);
+        for (int i = 0; i < rows; ++i)
+            make_row(top + i, scratch.strip.data() + i * stride);
+        average(scratch.strip.data(), stride, rows, width, shrink, out);
     }
     return Verdict::FINE;
 }
@@ -91,32 +107,6 @@ bool touched(const Photo &photo, const double *matrix, int height, int width, in
     return region.left < region.right && region.top < region.bottom;
 }
 
-// R G B 0 of [height, width] pixels, in place: the means of shrink x shrink (at the right and lower edges of what is
-// there), rows as far apart as before.
-void average(uint8_t *rgb, ptrdiff_t stride, int height, int width, int shrink) {
-    const int small_height = (height + shrink - 1) / shrink, small_width = (width + shrink - 1) / shrink;
-    const int shift = shrink == 2 ? 2 : shrink == 4 ? 4 : 6; // log2 of shrink squared
-    for (int y = 0; y < small_height; ++y)
-        for (int x = 0; x < small_width; ++x) {
-            const int down = std::min(shrink, height - y * shrink), across = std::min(shrink, width - x * shrink);
-            uint32_t even = 0, odd = 0; // sums of R and B, of G: 16 bits hold 64 times 255
-            for (int i = 0; i < down; ++i) {
-                const uint8_t *from = rgb + (y * shrink + i) * stride + 4 * ptrdiff_t(x) * shrink;
-                for (int j = 0; j < across; ++j) {
-                    uint32_t pixel;
-                    std::memcpy(&pixel, from + 4 * j, 4);
-                    even += pixel & 0xff00ff;
-                    odd += pixel >> 8 & 0xff;
-                }
-            }
-            const uint32_t count = uint32_t(down * across), half = count / 2;
-            const uint32_t sum[3] = {(even & 0xffff) + half, odd + half, (even >> 16) + half};
-            uint8_t *to = rgb + y * stride + 4 * ptrdiff_t(x);
-            for (int c = 0; c < 3; ++c)
-                to[c] = uint8_t(count == uint32_t(shrink * shrink) ? sum[c] >> shift : sum[c] / count);
-        }
-}
-
 } // namespace
 
 Verdict jpeg_crop(const uint8_t *data, size_t size, const Size &expected, const double *matrix, uint8_t *out,
@@ -134,17 +124,14 @@ Verdict jpeg_crop(const uint8_t *data, size_t size, const Size &expected, const 
         std::memset(out, 0, 3 * size_t(height) * width);
         return Verdict::FINE;
     }
-    const Verdict verdict = read_region(region, scratch);
+    const Verdict verdict = read_region(region, shrink, scratch);
     if (verdict == Verdict::FINE) {
-        const int across = region.right - region.left, down = region.bottom - region.top;
-        const ptrdiff_t stride = 4 * ptrdiff_t(across) + 2 * SLACK;
-        double smaller[6];
-        std::transform(matrix, matrix + 6, smaller, [&](double v) { return v / shrink; });
-        if (shrink > 1)
-            average(scratch.rgb.data(), stride, down, across, shrink);
-        warp({scratch.rgb.data(), (down + shrink - 1) / shrink, (across + shrink - 1) / shrink, stride, 4,
-              region.left / shrink, region.top / shrink},
-             smaller, out, height, width);
+        double to_smaller[6];
+        std::transform(matrix, matrix + 6, to_smaller, [&](double v) { return v / shrink; });
+        const Plane &rgb = scratch.rgb;
+        warp({rgb.data.data(), smaller(region.bottom - region.top, shrink), smaller(region.right - region.left, shrink),
+              rgb.stride, 4, region.left / shrink, region.top / shrink},
+             to_smaller, out, height, width);
     }
     scratch.trim();
     return verdict;
@@ -159,15 +146,11 @@ Verdict jpeg_read(const uint8_t *data, size_t size, uint8_t *out, int height, in
         return Verdict::FOREIGN;
     if (photo.height != height || photo.width != width)
         return Verdict::OTHER_SIZE;
-    const Verdict verdict = read_region({0, 0, width, height}, scratch);
-    const ptrdiff_t stride = 4 * ptrdiff_t(width) + 2 * SLACK;
-    if (verdict == Verdict::FINE && shrink > 1) {
-        average(scratch.rgb.data(), stride, height, width, shrink);
-        height = (height + shrink - 1) / shrink;
-        width = (width + shrink - 1) / shrink;
-    }
+    const Verdict verdict = read_region({0, 0, width, height}, shrink, scratch);
+    height = smaller(height, shrink);
+    width = smaller(width, shrink);
     for (int y = 0; verdict == Verdict::FINE && y < height; ++y) {
-        const uint8_t *from = scratch.rgb.data() + y * stride;
+        const uint8_t *from = scratch.rgb.data.data() + y * scratch.rgb.stride;
         uint8_t *to = out + 3 * ptrdiff_t(width) * y;
         for (int x = 0; x < width - 1; ++x) // four bytes at once: the fourth is the next pixel's to overwrite
             std::memcpy(to + 3 * x, from + 4 * x, 4);

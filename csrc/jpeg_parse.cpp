@@ -189,7 +189,7 @@ bool parse(const uint8_t *data, size_t size, Photo &photo) {
 }
 
 const uint8_t *unstuff(const uint8_t *data, size_t size, bool restarts, Scan &scan) {
-    scan.bytes.resize(size + PADDING);
+    make_room(scan.bytes, size + PADDING);
     scan.begin.assign(1, 0);
     const uint8_t *p = data, *const end = data + size;
     uint8_t *out = scan.bytes.data();

@@ -95,6 +95,43 @@ inline __m128i bytes(__m256i words) { // 16 words, clamped
     return _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08));
 }
 
+// Means of whole squares: rows are added up, pixels pair by pair, in 16 bits, which hold 64 times 255.
+template <int SHRINK> void square_means(const uint8_t *rows, ptrdiff_t stride, int count, uint8_t *out) {
+    constexpr int SHIFT = SHRINK == 2 ? 2 : SHRINK == 4 ? 4 : 6; // log2 of the pixels of a square
+    const __m256i neighbours = _mm256_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15, //
+                                                0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+    const __m256i one = _mm256_set1_epi8(1), half = _mm256_set1_epi16(SHRINK * SHRINK / 2);
+    for (int x = 0; x < count; x += 8 / SHRINK) { // 8 pixels across, two pairs to a lane
+        const uint8_t *from = rows + 4 * SHRINK * ptrdiff_t(x);
+        __m256i sum = _mm256_setzero_si256();
+        for (int i = 0; i < SHRINK; ++i, from += stride) {
+            const __m256i pixels = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from));
+            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_shuffle_epi8(pixels, neighbours), one));
+        }
+        if (SHRINK >= 4)
+            sum = _mm256_add_epi16(sum, _mm256_shuffle_epi32(sum, 0x4e));
+        if (SHRINK == 8)
+            sum = _mm256_add_epi16(sum, _mm256_permute4x64_epi64(sum, 0x4e));
+        const __m256i mean = _mm256_srli_epi16(_mm256_add_epi16(sum, half), SHIFT);
+        const __m256i packed = _mm256_packus_epi16(mean, mean);
+        const __m128i first = _mm256_castsi256_si128(packed), second = _mm256_extracti128_si256(packed, 1);
+        const __m128i means = SHRINK == 2 ? _mm_unpacklo_epi64(first, second) : _mm_unpacklo_epi32(first, second);
+        std::memcpy(out + 4 * ptrdiff_t(x), &means, 32 / SHRINK);
+    }
+}
+
+// The mean of less than a square.
+void edge_mean(const uint8_t *rows, ptrdiff_t stride, int height, int width, uint8_t *out) {
+    const int count = height * width;
+    for (int c = 0; c < 4; ++c) {
+        int sum = count / 2;
+        for (int y = 0; y < height; ++y)
+            for (int x = 0; x < width; ++x)
+                sum += rows[y * stride + 4 * x + c];
+        out[c] = uint8_t(sum / count);
+    }
+}
+
 } // namespace
 
 void inverse_dct(const Block &a, const Block &b) {
@@ -179,6 +216,15 @@ void grey_to_rgb(const uint8_t *y, int count, uint8_t *out) {
     for (int i = 0; i < count; i += 16) {
         const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i *>(y + i));
         store_rgb(v, v, v, out + 4 * i);
+    }
+}
+
+void average(const uint8_t *rows, ptrdiff_t stride, int height, int width, int shrink, uint8_t *out) {
+    const int squares = height == shrink ? width / shrink : 0;
+    (shrink == 2 ? square_means<2> : shrink == 4 ? square_means<4> : square_means<8>)(rows, stride, squares, out);
+    for (int x = squares; x * shrink < width; ++x) {
+        const int left = x * shrink, across = width - left < shrink ? width - left : shrink;
+        edge_mean(rows + 4 * ptrdiff_t(left), stride, height, across, out + 4 * ptrdiff_t(x));
     }
 }
 

@@ -16,7 +16,7 @@ void make_planes(const Photo &photo, const Region &mcus, Plane *plane) {
     for (int c = 0; c < photo.components; ++c) {
         const Component &component = photo.component[c];
         plane[c].stride = (mcus.right - mcus.left) * component.h * 8 + SLACK;
-        plane[c].data.resize(size_t(plane[c].stride) * (mcus.bottom - mcus.top) * component.v * 8 + SLACK);
+        make_room(plane[c].data, size_t(plane[c].stride) * (mcus.bottom - mcus.top) * component.v * 8 + SLACK);
     }
 }
 
@@ -112,7 +112,7 @@ Verdict read_samples(const Photo &photo, const Scan &scan, const Region &mcus, P
 } // namespace
 
 void Scratch::trim() {
-    if (rgb.capacity() + scan.bytes.capacity() + plane[0].data.capacity() + 2 * coefficients[0].capacity() > KEEP)
+    if (rgb.data.capacity() + scan.bytes.capacity() + plane[0].data.capacity() + 2 * coefficients[0].capacity() > KEEP)
         *this = Scratch();
 }
 

@@ -44,10 +44,14 @@ int main(int count, char **arguments) {
             const asda::Judged judged = asda::jpeg_check(exact.get(), bytes.size(), matrix, 64, 48, 0);
             if (verdict != judged.verdict)
                 return 1;
+            const int shrink = 1 << turn % 4;
+            if (shrink > 1) // reaches a few rows farther, so it may judge otherwise
+                asda::jpeg_crop(exact.get(), bytes.size(), {0, 0}, matrix, out.data(), 64, 48, shrink);
             const asda::Judged whole = asda::jpeg_check(exact.get(), bytes.size(), nullptr, 0, 0, 0);
             if (int64_t(whole.height) * whole.width <= 1 << 16) {
-                std::vector<uint8_t> photo(3 * size_t(whole.height) * whole.width);
-                if (asda::jpeg_read(exact.get(), bytes.size(), photo.data(), whole.height, whole.width, 1) !=
+                const auto smaller = [&](int size) { return size_t((size + shrink - 1) / shrink); };
+                std::vector<uint8_t> photo(3 * smaller(whole.height) * smaller(whole.width));
+                if (asda::jpeg_read(exact.get(), bytes.size(), photo.data(), whole.height, whole.width, shrink) !=
                     whole.verdict)
                     return 1;
             }
