@@ -12,6 +12,7 @@ shape of one and the meaning of the other, so the data decide: few joints are oc
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def _names(root: Path, count: int) -> list[str]:
         names = _lines(listed)
         where = str(listed)
     else:
-        names = sorted(p.name for p in (root / "images").glob("im*.jpg"))
+        names = sorted((p.name for p in (root / "images").glob("im*.jpg")), key=lambda name: (_number(name), name))
         others = sorted(p.name for p in root.glob("images/*"))[:1]
         instead = f"; there is {others[0]}, for one: name them in files.txt" if others and not names else ""
         where = f"{root / 'images'} (im*.jpg{instead})"
@@ -144,7 +145,27 @@ def _names(root: Path, count: int) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < count else []
     if twice:
         raise UserError(f"{where}: {short(twice[0])} is named twice")
+    if not listed.is_file():
+        _check_numbers(where, names)
     return names
+
+
+def _number(name: str) -> int:
+    """12 of im0012.jpg, -1 of a name without a number."""
+    found = re.fullmatch(r"im(\d+)\.jpg", name, re.ASCII)
+    return int(found[1]) if found else -1
+
+
+def _check_numbers(where: str, names: list[str]) -> None:
+    """Photos go to the columns by their numbers, so none may lack or come twice. UserError else."""
+    first = _number(names[0])
+    if first not in (0, 1):
+        raise UserError(f"{where}: expected photos numbered from 1, got {short(names[0])}: name them in files.txt")
+    for number, name in enumerate(names, first):
+        if _number(name) != number:
+            what = "comes twice" if _number(name) < number else "is missing"
+            which = _number(name) if _number(name) < number else number
+            raise UserError(f"{where}: photo number {which} {what}: name the photos of the columns in files.txt")
 
 
 def _split(root: Path, names: list[str], split: str, original: bool) -> np.ndarray:

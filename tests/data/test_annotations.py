@@ -365,6 +365,25 @@ def test_lsp_in_lsp_extended_s_layout(tmp_path: Path) -> None:
     assert "the third row read as LSP's (1 occluded)" in people.notes[0]
 
 
+def test_lsp_photos_go_by_their_numbers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    joints = np.concatenate([rng.uniform(2, 150, (2, 14, 12)), np.zeros((1, 14, 12))])
+    root = lspet(tmp_path, joints[:, 0][None].repeat(14, 0), joints)
+    photos = root / "images"
+    for number in range(1, 13):
+        (photos / f"im{number:05}.jpg").rename(photos / f"im{number}.jpg")
+    people = load("lsp", root)
+    assert [Path(people.files[n]).name for n in people.file] == [f"im{n}.jpg" for n in range(1, 13)]
+    (photos / "im5.jpg").rename(photos / "im13.jpg")
+    refused(root, "photo number 5 is missing", "lsp")
+    (photos / "im13.jpg").rename(photos / "im007.jpg")
+    refused(root, "photo number 5 is missing", "lsp")
+    (photos / "im12.jpg").rename(photos / "im5.jpg")
+    refused(root, "photo number 7 comes twice", "lsp")
+    (photos / "im007.jpg").rename(photos / "im12 copy.jpg")
+    refused(root, "expected photos numbered from 1, got 'im12 copy.jpg'", "lsp")
+
+
 def mpii(root: Path, names: dict[str, int]) -> Path:
     rng = np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
