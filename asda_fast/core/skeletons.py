@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+FAR = 1e6  # pixels: a joint or a box beyond it is a damaged annotation
+
 Edges = tuple[tuple[int, int], ...]
 
 

@@ -22,10 +22,10 @@ from asda_fast.core.coco_json import (
     read_table,
 )
 from asda_fast.core.errors import UserError, short
-from asda_fast.core.skeletons import COCO, SKELETONS, Skeleton, from_names, order_of, other_joints
+from asda_fast.core.skeletons import COCO, FAR, SKELETONS, Skeleton, from_names, order_of, other_joints
 from asda_fast.data import units
 from asda_fast.data.dataset import Dataset, Preset
-from asda_fast.data.people import FAR, PIXEL_STD, People
+from asda_fast.data.people import PIXEL_STD, People
 from asda_fast.data.photos import folder_of
 from asda_fast.data.plan import GlobalAug
 

@@ -13,8 +13,9 @@ import numpy as np
 from asda_fast.core.coco_json import choose, image_numbers, images_of, is_id, read_table
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import read_json
+from asda_fast.core.skeletons import FAR
 from asda_fast.data.coco import PAD
-from asda_fast.data.people import FAR, PIXEL_STD, People
+from asda_fast.data.people import PIXEL_STD, People
 from asda_fast.data.sources import PHOTOS
 
 

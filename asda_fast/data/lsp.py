@@ -5,9 +5,6 @@ Three layouts, also several side by side as folders under one root (LSP + LSP-ex
 - LSP: joints (3, 14, 2000), images/im0001.jpg ..; the first 1,000 train, the last 1,000 validate;
 - LSP-extended: joints (14, 3, N), images/im00001.jpg ..; all train;
 - a part of either: files.txt names the photo of each column; val.txt names those to validate on.
-
-LSP's third row is 1 where a joint is occluded, LSP-extended's where it is labelled at all. Files are passed on with the
-shape of one and the meaning of the other, so the data decide: few joints are occluded, and most are labelled.
 """
 
 from __future__ import annotations
@@ -20,18 +17,16 @@ from typing import Any
 import numpy as np
 
 from asda_fast.core.errors import UserError, short
+from asda_fast.core.lsp_layout import read_joints
 from asda_fast.core.matlab import read_matlab
 from asda_fast.core.skeletons import LSP
 from asda_fast.data.dataset import Dataset, Preset
-from asda_fast.data.people import FAR, PIXEL_STD, People, box_of_joints
+from asda_fast.data.people import PIXEL_STD, People, box_of_joints
 from asda_fast.data.photos import folder_of
 from asda_fast.data.plan import GlobalAug
 
 PAD = 1.1  # crop / box; the box is already wider than the joints (box_of_joints)
-JOINTS = len(LSP.joints)
 TRAIN_OF_LSP = 1000
-# Which axes of the array hold the joints, x y flag, and the people: LSP's, LSP-extended's, and those of numpy users.
-LAYOUTS = ((1, 0, 2), (0, 1, 2), (1, 2, 0), (2, 1, 0), (0, 2, 1), (2, 0, 1))
 
 
 def read(root: Path, split: str) -> People:
@@ -82,45 +77,12 @@ def _read_one(root: Path, split: str) -> People:
 
 def _joints(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """joints [N, 14, 2] continuous photo pixels, visible [N, 14], and what is to be said of the file."""
-    table = _array(path)
-    layout = next((axes for axes in LAYOUTS if table.shape[axes[0]] == JOINTS and table.shape[axes[1]] == 3), None)
-    if layout is None or table.size == 0:
-        raise UserError(f"{path}: joints: expected (3, {JOINTS}, N) of LSP or ({JOINTS}, 3, N), got {table.shape}")
-    joint, row, person = layout
-    table = table.transpose(person, joint, row)
-    points, flag = table[..., :2], table[..., 2]
-    bad = ~np.isin(flag, (0, 1)).all(axis=1)
-    if bad.any():
-        raise UserError(f"{path}: record {int(bad.argmax())}: third row: expected flags 0 or 1, got others")
-    unset = (flag == 0) & ~(points > 0).all(axis=2)  # LSP-extended's missing joints: not one has both coordinates > 0
-    extended = flag.mean() > 0.5 or unset.sum() * 2 > (flag == 0).sum()
-    visible = np.where(flag > 0, 2, 0) if extended else np.where(flag > 0, 1, 2)
-    known = visible > 0
-    bad = ~(np.isfinite(points) & (np.abs(points) < FAR)).all(axis=2, where=known[..., None]).all(axis=1)
-    if bad.any():
-        raise UserError(f"{path}: record {int(bad.argmax())}: a labelled joint is not finite, or out of any photo")
-    if known.any() and np.abs(points[known]).max() <= 1 and (points[known] % 1 > 0).any():
-        raise UserError(f"{path}: joints: expected pixels; all lie in 0..1: shares of the photo's size?")
-    notes = []
-    if layout != LAYOUTS[int(extended)]:
-        what = "LSP-extended's (1 labelled)" if extended else "LSP's (1 occluded)"
-        shape = tuple("N" if axis == person else (JOINTS, 3)[axis == row] for axis in range(3))
-        notes.append(f"joints of shape ({', '.join(map(str, shape))}), the third row read as {what}")
-    return np.where(known[..., None], points - 0.5, 0), visible.astype(np.uint8), notes  # 1-based index -> continuous
-
-
-def _array(path: Path) -> np.ndarray:
-    """The variable `joints`, three axes, float64."""
     content = read_matlab(path)
     if "joints" not in content:
         there = ", ".join(sorted(content)[:6]) or "nothing"
         raise UserError(f"{path}: no variable 'joints'; it holds {there}")
-    table = np.asarray(content["joints"])
-    if table.dtype.kind not in "buif" or table.ndim not in (2, 3):
-        raise UserError(
-            f"{path}: joints: expected numbers (3, {JOINTS}, N), got {table.dtype.name} of shape {table.shape}"
-        )
-    return table.reshape(*table.shape, *[1] * (3 - table.ndim)).astype(np.float64)  # MATLAB drops a last axis of 1
+    points, visible, notes = read_joints(str(path), np.asarray(content["joints"]))
+    return np.where(visible[..., None] > 0, points - 0.5, 0), visible, notes  # 1-based index -> continuous
 
 
 def _lines(path: Path) -> list[str]:

@@ -10,9 +10,9 @@ import numpy as np
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import read_json
 from asda_fast.core.matlab import read_matlab
-from asda_fast.core.skeletons import MPII
+from asda_fast.core.skeletons import FAR, MPII
 from asda_fast.data.dataset import Dataset, Preset
-from asda_fast.data.people import FAR, PIXEL_STD, People, box_of_joints
+from asda_fast.data.people import PIXEL_STD, People, box_of_joints
 from asda_fast.data.photos import folder_of
 from asda_fast.data.plan import GlobalAug
 from asda_fast.data.units import wrong_joints

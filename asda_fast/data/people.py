@@ -10,7 +10,6 @@ import numpy as np
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.sources import PHOTOS, Source
 
-FAR = 1e6  # pixels: a coordinate beyond it is a damaged annotation
 PIXEL_STD = 200.0  # the unit of `scale`, from MPII by way of HRNet
 
 DTYPES: dict[str, Any] = {

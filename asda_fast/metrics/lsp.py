@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.lsp_layout import JOINTS, read_joints
 from asda_fast.core.skeletons import LSP
 from asda_fast.metrics import pck
 from asda_fast.metrics import prediction_files as files
@@ -14,22 +15,21 @@ from asda_fast.metrics.pck_tables import quality, torso_pck
 from asda_fast.metrics.result import PLAIN, Options, Result
 
 TEST = 1000  # of the 2,000 LSP photos the last 1,000 are the test set
-JOINTS = len(LSP.joints)
 
 
 def lsp(annotations: str | Path, predictions: str | Path, options: Options = PLAIN) -> Result:
     """PCK@0.2 of the torso and its area under the curve. Annotations: joints.mat of LSP, (3, 14, 2000) whose third row
-    marks occluded joints, or of LSP-extended, (14, 3, N) whose third row marks labelled ones.
+    marks occluded joints, or of LSP-extended, (14, 3, N) whose third row marks labelled ones, read as for training.
 
     Every joint of LSP counts, the occluded ones too. With 2,000 annotated people the last 1,000 are the test set.
     """
     annotations, predictions = Path(annotations), Path(predictions)
-    truth = _lsp_truth(annotations)
-    xy, visible = truth
-    rows = np.arange(len(xy))
-    if len(xy) == 2 * TEST:
+    xy, visible, said = _lsp_truth(annotations)
+    people = len(xy)
+    rows = np.arange(people)
+    if people == 2 * TEST:
         rows = rows[TEST:]
-    accepted = list(dict.fromkeys((len(rows), len(xy))))
+    accepted = list(dict.fromkeys((len(rows), people)))
     found = files.joints(predictions, accepted, [JOINTS], options.key)
     shift, why = files.base_of(predictions, options.one_based)
     predicted = found.xy[-len(rows) :] + shift
@@ -42,31 +42,23 @@ def lsp(annotations: str | Path, predictions: str | Path, options: Options = PLA
         title=f"LSP PCK@0.2, {len(rows)} people",
         rows=table,
         numbers={"dataset": "lsp", "people": len(rows), **numbers},
-        notes=[f"{predictions.name}: {found.how}; {why}"],
+        notes=[f"{predictions.name}: {found.how}; {why}", *(f"{annotations}: {note}" for note in said)],
         truth=xy - 0.5,
         labelled=visible,
         predicted=predicted - 0.5,
         quality=quality(distance, labelled, 0.2),
-        photos=[f"im{row + 1:0{4 if len(truth[0]) == 2 * TEST else 5}d}.jpg" for row in rows],
+        photos=[f"im{row + 1:0{4 if people == 2 * TEST else 5}d}.jpg" for row in rows],
     )
 
 
-def _lsp_truth(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """joints [N, 14, 2] as in the file (1-based), visible [N, 14] (0 none, 1 occluded, 2 visible)."""
+def _lsp_truth(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """joints [N, 14, 2] as in the file (1-based), visible [N, 14] (0 none, 1 occluded, 2 visible), and notes."""
     found = files.arrays(path)
     name = "joints" if "joints" in found else next((n for n, a in found.items() if a.ndim == 3), None)
     if name is None:
         raise UserError(f"{path}: expected an array 'joints' of LSP, found {', '.join(found) or 'none'}")
-    table = np.asarray(found[name], np.float64)
-    if table.ndim == 3 and table.shape[:2] == (3, JOINTS):
-        visible = np.where(table[2].T > 0, 1, 2)
-        xy = table[:2].transpose(2, 1, 0)
-    elif table.ndim == 3 and table.shape[:2] == (JOINTS, 3):
-        visible = np.where(table[:, 2].T > 0, 2, 0)
-        xy = table[:, :2].transpose(2, 0, 1)
-    elif table.ndim == 3 and table.shape[:2] == (2, JOINTS):
-        xy = table.transpose(2, 1, 0)
-        visible = np.full(xy.shape[:2], 2)
-    else:
-        raise UserError(f"{path}: {name}: expected (3, 14, N) of LSP or (14, 3, N) of LSP-extended, got {table.shape}")
-    return xy, visible
+    table = np.asarray(found[name])
+    if table.ndim == 3 and table.shape[:2] == (2, JOINTS):  # no third row
+        xy = table.transpose(2, 1, 0).astype(np.float64)
+        return xy, np.full(xy.shape[:2], 2), []
+    return read_joints(str(path), table)

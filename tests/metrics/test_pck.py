@@ -136,3 +136,24 @@ def test_annotations_of_another_kind_are_one_line(shared_data: Path) -> None:
     mpii_truth = shared_data / "mpii_eval" / "annot" / "gt_valid.mat"
     with pytest.raises(UserError, match=r"expected \(3, 14, N\) of LSP"):
         lsp(mpii_truth, mpii_truth)
+
+
+def test_lsp_truth_means_what_it_means_in_training(tmp_path: Path) -> None:
+    """LSP-extended's flags in LSP's shape: joints without a label are not counted, and the notes say what was read."""
+    from scipy.io import savemat
+
+    rng = np.random.default_rng(0)
+    truth = np.concatenate([rng.uniform(20, 200, (14, 2, 20)), np.ones((14, 1, 20))], axis=1)
+    truth[4:6, :, :5] = 0  # not labelled, in five people
+    savemat(tmp_path / "published.mat", {"joints": truth})
+    savemat(tmp_path / "passed_on.mat", {"joints": truth.transpose(1, 0, 2)})
+    np.save(tmp_path / "p.npy", truth[:, :2].transpose(2, 0, 1) + rng.normal(0, 6, (20, 14, 2)) - 1)
+    published, passed_on = (lsp(tmp_path / f"{name}.mat", tmp_path / "p.npy") for name in ("published", "passed_on"))
+    assert published.numbers["counted"] == passed_on.numbers["counted"] == 20 * 14 - 10
+    assert published.numbers["total"] == passed_on.numbers["total"]
+    assert len(published.notes) == 1
+    assert "joints of shape (3, 14, N), the third row read as LSP-extended's (1 labelled)" in passed_on.notes[1]
+    truth[2, 2, 7] = 3
+    savemat(tmp_path / "published.mat", {"joints": truth})
+    with pytest.raises(UserError, match="record 7: third row: expected flags 0 or 1"):
+        lsp(tmp_path / "published.mat", tmp_path / "p.npy")
