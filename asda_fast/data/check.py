@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+
 from asda_fast.core import images
 from asda_fast.data.people import People
+from asda_fast.data.strangers import lost
 
 
 @dataclass(frozen=True)
@@ -23,18 +26,26 @@ class Problem:
 
 
 def photos(people: People, threads: int = 1, progress: Callable[[int, int], object] | None = None) -> list[Problem]:
-    """The photos of `people` that are damaged, missing, or not of the size that the annotations declare, in order; of a
-    store its crops. progress(done, all) is called after every photo, in the caller's thread.
+    """The photos of `people` that are damaged, missing, not of the size that the annotations declare, or, where they
+    declare none, without the people annotated (strangers.py), in order; of a store its crops.
+
+    progress(done, all) is called after every photo, in the caller's thread.
 
     Costs a third of what decoding them costs (core/images.py says what is looked at).
     """
     rows, counts = people.source.images(people)
+    by_file = np.argsort(people.file, kind="stable")
+    starts = np.searchsorted(people.file[by_file], np.arange(len(people.files) + 1))
 
     def look(row: int) -> images.BadImage | None:
         try:
             image = people.source.whole(people, row)
             if image.data is not None:  # else pixels, which cannot be damaged so that one could tell
                 images.check(image.data, image.name, image.size)
+                if image.size is None:
+                    of = by_file[starts[people.file[row]] : starts[people.file[row] + 1]]
+                    stranger = lost(people, of, images.size_of(image.data, image.name))
+                    return images.BadImage(image.name, stranger) if stranger else None
         except images.BadImage as error:
             return error
         return None

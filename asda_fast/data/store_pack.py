@@ -29,6 +29,7 @@ from asda_fast.data import crop as geometry
 from asda_fast.data.people import People
 from asda_fast.data.store import REACH
 from asda_fast.data.store_index import FORMAT, PERSON, VERSION
+from asda_fast.data.strangers import lost
 
 BLOCK = 16  # pixels of a JPEG macroblock with halved chroma
 STRONGEST_ZOOM = 0.7  # the smallest size factor of the paper's augmentation (COCO 0.7 .. 1.3)
@@ -96,6 +97,9 @@ def cut(
     path = people.files[number]
     data = images.read_bytes(path)
     photo = images.size_of(data, path, people.image_size[number].tolist())
+    stranger = lost(people, rows, photo) if not people.image_size[number].any() else None
+    if stranger:
+        raise images.BadImage(path, stranger)
     window, shrink = windows(people.select(rows), size, margin, np.tile(photo, (len(rows), 1)), shrinking)
     decoded = {int(k): decode(data, path, photo, int(k)) for k in np.unique(shrink)}
     chroma = chroma_of(data)

@@ -21,7 +21,7 @@ from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
 from asda_fast.data.sources import EncodedImage
 from asda_fast.pipelines.bad_images import BadImages
-from asda_fast.pipelines.samples import pixels, shrink_of
+from asda_fast.pipelines.samples import pixels, refuse_stranger, shrink_of
 
 PAD = 2  # pixels decoded beyond the crop's outline: bilinear needs one, rounding a little
 
@@ -181,7 +181,10 @@ class Source:
         data = found.data
         known = None if data is None or row in self.on_host else self._plain(found)
         if data is None or known is None:
-            return self._ready(*pixels(found))
+            image, into = pixels(found)
+            refuse_stranger(found, self.people.box[row], self.size, image)
+            return self._ready(image, into)
+        refuse_stranger(found, self.people.box[row], self.size)
         if self.whole:
             return Sample(np.frombuffer(data, np.uint8), found.matrix, (0, 0, *known))
         y, x, height, width = rectangle(found.matrix, self.size, *known)

@@ -13,6 +13,7 @@ from asda_fast.core import images
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
 from asda_fast.data.sources import EncodedImage
+from asda_fast.data.strangers import refuse_outside
 
 COLUMNS = ("row", "matrix", "flip", "half", "joints", "visible", "box")
 SHRINK_FROM = 2.0  # decode at 1/s where that still leaves this many decoded pixels to a crop pixel
@@ -22,8 +23,26 @@ def make_crop(people: People, row: int, matrix: np.ndarray, size: tuple[int, int
     """One person's crop into `out` [H, W, 3] uint8. Raises BadImage."""
     source = people.source.fetch(people, row, matrix, size)
     shrink = shrink_of(source.matrix)
-    if source.data is None or not images.crop(source.data, source.name, source.matrix, out, source.size, shrink):
-        warp(*pixels(source), out)
+    if source.data is not None and images.crop(source.data, source.name, source.matrix, out, source.size, shrink):
+        refuse_stranger(source, people.box[row], size)
+        return
+    image, matrix = pixels(source)
+    refuse_stranger(source, people.box[row], size, image)
+    warp(image, matrix, out)
+
+
+def refuse_stranger(
+    source: EncodedImage, box: np.ndarray, size: tuple[int, int], image: np.ndarray | None = None
+) -> None:
+    """BadImage for a photo whose size nobody declared and that the crop does not touch (data/strangers.py).
+
+    box [4] of the person in the photo; size of the crop; image: the decoded photo, needed where it is no JPEG.
+    """
+    if source.size is not None or source.data is None:
+        return
+    header = image is None or bytes(source.data[:2]) == images.JPEG  # a JPEG may have been decoded at a fraction
+    photo = images.size_of(source.data, source.name) if header else image.shape[:2]  # type: ignore[union-attr]
+    refuse_outside(source.name, box, source.matrix, size, photo)
 
 
 def pixels(source: EncodedImage) -> tuple[np.ndarray, np.ndarray]:

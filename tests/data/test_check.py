@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from asda_fast.data import check, load
 from asda_fast.data.people import People
@@ -67,3 +68,23 @@ def test_a_store_is_read_crop_by_crop(people: People, tmp_path: Path) -> None:
     (problem,) = check.photos(read(tmp_path / "store", "train"))
     assert problem.photo == f"{shard} (crop 3)"
     assert problem.people == 1
+
+
+def test_where_no_size_is_declared_the_joints_tell_a_photo_of_another_scale(people: People, tmp_path: Path) -> None:
+    from asda_fast.core.errors import UserError
+    from asda_fast.data.store_pack import pack
+
+    people.image_size[:] = 0
+    assert check.photos(people) == []
+    name = people.files[people.file[0]]
+    known = people.visible[0] > 0
+    edge = int(np.sort(people.joints[0][known].max(axis=1))[known.sum() // 2 - 1])  # half the joints lie beyond it
+    with Image.open(name) as photo:
+        photo.crop((0, 0, edge, edge)).save(name)
+    found = check.photos(people)
+    assert [problem.photo for problem in found] == [name]
+    assert f"is {edge} x {edge}, " in found[0].reason
+    assert f"of {known.sum()} labelled joints of a person, at x " in found[0].reason
+    with pytest.raises(UserError, match=f"{name}: is {edge} x {edge}, .* joints of a person"):
+        pack(people, tmp_path / "store", size=(64, 48))
+    assert pack(people, tmp_path / "store", size=(64, 48), skip_bad=True)["skipped"] == found[0].people

@@ -270,3 +270,23 @@ def test_a_thousand_mutated_real_jpegs(shared_data: Path) -> None:
     good, bad = survive([path.read_bytes() for path in files], 1000)
     assert good + bad == 1000
     assert bad > 100
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("pipeline", ["native", "dali"])
+def test_a_crop_wholly_outside_a_photo_of_no_declared_size_is_no_black_one(
+    pipeline: str, kind: str, photos: Path
+) -> None:
+    if pipeline == "dali":
+        pytest.importorskip("nvidia.dali")
+    people = load("coco", photos)
+    people.image_size[:] = 0
+    name = people.files[3]
+    Image.open(name).resize((10, 20)).save(name, kind)  # its people's boxes begin at x 5 and 25
+    with make_loader(people, SIZE, 4, pipeline, train=False, on_bad_image="skip") as loader:
+        images = [batch.image for batch in loader]
+        assert all(image.any() for batch in images for image in batch)
+        assert list(loader.bad_images) == [name]
+        assert loader.bad_images[name].startswith("is 10 x 20, its person at x 25 to 95, y 10 to 90 is wholly outside")
+    with make_loader(people, SIZE, 4, pipeline, train=False) as loader, pytest.raises(UserError, match="is 10 x 20"):
+        list(loader)
