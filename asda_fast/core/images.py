@@ -21,6 +21,7 @@ Grey and CMYK become RGB, alpha is dropped, 16 bits become 8.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", "
 MAX_PIXELS = 1 << 27  # a broken header may ask for gigabytes
 
 JPEG, PNG, TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
+PNM = re.compile(rb"P[2356](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+(\d{1,9})\s")  # of PPM and PGM
 FINE, FOREIGN, OTHER_SIZE, NONSENSE, SHORT, LEFT_OVER = range(6)  # csrc/jpeg.h says of what
 WRONG = {
     NONSENSE: "damaged JPEG (its data makes no sense from some place on)",
@@ -193,6 +195,7 @@ def _other(data: Data, name: str) -> np.ndarray:
         check_png(data, name)
     else:
         _pillow(data, name)
+        _check_maxval(data, name)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -200,7 +203,18 @@ def _other(data: Data, name: str) -> np.ndarray:
         raise BadImage(name, f"not a readable image ({error.err or error})") from None
     if image is None:
         raise BadImage(name, f"not a readable image (starts with {bytes(data[:8])!r})")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if bytes(data[:4]) in TIFF:  # libtiff turns what it decodes as its tag says: back to what is stored
+        turn = _orientation(data)
+        image = _turned(image, {6: 8, 8: 6}.get(turn, turn))
+    return image
+
+
+def _check_maxval(data: Data, name: str) -> None:
+    """BadImage for a PPM or PGM whose white is another number than 255 or 65535: OpenCV takes it for a dark photo."""
+    found = PNM.match(bytes(data[:1000]))
+    if found and int(found[1]) not in (255, 65535):
+        raise BadImage(name, f"its largest value is {found[1].decode()}: expected a PPM of 255 or 65535")
 
 
 def check_png(data: Data, name: str) -> None:
@@ -263,10 +277,11 @@ def _orientation(data: Data) -> int:
 
 
 def _turned(image: np.ndarray, turn: int) -> np.ndarray:
-    """As a viewer shows it. EXIF's numbers with swapped sides: 5 transposed, 6 to be turned clockwise, 7 transverse, 8
-    counter-clockwise."""
-    if turn == 1:
-        return image
+    """As a viewer shows it. EXIF's numbers: 2 mirrored, 3 upside down, 4 both; with swapped sides 5 transposed, 6 to be
+    turned clockwise, 7 transverse, 8 counter-clockwise; any other: as it is."""
     across = image.swapaxes(0, 1)
-    views = {5: across, 6: across[:, ::-1], 7: across[::-1, ::-1], 8: across[::-1]}
-    return np.ascontiguousarray(views[turn])
+    views = {
+        2: image[:, ::-1], 3: image[::-1, ::-1], 4: image[::-1],
+        5: across, 6: across[:, ::-1], 7: across[::-1, ::-1], 8: across[::-1],
+    }  # fmt: skip
+    return np.ascontiguousarray(views.get(turn, image))

@@ -177,7 +177,7 @@ def test_a_brightness_that_no_photo_has_is_damage(step: int, taken: bool) -> Non
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_the_declared_size_says_which_way_up(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -233,6 +233,22 @@ def test_every_kind_that_is_looked_for_can_be_read(tmp_path: Path, suffix: str) 
     images.check(data, "x", (60, 80))
     with pytest.raises(BadImage, match=r"^x: "):
         images.read(data[: len(data) * 2 // 3], "x")
+
+
+@pytest.mark.parametrize("kind", [b"P2", b"P3", b"P5", b"P6"])
+def test_a_ppm_whose_white_is_no_white_of_ours_is_refused(kind: bytes) -> None:
+    values = scene()[..., 0] if kind in (b"P2", b"P5") else scene()
+    for white, kept in ((255, values), (15, values // 17), (1023, values)):
+        kept = kept.astype(np.uint8 if white < 256 else ">u2")
+        plain = " ".join(map(str, kept.ravel())).encode() + b"\n"
+        data = kind + b" # made\n80 60\n%d\n" % white + (plain if kind in (b"P2", b"P3") else kept.tobytes())
+        if white == 255:
+            assert (images.read(data, "x") == values.reshape(60, 80, -1)).all()
+            images.check(data, "x")
+        else:
+            for read in (images.read, images.check, images.size_of):
+                with pytest.raises(BadImage, match=f"^x: its largest value is {white}: expected"):
+                    read(data, "x")
 
 
 def test_a_damaged_tiff_is_no_noise_on_the_terminal_and_a_photo(capfd: pytest.CaptureFixture[str]) -> None:
