@@ -266,6 +266,7 @@ def _remarks(
         "boxes cut at the edge of their photo": cut.sum(),
         "labelled joints outside their photo": off.sum(),
         "labelled joints at (0, 0)": origin.sum(),
+        "people most of whose labelled joints lie outside their box": units.strays(keypoints[..., :2], labelled, box),
         "people in photos of no declared size": (size == 0).any(axis=1).sum(),
     }
     return [f"{count} {what}" for what, count in found.items() if count]

@@ -321,7 +321,49 @@ def test_a_person_or_two_out_of_place_are_no_reason(tmp_path: Path) -> None:
     content = table()
     for annotation in content["annotations"][:5]:
         annotation["keypoints"] = [3.0, 3.0, 2] * 17
-    assert len(load("coco", write(tmp_path, content))) == 12
+    people = load("coco", write(tmp_path, content))
+    assert len(people) == 12
+    assert any("5 people most of whose labelled joints lie outside their box" in note for note in people.notes)
+
+
+@pytest.mark.parametrize(
+    ("every", "change", "words"),
+    [
+        (2, lambda k, b: (k / SIZE, b), "6 of 12 .* if keypoints were shares of the photo's size, 0..1"),
+        (2, lambda k, b: (k / SIZE * [100, 100, 1], b), "6 of 12 .* if keypoints were per cent of the photo's size"),
+        (1, lambda k, b: (k / [2, 2, 1], b), "if keypoints were of a photo of half the size"),
+        (1, lambda k, b: (k, b / 2), "if keypoints were of a photo of twice the size"),
+        (1, lambda k, b: (k[:, [1, 0, 2]], b), "if keypoints were y before x"),
+        (3, lambda k, b: (k - [*b[:2], 0], b), "4 of 12 .* if keypoints were pixels from the box's corner"),
+        (1, lambda k, b: (k, [*(b[:2] + b[2:] / 2), *b[2:]]), "if boxes were centre x, centre y, width, height"),
+        (1, lambda k, b: (k / 2, [*b[:2] / 2, *(b[:2] + b[2:]) / 2]), "the joints tell that they are corners"),
+    ],
+)
+def test_values_that_nearly_fit_are_refused(tmp_path: Path, every: int, change: Any, words: str) -> None:
+    content = table()
+    for annotation in content["annotations"][::every]:
+        keypoints, box = np.array(annotation["keypoints"], float).reshape(17, 3), np.array(annotation["bbox"], float)
+        keypoints, box = change(keypoints, box)
+        annotation |= {"keypoints": keypoints.ravel().tolist(), "bbox": [float(v) for v in box]}
+    refused(write(tmp_path, content), words)
+
+
+def test_people_of_any_kind_are_not_taken_for_another_unit(tmp_path: Path) -> None:
+    """Few joints, boxes of the whole photo, people at the photo's corner, boxes larger than the joints."""
+    for number, change in enumerate(
+        (
+            lambda k, b: (k * (np.arange(17) < 2)[:, None], b),
+            lambda k, b: (k, [0, 0, WIDTH, HEIGHT]),
+            lambda k, b: (k - [*b[:2], 0] + [1, 1, 0], [1, 1, *b[2:]]),
+            lambda k, b: (k, [b[0] - 60, b[1] - 60, b[2] + 120, b[3] + 120]),
+        )
+    ):
+        content = table()
+        for annotation in content["annotations"]:
+            keypoints, box = np.array(annotation["keypoints"]).reshape(17, 3), np.array(annotation["bbox"], float)
+            keypoints, box = change(keypoints, box)
+            annotation |= {"keypoints": keypoints.ravel().tolist(), "bbox": [float(v) for v in box]}
+        assert "outside" not in " ".join(load("coco", write(tmp_path / str(number), content)).notes)
 
 
 # LSP and MPII
