@@ -17,6 +17,7 @@ from asda_fast.core.skeletons import FAR
 from asda_fast.data.coco import PAD
 from asda_fast.data.people import PIXEL_STD, People
 from asda_fast.data.sources import PHOTOS
+from asda_fast.data.units import wrong_detections
 
 
 def from_detections(path: str | Path, people: People, annotations: Path) -> tuple[People, np.ndarray]:
@@ -62,6 +63,11 @@ def from_detections(path: str | Path, people: People, annotations: Path) -> tupl
     used = sorted({image for image, _, _ in kept}, key=lambda image: images[image].number)
     number = {image: i for i, image in enumerate(used)}
     box_array = np.array([box for _, box, _ in kept], np.float32)
+    photo = np.array([numbers[image] for image, _, _ in kept], np.int64)
+    size = np.array([(images[image].height, images[image].width) for image, _, _ in kept], np.float64)
+    annotated = {int(image): people.box[people.image_id == image] for image in np.intersect1d(photo, people.image_id)}
+    if wrong := wrong_detections(box_array.astype(np.float64), size, photo, annotated):
+        raise UserError(f"{path}: {wrong}")
     count, joints = len(kept), len(people.skeleton.joints)
     found = replace(
         people,
@@ -75,7 +81,7 @@ def from_detections(path: str | Path, people: People, annotations: Path) -> tupl
         visible=np.zeros((count, joints), np.uint8),
         head=np.full(count, np.nan, np.float32),
         id=np.arange(count, dtype=np.int64),
-        image_id=np.array([numbers[image] for image, _, _ in kept], np.int64),
+        image_id=photo,
         image_size=np.array([(images[i].height, images[i].width) for i in used], np.int32).reshape(-1, 2),
         notes=(f"{path.name}: left out: {said}",) if said else (),
     )

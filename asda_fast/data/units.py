@@ -25,11 +25,54 @@ def wrong_boxes(box: np.ndarray, size: np.ndarray) -> str | None:
     if (np.abs(box) <= 1.001).all() and (box[:, 2:] > 0).any():
         return "boxes: expected pixels; all lie in 0..1: shares of the photo's size?"
     end = box[:, :2] + box[:, 2:]
+    if ((end <= 0) | (box[:, :2] >= size)).any(axis=1).all() and len(box) >= MANY:
+        return "boxes: expected pixels of the photo; all lie outside theirs"
     out = (end > size * (1 + BEYOND)).any(axis=1)
     corners = (box[:, 2:] > box[:, :2]).all(axis=1) & (box[:, 2:] <= size * (1 + BEYOND)).all(axis=1)
     if len(box) >= 3 and out.mean() > 0.5 and corners.all():
         return "boxes: expected x, y, width, height; most reach out of their photo: corners x1, y1, x2, y2?"
     return None
+
+
+def wrong_detections(box: np.ndarray, size: np.ndarray, photo: np.ndarray, people: dict[int, np.ndarray]) -> str | None:
+    """What is wrong with detected boxes [P, 4] in `photo` [P] of size [P, 2]: as of drawn boxes, and whether they would
+    meet the annotated ones ([n, 4] of each photo) if read otherwise. None where nothing is."""
+    if wrong := wrong_boxes(box, size):
+        return wrong
+    both = np.tile(np.where(size[:, ::-1] > 0, size[:, ::-1], np.nan), 2)
+    readings = {
+        "per cent of the photo's size": box * both / 100,
+        "shares of the photo's size, 0..1": box * both,
+        "corners x1, y1, x2, y2": np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1),
+        "centre x, centre y, width, height": _from_centre(box),
+        "y, x, height, width": box[:, [1, 0, 3, 2]],
+    }
+    hits = _met(box, photo, people)
+    count, best = max((_met(read, photo, people), name) for name, read in readings.items())
+    if count >= max(MANY, SHARE * len(box)) and count > 2 * hits:
+        return (
+            f"boxes: expected x, y, width, height in pixels; {hits} of {len(box)} meet an annotated person; "
+            f"{count} would if they were {best}"
+        )
+    return None
+
+
+def _met(box: np.ndarray, photo: np.ndarray, people: dict[int, np.ndarray]) -> int:
+    """How many of boxes [P, 4] overlap an annotated one of their photo: by half of what they cover together."""
+    count = 0
+    order = np.argsort(photo, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(photo[order])) + 1):
+        there = people.get(int(photo[rows[0]]))
+        if there is None:
+            continue
+        mine, theirs = box[rows][:, None], there[None]
+        low = np.maximum(mine[..., :2], theirs[..., :2])
+        high = np.minimum(mine[..., :2] + mine[..., 2:], theirs[..., :2] + theirs[..., 2:])
+        shared = np.maximum(high - low, 0).prod(axis=-1)
+        together = mine[..., 2:].prod(axis=-1) + theirs[..., 2:].prod(axis=-1) - shared
+        met = (shared > 0) & (shared >= 0.5 * together) & (mine[..., 2:] > 0).all(axis=-1)
+        count += int(met.any(axis=1).sum())
+    return count
 
 
 def wrong_joints(

@@ -187,3 +187,30 @@ def test_broken_detections_name_file_and_record(tmp_path: Path, record: Any, wor
         from_detections(tmp_path / "d.json", people, annotations)
     assert str(tmp_path / "d.json") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]], "corners x1, y1, x2, y2"),
+        (lambda b: [v / 256 for v in b], "shares of the photo's size, 0..1"),
+        (lambda b: [v / 2.56 for v in b], "would if they were per cent of the photo's size"),
+        (lambda b: [b[0] + b[2] / 2, b[1] + b[3] / 2, *b[2:]], "would if they were centre x, centre y, width, height"),
+        (lambda b: [b[0] + 5000, *b[1:]], "all lie outside theirs"),
+    ],
+)
+def test_detections_in_another_unit_are_refused(tmp_path: Path, change: Callable[[Any], Any], words: str) -> None:
+    people, annotations = load("demo", split="val"), demo_root() / "annotations" / "person_keypoints_val.json"
+    records = [
+        {"image_id": a["image_id"], "category_id": 1, "bbox": a["bbox"], "score": 1}
+        for a in json.loads(annotations.read_text())["annotations"]
+        if a["category_id"] == 1
+    ]
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps(records))
+    assert len(from_detections(path, people, annotations)[0]) == len(records)
+    path.write_text(json.dumps([{**record, "bbox": change(record["bbox"])} for record in records]))
+    with pytest.raises(UserError, match=words) as caught:
+        from_detections(path, people, annotations)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
