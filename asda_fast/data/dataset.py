@@ -15,7 +15,7 @@ from asda_fast.core.registry import Registry
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug
-from asda_fast.data.store_index import is_store
+from asda_fast.data.store_index import is_store, split_of
 from asda_fast.data.store_index import read as read_store
 
 SPLITS = ("train", "val")
@@ -87,9 +87,14 @@ def load(name: str | Dataset, root: str | Path | None = None, split: str = "trai
         known = "store" if name == "store" else (name if isinstance(name, Dataset) else dataset(name)).name
         if known not in (people.name.split()[0], "store"):  # "coco train"
             raise UserError(f"{root}: a store of {people.name}, not of {known}")
+        if split_of(people) not in (split, ""):
+            raise UserError(f"{root}: a store of split {split_of(people)}, asked for {split} (give the folder of both)")
         return people
+    packed = [other for other in SPLITS if root is not None and is_store(Path(root), other)]
+    there = f", there is {packed[0]}/store.json alone" if packed else ""
+    missing = UserError(f"{root}: no store here: expected {split}/store.json{there} (python -m asda_fast.data pack)")
     if name == "store":
-        raise UserError(f"{root}: no store here: expected {split}/store.json (python -m asda_fast.data pack)")
+        raise missing
     record = name if isinstance(name, Dataset) else dataset(name)
     if root is None and record.home is None:
         raise UserError(f"root: dataset {record.name} needs the folder that holds it")
@@ -98,7 +103,10 @@ def load(name: str | Dataset, root: str | Path | None = None, split: str = "trai
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "no such folder"
         raise UserError(f"{folder}: {what} (root of dataset {record.name})")
-    people = record.read(folder, split)
+    try:
+        people = record.read(folder, split)
+    except UserError as error:  # its own files may lie beside a store of the other split
+        raise (missing if packed else error) from None
     if not isinstance(people, People):
         raise UserError(f"dataset {record.name}: its reader gave {type(people).__name__}, not People")
     problem = people.problem()

@@ -27,6 +27,13 @@ def is_store(folder: Path, split: str) -> bool:
     return (folder / split / "store.json").is_file() or (folder / "store.json").is_file()
 
 
+def split_of(people: People) -> str:
+    """train or val: which split a store holds, by the name that `load` gave its people, or by its folder's; else ""."""
+    assert isinstance(people.source, Store)
+    names = people.name.split()[-1], people.source.folder.resolve().name
+    return next((name for name in names if name in ("train", "val")), "")
+
+
 def read(folder: Path, split: str, photos: bool = True) -> People:
     """Open one split of a store. Reads the index only; shards are mapped on first use.
 

@@ -359,3 +359,19 @@ def test_a_broken_index_is_one_line(people: People, tmp_path: Path, name: str, v
     with pytest.raises(UserError, match=words) as caught:
         read(tmp_path / "s", "train")
     assert "index.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize("dataset", ["demo", "store"])
+def test_a_store_is_never_read_as_the_other_split(dataset: str, tmp_path: Path) -> None:
+    few = load("demo", split="train").select(np.arange(4))
+    pack(few, tmp_path / "train", size=SIZE)
+    for root in (tmp_path, tmp_path / "train"):
+        assert len(load(dataset, root, "train")) == 4
+    with pytest.raises(UserError, match="train: a store of split train, asked for val"):
+        load(dataset, tmp_path / "train", "val")
+    with pytest.raises(UserError, match=r"expected val/store\.json, there is train/store\.json alone"):
+        load(dataset, tmp_path, "val")
+    pack(replace(few, name=dataset), tmp_path / "own" / "val", size=SIZE)  # named by its folder alone
+    assert len(load(dataset, tmp_path / "own" / "val", "val")) == 4
+    with pytest.raises(UserError, match="a store of split val, asked for train"):
+        load(dataset, tmp_path / "own" / "val", "train")
