@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asda_fast.core.coco_json import Id, annotation_numbers, choose, image_numbers, images_of, is_id, read_table
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.skeletons import Skeleton, order_of, other_joints
+from asda_fast.data.people import People
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,16 @@ def read_terms(path: Path, skeleton: Skeleton) -> CocoTerms:
         people=people,
         place=sorted(range(len(order)), key=lambda joint: order[joint]),
     )
+
+
+def check_photos(path: Path, terms: CocoTerms, people: People) -> None:
+    """UserError where `people` are in other photos than those of the file: by their ids, and their names' stems."""
+    names = {identity: image.file_name for identity, image in images_of(path, terms.table).items()}
+    shown, rows = np.unique(people.image_id, return_index=True)
+    for image, row in zip(shown.tolist(), rows.tolist()):
+        file = people.files[people.file[row]]
+        if image not in terms.images:
+            raise UserError(f"{path}: annotations of other photos: no image has id {image}, which {file} has")
+        name = names[terms.images[image]]
+        if Path(name).stem != Path(file).stem:
+            raise UserError(f"{path}: annotations of other photos: image {image} is {short(name)}, not {file}")

@@ -15,7 +15,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.hardware import choose_device
 from asda_fast.core.options import Size, parse_size
 from asda_fast.core.skeletons import Skeleton
-from asda_fast.data.coco_terms import CocoTerms, read_terms
+from asda_fast.data.coco_terms import CocoTerms, check_photos, read_terms
 from asda_fast.data.crop import fit_aspect, region
 from asda_fast.data.dataset import DATASETS
 from asda_fast.data.dataset import dataset as find_dataset
@@ -49,7 +49,8 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
     decode = config.decode or ("udp" if card.get("target") == "udp" else "quarter")
     annotations = _coco_annotations(dataset, truth, config)
     terms = None if annotations is None else read_terms(annotations, people.skeleton)
-    if annotations is not None:
+    if annotations is not None and terms is not None:
+        check_photos(annotations, terms, people)
         check(annotations)  # what cannot be scored is said before the network runs
     box_score: np.ndarray | None = None
     boxes = people

@@ -15,7 +15,7 @@ import pytest
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import demo_root, load
-from asda_fast.data.coco_terms import read_terms
+from asda_fast.data.coco_terms import check_photos, read_terms
 from asda_fast.data.detections import from_detections, photo_folder
 from asda_fast.evaluate.coco_results import results
 from asda_fast.evaluate.inference import Predictions
@@ -212,5 +212,29 @@ def test_detections_in_another_unit_are_refused(tmp_path: Path, change: Callable
     path.write_text(json.dumps([{**record, "bbox": change(record["bbox"])} for record in records]))
     with pytest.raises(UserError, match=words) as caught:
         from_detections(path, people, annotations)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda image: {"id": image["id"] + 1_000_000}, "annotations of other photos: no image has id"),
+        (
+            lambda image: {"file_name": f"other_{image['file_name']}"},
+            "annotations of other photos: image .* is 'other_",
+        ),
+    ],
+)
+def test_annotations_of_other_photos_are_refused(tmp_path: Path, change: Callable[[Any], Any], words: str) -> None:
+    people = load("demo", split="val")
+    table = json.loads((demo_root() / "annotations" / "person_keypoints_val.json").read_text())
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(table))
+    check_photos(path, read_terms(path, COCO), people)
+    table["images"] = [{**image, **change(image)} for image in table["images"]]
+    path.write_text(json.dumps(table))
+    with pytest.raises(UserError, match=words) as caught:
+        check_photos(path, read_terms(path, COCO), people)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
