@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.files import files_below
 from asda_fast.core.images import SUFFIXES as PHOTOS
 from asda_fast.parts.read import MAPS
+
+TWINS = "two photos or two maps of one name"
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,15 @@ def find_pairs(
     images: Path, labels: Path, label_suffix: str = "", instances: Path | None = None
 ) -> tuple[list[Pair], list[tuple[str, str]]]:
     """Label maps `labels`/X{suffix}.png with photos `images`/X.jpg (or .png, ...), in order of name, and (kind, line)
-    for every map without a photo and every photo without a map."""
+    for every map without a photo, every photo without a map, and every name that two photos or two maps have: which of
+    them is meant nobody can tell, so neither is taken."""
     for argument, folder in (("images", images), ("labels", labels), ("instances", instances)):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{argument} {folder}: expected a folder, found none")
     same = images.resolve() == labels.resolve()
-    photos: dict[str, Path] = {}
-    for path in files_below(images, PHOTOS):
-        stem = _stem(path, images)
-        if not (same and path.suffix.lower() in MAPS):
-            photos.setdefault(stem, path)
-    maps = {_stem(path, labels): path for path in files_below(labels, MAPS)}
-    numbers = {_stem(path, instances): path for path in files_below(instances, MAPS)} if instances is not None else {}
+    photos, photo_twins = _by_stem(images, [p for p in PHOTOS if not (same and p in MAPS)])
+    maps, map_twins = _by_stem(labels, MAPS)
+    numbers, number_twins = _by_stem(instances, MAPS) if instances is not None else ({}, {})
     wanted = dict(photos)
     pairs, problems = [], []
     for stem, path in maps.items():
@@ -45,6 +45,10 @@ def find_pairs(
             continue
         name = stem[: len(stem) - len(label_suffix)]
         photo = photos.pop(name, None)
+        twins = photo_twins.get(name) or map_twins.get(stem) or number_twins.get(name)
+        if twins and photo is not None:
+            problems.append((TWINS, f"{twins[0]}: {twins[1]} has the same name but for its suffix; neither is taken"))
+            continue
         if photo is None:
             if not same:
                 line = f"{path}: no photo {name}.jpg (or .png, ...) in {images}"
@@ -61,6 +65,8 @@ def find_pairs(
     ]
     if not pairs and any(kind == "no instance map" for kind, _ in problems):
         raise UserError(f"instances {instances}: expected maps called as the photos are, found {_holds(instances)}")
+    if not pairs and (twin := next((line for kind, line in problems if kind == TWINS), None)):
+        raise UserError(twin)
     if not pairs:
         raise UserError(
             f"labels {labels}: no label map has a photo of the same name in {images}: "
@@ -89,6 +95,17 @@ def _holds(folder: Path | None) -> str:
         return "none"
     kinds = Counter(p.suffix.lower() or "files without suffix" for p in files_below(folder))
     return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3)) or "no file"
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> tuple[dict[str, Path], dict[str, tuple[Path, Path]]]:
+    """The first file of each stem, and the first two where there are several."""
+    first: dict[str, Path] = {}
+    twins: dict[str, tuple[Path, Path]] = {}
+    for path in files_below(folder, suffixes):
+        stem = _stem(path, folder)
+        if first.setdefault(stem, path) != path:
+            twins.setdefault(stem, (first[stem], path))
+    return first, twins
 
 
 def _stem(path: Path, folder: Path) -> str:

@@ -46,6 +46,20 @@ def test_what_has_no_partner_is_a_problem_by_kind(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("twins", ["photos/x.jpg photos/x.png", "maps/x.png maps/x.tif", "numbers/x.bmp numbers/x.png"])
+def test_of_two_files_of_one_name_neither_is_taken(tmp_path, twins):
+    files = {"photos/x.jpg", "photos/y.jpg", "maps/x.png", "maps/y.png", "numbers/x.png", "numbers/y.png"}
+    first, second = twins.split()
+    photos, maps = make(tmp_path, *files, first, second)
+    line = f"{tmp_path}/{first}: {tmp_path}/{second} has the same name but for its suffix; neither is taken"
+    pairs, problems = find_pairs(photos, maps, instances=tmp_path / "numbers")
+    assert [p.name for p in pairs] == ["y"]
+    assert problems == [("two photos or two maps of one name", line)]
+    (photos / "y.jpg").unlink()
+    with pytest.raises(UserError, match=f"^{line}$"):
+        find_pairs(photos, maps, instances=tmp_path / "numbers")
+
+
 NOTHING = [
     (["photos/x.jpg", "maps/x.mat", "maps/y.mat", "maps/z.txt"],
      r"expected label maps \(.*\) in .*maps, found 2 .mat, 1 .txt$"),
