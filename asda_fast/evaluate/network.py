@@ -21,6 +21,7 @@ from asda_fast.data.dataset import DATASETS
 from asda_fast.data.dataset import dataset as find_dataset
 from asda_fast.data.detections import from_detections, photo_folder
 from asda_fast.data.people import People
+from asda_fast.data.store_index import is_store
 from asda_fast.evaluate.coco_results import results
 from asda_fast.evaluate.inference import PYRAMID, Predictions, predict
 from asda_fast.evaluate.options import NetworkOptions, TruthOptions
@@ -107,7 +108,12 @@ def _coco_annotations(dataset: str, truth: TruthOptions, config: NetworkOptions)
         return Path(truth.annotations)
     record = find_dataset(dataset)
     root = config.root or record.home
-    return None if record.annotations is None or root is None else record.annotations(Path(root), config.split)
+    if record.annotations is None or root is None:
+        return None
+    path = record.annotations(Path(root), config.split)
+    if is_store(Path(root), config.split) and not path.is_file():
+        raise UserError(f"root: {root} is a store, which keeps no annotations: name COCO's file with `annotations`")
+    return path
 
 
 def _score_coco(

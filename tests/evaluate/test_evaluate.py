@@ -355,6 +355,25 @@ def test_detections_on_a_store_are_cropped_from_the_photos(tmp_path: Path) -> No
     assert torch.equal(crops[0].image, crops[1].image)
 
 
+def test_a_store_of_coco_needs_its_annotations_named(command: Command, tmp_path: Path) -> None:
+    from asda_fast.data.store_pack import pack
+
+    pack(data.load("demo", split="val").select(np.arange(4)), tmp_path / "s" / "val", shards=1)
+    options = [
+        "--checkpoint",
+        checkpoint(tmp_path / "c.safetensors", 17),
+        "--dataset",
+        "demo",
+        "--root",
+        tmp_path / "s",
+    ]
+    code, _, errors = command(*options)
+    assert code == 2
+    assert "is a store, which keeps no annotations: name COCO's file with --annotations" in errors
+    annotations = data.demo_root() / "annotations" / "person_keypoints_val.json"
+    assert command(*options, "--annotations", annotations)[0] == 0
+
+
 def test_unreadable_photos_leave_their_people_out_or_stop(command: Command, tmp_path: Path) -> None:
     root = tmp_path / "demo"
     shutil.copytree(data.demo_root(), root)
