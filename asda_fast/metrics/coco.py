@@ -37,6 +37,8 @@ def coco(
     truth = read_annotations(annotations)
     found, said = read_results(predictions, truth, bool(options.one_based))
     whole, matches, best = _block(truth, truth.people, found)
+    if whole["AP"] == 0 and any(len(people.score) for people in found.values()):
+        said.append("AP is 0: no prediction resembles an annotated person: are they pixels of these photos?")
     crowd_pose = truth.skeleton is CROWDPOSE
     title = {"crowdpose": "CrowdPose", "coco": "COCO"}.get(truth.skeleton.name, truth.skeleton.name)
     names = oks.CROWD_STATS if crowd_pose else oks.STATS

@@ -259,6 +259,8 @@ def _predictions(where: str, records: list[Record], truth: Annotations, one_base
             )
     keypoints = numbers(where, "record", records, "keypoints", 3 * number).reshape(-1, number, 3)[:, truth.order]
     score = numbers(where, "record", records, "score", 1)[:, 0]
+    if len(records) > 1 and 0 < np.abs(keypoints[..., :2]).max() <= 1:
+        raise UserError(f"{where}: keypoints: expected pixels of the photo, but all lie within -1 .. 1")
     keypoints[..., :2] -= float(one_based)
     if records and records[0].get("bbox"):  # pycocotools goes by the first record
         box = numbers(where, "record", records, "bbox", 4)

@@ -14,7 +14,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import AP10K, COCO, CROWDPOSE
 from asda_fast.metrics import oks
 from asda_fast.metrics.coco import check, coco
-from asda_fast.metrics.result import Options
+from asda_fast.metrics.result import Options, Result
 from tools.odd_coco import compare, make, pycocotools
 
 
@@ -148,3 +148,18 @@ def test_crowdpose_equals_its_own_scorer() -> None:
         numbers = coco(case["annotations"], case["results"]).numbers
         assert numbers["dataset"] == "crowdpose"
         np.testing.assert_allclose([numbers[n] for n in oks.CROWD_STATS], case["stats"], rtol=0, atol=1e-9)
+
+
+def test_predictions_in_another_unit_are_refused_or_said() -> None:
+    people = [person(7, 0), person(8, 1)]
+
+    def score(scale: float, off: float = 0) -> Result:
+        moved = np.array([p["keypoints"] for p in people]).reshape(2, 17, 3) * [scale, scale, 1] + [off, off, 0]
+        return coco(table(*people), [found(p, keypoints=k.ravel().tolist()) for p, k in zip(people, moved)])
+
+    assert "AP is 0" not in " ".join(score(1).notes)
+    with pytest.raises(UserError, match="keypoints: expected pixels of the photo, but all lie within -1"):
+        score(1 / 100)
+    for other in (score(1, 5000), score(1 / 8)):
+        assert other.numbers["AP"] == 0
+        assert "AP is 0: no prediction resembles an annotated person" in " ".join(other.notes)
