@@ -3,7 +3,7 @@
 A store is a folder per split that `python -m asda_fast.data pack` writes (store_pack.py):
 
     train/store.json            what this is: version, dataset, margin, shards; written last, it makes the store
-    train/index.npz             the Person table, and for every person shard, offset, length, window, shrink
+    train/index.npz             the Person table, and for every person shard, offset, length, window, shrink, crc
     train/shard-000000.tar ...  WebDataset tars of NAME.jpg (JPEG q95) and NAME.json (the person's annotation), or
     train/shard-000000.raw ...  with --raw: uint8 RGB pixels, memory-mapped
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import mmap
 import threading
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class Store:
     shrink: np.ndarray  # [C] uint8: 1, 2, 4 or 8 photo pixels to a stored pixel
     photo: np.ndarray  # [C, 2] int32 height, width of the photo, as its annotations see it
     photo_bytes: np.ndarray  # [C] int64 length of the photo's file; 0: not recorded
+    crc: np.ndarray  # [C] int64 CRC-32 of the stored bytes; -1: not recorded
     crop: np.ndarray  # [P] int64: which of the C crops each person of the table is
     _maps: dict[int, memoryview] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -123,7 +125,11 @@ class Store:
         return np.arange(len(people)), np.ones(len(people), np.int64)
 
     def whole(self, people: People, row: int) -> EncodedImage:
-        return self._stored(int(self.crop[row]), UNCHANGED)
+        index = int(self.crop[row])
+        image, crc = self._stored(index, UNCHANGED), int(self.crc[index])
+        if crc >= 0 and zlib.crc32(self.blob(index)) != crc:
+            raise BadImage(image.name, "damaged since it was packed (its checksum is wrong)")
+        return image
 
     def _stored(self, index: int, matrix: np.ndarray) -> EncodedImage:
         x, y, width, height = (int(v) for v in self.window[index])

@@ -15,10 +15,11 @@ from asda_fast.data.store import Store
 
 FORMAT, VERSION = "asda_fast store", 1
 PERSON = ("box", "centre", "scale", "joints", "visible", "head", "id", "image_id", "image_size")  # columns of People
-PLACES = ("shard", "offset", "length", "window", "shrink", "photo", "photo_bytes")  # columns of the Store
+PLACES = ("shard", "offset", "length", "window", "shrink", "photo", "photo_bytes", "crc")  # columns of the Store
 KEYS: dict[str, Any] = {
     "dataset": str, "fit": str, "root": str, "raw": bool, "margin": (int, float), "shards": list, "skeleton": dict
 }  # fmt: skip
+UNCHECKED = "packed before crops had checksums: damage to its raw pixels cannot be seen (pack again)"
 LARGEST = 1 << 40  # pixels, bytes, places: nothing sound is beyond it
 
 
@@ -64,6 +65,7 @@ def read(folder: Path, split: str, photos: bool = True) -> People:
         **{name: columns[name] for name in PERSON},
         name=about["dataset"],
         fit=about["fit"],
+        notes=(UNCHECKED,) if about["raw"] and (columns["crc"] < 0).any() else (),
         source=Store(
             folder=at,
             shards=about["shards"],
@@ -127,8 +129,10 @@ def _skeleton(record: dict[str, Any]) -> Skeleton:
 
 def _check(path: Path, about: dict[str, Any], columns: dict[str, np.ndarray], joints: int) -> None:
     """The index's columns: there, of their kind and shape, within bounds."""
-    if "shard" in columns:  # of stores packed before photos were known by their length
-        columns.setdefault("photo_bytes", np.zeros(len(np.atleast_1d(columns["shard"])), np.int64))
+    if "shard" in columns:  # of older stores: not recorded
+        count = len(np.atleast_1d(columns["shard"]))
+        columns.setdefault("photo_bytes", np.zeros(count, np.int64))
+        columns.setdefault("crc", np.full(count, -1, np.int64))
     rows, photos = np.shape(columns.get("shard", ())), np.shape(columns.get("files", ()))
     shapes = {
         **{name: rows for name in PLACES}, **{name: rows for name in PERSON}, "file_index": rows, "files": photos,
@@ -145,7 +149,8 @@ def _check(path: Path, about: dict[str, Any], columns: dict[str, np.ndarray], jo
             raise UserError(f"{path}: column {name}: expected {what} {shape}, got {came}")
     inside = {
         "shard": (0, len(about["shards"]) - 1), "offset": (0, LARGEST), "length": (1, LARGEST), "shrink": (1, 8),
-        "photo": (0, 1 << 20), "photo_bytes": (0, LARGEST), "file_index": (0, photos[0] - 1), "visible": (0, 2),
+        "photo": (0, 1 << 20), "photo_bytes": (0, LARGEST), "crc": (-1, (1 << 32) - 1),
+        "file_index": (0, photos[0] - 1), "visible": (0, 2),
         "image_size": (0, 1 << 20), "box": (-2e6, 2e6), "centre": (-2e6, 2e6), "joints": (-2e6, 2e6),
         "scale": (1e-6, 1e6), "window": (0, 1 << 20),
     }  # fmt: skip

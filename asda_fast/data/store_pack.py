@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -87,6 +88,7 @@ class Cut:
     shrink: int
     photo: images.Size  # height, width
     photo_bytes: int  # length of the photo's file
+    crc: int  # CRC-32 of the blob
 
 
 def cut(
@@ -107,7 +109,7 @@ def cut(
     for (x, y, w, h), k in zip(window.tolist(), shrink.tolist()):
         part = np.ascontiguousarray(decoded[k][y // k : y // k + -(-h // k), x // k : x // k + -(-w // k)])
         blob = simplejpeg.encode_jpeg(part, quality, "RGB", chroma) if quality else part.tobytes()
-        cuts.append(Cut(blob, np.array((x, y, w, h), np.int32), k, photo, len(data)))
+        cuts.append(Cut(blob, np.array((x, y, w, h), np.int32), k, photo, len(data), zlib.crc32(blob)))
     return cuts
 
 
@@ -155,7 +157,7 @@ class _Writer:
         self.seen = self.bytes = 0
         self.kept = np.zeros(len(people), bool)
         shapes = {"shard": (), "offset": (), "length": (), "window": (4,), "shrink": (), "photo": (2,)}
-        shapes["photo_bytes"] = ()
+        shapes |= {"photo_bytes": (), "crc": ()}
         self.columns = {name: np.zeros((len(people), *shape), np.int64) for name, shape in shapes.items()}
         self._shard: _Shard | None = None
 
@@ -178,6 +180,7 @@ class _Writer:
                 piece.shrink,
                 piece.photo,
                 piece.photo_bytes,
+                piece.crc,
             )
             for values, value in zip(self.columns.values(), place):
                 values[row] = value

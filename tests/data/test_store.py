@@ -16,7 +16,7 @@ import torch
 from asda_fast import make_loader
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO
-from asda_fast.data import GlobalAug, draw, load
+from asda_fast.data import GlobalAug, check, draw, load
 from asda_fast.data.people import People
 from asda_fast.data.store import Store, reach
 from asda_fast.data.store_index import read
@@ -324,7 +324,8 @@ def test_a_store_of_the_first_format_is_read(people: People, tmp_path: Path) -> 
     want = read(tmp_path / "s", "train")
     with np.load(tmp_path / "s" / "index.npz") as index:
         columns = dict(index)
-    del columns["photo_bytes"]
+    assert want.notes == ()
+    del columns["photo_bytes"], columns["crc"]
     np.savez(tmp_path / "s" / "index.npz", area=np.ones(18, np.float32), **columns)
     about = json.loads((tmp_path / "s" / "store.json").read_text())
     del about["skeleton"]["groups"], about["skeleton"]["torso"]
@@ -333,6 +334,22 @@ def test_a_store_of_the_first_format_is_read(people: People, tmp_path: Path) -> 
     assert back.skeleton is COCO
     assert all(np.array_equal(getattr(back, n), getattr(want, n)) for n in ("file", "box", "joints", "visible", "id"))
     assert torch.equal(epoch(back)[0], epoch(want)[0])
+    assert check.photos(back) == []
+    assert len(back.notes) == 1 and "packed before crops had checksums" in back.notes[0]
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_damage_to_a_stored_crop_is_seen_by_its_checksum(raw: bool, people: People, tmp_path: Path) -> None:
+    pack(people, tmp_path / "s", size=SIZE, raw=raw, shards=2)
+    stored = read(tmp_path / "s", "train")
+    assert check.photos(stored) == []
+    place = stored.source
+    path = tmp_path / "s" / place.shards[int(place.shard[6])]
+    data = bytearray(path.read_bytes())
+    data[int(place.offset[6]) + 20] ^= 1  # in a JPEG: part of its header
+    path.write_bytes(data)
+    (problem,) = check.photos(read(tmp_path / "s", "train"))
+    assert str(problem) == f"{path} (crop 6): damaged since it was packed (its checksum is wrong)"
 
 
 @pytest.mark.parametrize(
