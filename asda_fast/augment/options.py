@@ -58,7 +58,7 @@ class PasteOptions:
             )
         if self.parts_least is not None and self.parts_least > self.parts:
             raise UserError(f"parts_least: expected at most parts {self.parts}, got {self.parts_least}")
-        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+        if not 0 < self.scale_range[0] <= self.scale_range[1] < float("inf"):
             raise UserError(f"scale_range: expected 0 < low <= high, got {self.scale_range}")
         keyword_values(self.augment_options, "augment_options")
 

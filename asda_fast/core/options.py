@@ -27,12 +27,12 @@ Size = tuple[int, int]  # height, width
 
 @dataclass(frozen=True)
 class AtLeast:
-    """A number from `low` up."""
+    """A finite number from `low` up."""
 
     low: float
 
     def check(self, name: str, value: Any) -> None:
-        if not value >= self.low:  # NaN is refused too
+        if not self.low <= value < math.inf:  # NaN is refused too
             raise UserError(f"{name}: expected at least {self.low}, got {value}")
 
 

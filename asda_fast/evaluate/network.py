@@ -46,6 +46,13 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
     joints = len(people.skeleton.joints)
     if card["joints"] != joints:
         raise UserError(f"{config.checkpoint}: predicts {card['joints']} joints, but {dataset} has {joints}")
+    names = card.get("joint_names")
+    if names is not None and list(names) != list(people.skeleton.joints):
+        first = next(i for i, pair in enumerate(zip(names, people.skeleton.joints)) if pair[0] != pair[1])
+        there, here = names[first], people.skeleton.joints[first]
+        raise UserError(
+            f"{config.checkpoint}: its joint {first} is {there!r}, {dataset}'s is {here!r}: another skeleton"
+        )
     size = config.input or card_size(card) or find_dataset(dataset).preset.size
     decode = config.decode or ("udp" if card.get("target") == "udp" else "quarter")
     annotations = _coco_annotations(dataset, truth, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from asda_fast.core.files import replacing, write_atomic
 from asda_fast.models.weights import shorten
 from asda_fast.train import optimizers
 from asda_fast.train.distributed import Ranks, bare
+from asda_fast.train.identity import check_joints, check_same, pool_mark
 from asda_fast.train.recipe import Recipe
 from asda_fast.train.setup import Parts
 from asda_fast.train.tally import SUMS
 
 FORMAT = 1
+NEEDED = ("config", "joints", "epoch", "step", "seconds", "sums", "history", "random", "pose", "pose_optimizer")
 
 
 @dataclass
@@ -81,11 +84,14 @@ class RunFolder:
         if progress.step == 0 and history and history[-1]["pck"] >= max(row["pck"] for row in history):
             flat = recipe.to_dict()
             card = {key: flat[key] for key in ("model", "options", "dataset", "input")}
+            card |= {"joint_names": list(parts.skeleton.joints)}
             card |= {"joints": len(parts.skeleton.joints), "epoch": progress.epoch, "pck": history[-1]["pck"]}
             models.save(self.out / "best.safetensors", pose, card)
         state = {
             "config": recipe.to_dict(), "joints": len(parts.skeleton.joints), "types": parts.types, "world": world,
             "epoch": progress.epoch, "step": progress.step, "seconds": progress.seconds, "sums": progress.sums,
+            "joint_names": list(parts.skeleton.joints), "people": parts.people_mark,
+            "pool": pool_mark(parts.augmentation.pool if parts.augmentation.needs_pool else None),
             "history": history, "random": random_state(), "pose": pose.state_dict(),
             "pose_optimizer": optimizers.state_of(networks.pose_optimizer),
             "generator": bare(networks.generator).state_dict() if networks.generator else None,
@@ -99,6 +105,12 @@ class RunFolder:
 
     def restore(self, saved: dict[str, Any], parts: Parts, ranks: Ranks) -> Progress:
         """Put a saved state into freshly built parts. UserError where it is another run's."""
+        if lacking := [key for key in NEEDED if key not in saved]:
+            raise UserError(f"resume: {self.last} lacks {', '.join(lacking)}")
+        check_joints(self.last, saved.get("joint_names"), parts.skeleton.joints)
+        check_same("other people to train on", saved.get("people"), parts.people_mark, self.out)
+        pool = pool_mark(parts.augmentation.pool if parts.augmentation.needs_pool else None)
+        check_same("another pool of parts", saved.get("pool"), pool, self.out)
         world, networks = saved.get("world", 1), parts.networks
         if world != ranks.world and saved["step"]:
             raise UserError(
@@ -108,11 +120,15 @@ class RunFolder:
             raise UserError(f"pool: the run in {self.out} had parts of other types: {shorten(saved['types'] or [])}")
         if not 0 <= saved["step"] <= len(parts.loader):
             raise UserError(f"resume: the run in {self.out} had more people to train on than there are now")
-        bare(networks.pose).load_state_dict(saved["pose"])
-        optimizers.restore(networks.pose_optimizer, saved["pose_optimizer"])
-        if networks.generator is not None and networks.generator_optimizer is not None:
-            bare(networks.generator).load_state_dict(saved["generator"])
-            optimizers.restore(networks.generator_optimizer, saved["generator_optimizer"])
+        try:
+            bare(networks.pose).load_state_dict(saved["pose"])
+            optimizers.restore(networks.pose_optimizer, saved["pose_optimizer"])
+            if networks.generator is not None and networks.generator_optimizer is not None:
+                bare(networks.generator).load_state_dict(saved["generator"])
+                optimizers.restore(networks.generator_optimizer, saved["generator_optimizer"])
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:  # tensors of another network
+            why = " ".join(str(error).split())[:160]
+            raise UserError(f"resume: {self.last} does not fit the run's networks: {why}") from None
         if parts.adversary is not None:
             try:
                 parts.adversary.load_state_dict(saved.get("adversary") or {})
@@ -128,7 +144,14 @@ class RunFolder:
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:
     """metrics.jsonl, an object per epoch: rewritten whole, so that it never disagrees with the checkpoint."""
-    write_atomic(path, "".join(json.dumps(row) + "\n" for row in history).encode())
+    write_atomic(path, "".join(json.dumps(_plain(row)) + "\n" for row in history).encode())
+
+
+def _plain(value: Any) -> Any:
+    """What is not finite as null: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def random_state() -> dict[str, Any]:

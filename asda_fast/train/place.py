@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from asda_fast.core.errors import UserError
@@ -43,6 +45,24 @@ def set_aside(place: Path) -> Path:
         if (place / name).exists():
             (place / name).rename(kept / name)
     return kept
+
+
+@contextlib.contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Nobody else's while the block runs: UserError where another process trains into `out`. A kill lets go of it."""
+    with open(out / ".running", "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(f"out {out}: another run writes there (process {file.read().strip() or '?'})") from None
+        except OSError:  # a file system without locks
+            yield
+            return
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def free(folder: Path, stem: str) -> Path:

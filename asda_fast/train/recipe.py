@@ -12,7 +12,7 @@ from asda_fast.adversary.options import AdversaryOptions
 from asda_fast.augment import AUGMENTATIONS
 from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
-from asda_fast.core.options import CROP, Above, AtLeast, Size, check, keyword_values, parse_size, size_text
+from asda_fast.core.options import CROP, Above, AtLeast, Between, Size, check, keyword_values, parse_size, size_text
 from asda_fast.data import DATASETS
 from asda_fast.data.dataset import dataset
 from asda_fast.models import NETWORKS
@@ -50,7 +50,7 @@ class Recipe:
     """people per step and process [preset]"""
     lr: Annotated[float, Above(0)] = 1e-3
     """Adam's learning rate, of both networks"""
-    seed: int = 0
+    seed: Annotated[int, Between(-(2**63), 2**63 - 1)] = 0
     """every random draw follows from it"""
     amp: bool = True
     """bfloat16 autocast (on a GPU only)"""
@@ -134,7 +134,7 @@ class RunOptions:
     cuda_graph: Literal["auto", "off"] = "auto"
     """auto (the training step as one CUDA graph, checked against the step without; a line says where it does not hold)
     | off"""
-    threads: Annotated[int | None, AtLeast(1)] = None
+    threads: Annotated[int | None, Between(1, 1024)] = None
     """decoding threads of each process [its share of the cores]"""
     on_bad_image: Literal["error", "skip"] = "error"
     """error (stop, naming the file) | skip (replace it, count it, say so at the end)"""

@@ -32,6 +32,9 @@ class Report:
     def epoch(self, epoch: int, row: dict[str, Any]) -> None:
         """`epoch`: how many have ended; `row`: what metrics.jsonl says of the last one."""
         self._sheet(epoch)
+        name = self.recipe.paste.augment
+        if name != "none" and self.parts.augmentation.most and row.get("pasted") == 0:
+            self.console.say(f"nobody got anything pasted in epoch {row['epoch']}: as augment none")
         hard = f"  hardness {row['hardness']:.2f} +- {row['hardness_se']:.2f}" if "hardness" in row else ""
         self.console.say(f"epoch {row['epoch']}: {self.describe(row)} (train)  {row['pck']:.1f} (val){hard}")
         from torch.utils.tensorboard import SummaryWriter  # slow to import

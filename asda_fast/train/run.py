@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from asda_fast.train import checkpoint, distributed
 from asda_fast.train.checkpoint import RunFolder
 from asda_fast.train.console import Console
-from asda_fast.train.place import check_writable, make_room
+from asda_fast.train.place import check_writable, held, make_room
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.setup import prepare
 from asda_fast.train.trainer import Trainer
@@ -43,7 +44,8 @@ def train(recipe: Recipe, run: RunOptions) -> None:
         trainer.saved = saved is not None
         before = catch_signals(trainer)
         try:
-            trainer.run()
+            with held(folder.out) if ranks.first else nullcontext():
+                trainer.run()
         except KeyboardInterrupt:
             if trainer.saved:
                 console.say(f"interrupted; the state is in {folder.last}, resume goes on")

@@ -20,10 +20,14 @@ from asda_fast.core.options import keyword_values
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.dataset import dataset
 from asda_fast.data.people import People
+from asda_fast.evaluate.inference import Predictions
+from asda_fast.evaluate.score import score_people
+from asda_fast.models import checkpoints
 from asda_fast.pipelines.loader import Loader, make_loader
 from asda_fast.train import optimizers
 from asda_fast.train.adversarial import Networks
 from asda_fast.train.distributed import Ranks, bare
+from asda_fast.train.identity import people_mark
 from asda_fast.train.recipe import Recipe, RunOptions
 
 GENERATOR_WIDTH = {"hrnet_tiny": 16}  # a CPU's generator for a CPU's network; else ResNet-18's 64
@@ -40,6 +44,7 @@ class Parts:
     augmentation: Augmentation
     networks: Networks
     stride: int  # crop pixels per heatmap pixel
+    people_mark: str  # of the people trained on (identity.py)
     adversary: Adversary | None  # who places the parts; None: chance
 
     @property
@@ -65,6 +70,7 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
             say(f"{people.name}: {note}")
     if recipe.limit is not None:
         train, val = (table.select(np.arange(min(recipe.limit, len(table)))) for table in (train, val))
+    check_scorable(val)
     loader, val_loader = _loaders(recipe, run, ranks, train, val, say)
     try:
         pool = _pool(recipe, run, ranks)
@@ -79,7 +85,25 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         loader.close()
         val_loader.close()
         raise
-    return Parts(val, loader, val_loader, augmentation, networks, stride, adversary)
+    return Parts(val, loader, val_loader, augmentation, networks, stride, people_mark(train), adversary)
+
+
+def check_scorable(people: People) -> None:
+    """UserError where even the truth itself has no score: no validation person has what the protocol measures by."""
+    truth = Predictions(people.joints, np.ones(people.visible.shape, np.float32))
+    if not np.isfinite(score_people(truth, people).numbers["pck"]):
+        raise UserError(
+            f"{people.name}: nobody can be scored: the joints that the protocol measures by are labelled in no person"
+        )
+
+
+def check_types(path: str, types: list[str]) -> None:
+    """UserError where a run's generator placed other types, or in another order: its outputs would stand for others."""
+    placed = (checkpoints.read(path, "generator").config or {}).get("types")
+    if placed not in (None, types):
+        raise UserError(
+            f"generator_init {path}: places {', '.join(placed[:3])}, ..; the pool has {', '.join(types[:3])}, .."
+        )
 
 
 def autocast_type(recipe: Recipe, ranks: Ranks) -> torch.dtype | None:
@@ -157,6 +181,8 @@ def _networks(
     )
     learned = isinstance(augmentation, Adversarial) and recipe.game.adversary == "generator"
     if learned and augmentation.pool is not None:
+        if run.generator_init:
+            check_types(run.generator_init, list(augmentation.pool.types))
         width = GENERATOR_WIDTH.get(name, 64)
         generator = models.Generator(
             types=len(augmentation.pool.types), width=width, half_input=recipe.generator_input == "half"

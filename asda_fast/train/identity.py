@@ -1,0 +1,42 @@
+"""Who is who: marks by which a run knows its people, joints and parts again."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import Any
+
+from asda_fast.core.errors import UserError
+from asda_fast.data.people import People
+from asda_fast.parts.pool import PartPool
+
+
+def people_mark(people: People) -> str:
+    """Of a Person table: the same people, from photos or from a store, have the same mark."""
+    digest = hashlib.sha256()
+    for column in (people.joints, people.visible, people.box):
+        digest.update(column.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def pool_mark(pool: PartPool | None) -> str | None:
+    """Of the patches that are pasted."""
+    if pool is None:
+        return None
+    parts = (pool.table, pool.type, pool.texels)
+    return "-".join(f"{zlib.crc32(part.detach().cpu().contiguous().numpy().tobytes()):08x}" for part in parts)
+
+
+def check_same(what: str, saved: Any, now: Any, out: object) -> None:
+    """UserError where a state says another mark than there is now; an older state says none."""
+    if saved is not None and now is not None and saved != now:
+        raise UserError(f"resume: the run in {out} had {what}: what is learnt would change without a word")
+
+
+def check_joints(path: object, saved: Any, joints: tuple[str, ...]) -> None:
+    """UserError where a file was trained on other joints of the same number."""
+    if not isinstance(saved, (list, tuple)) or len(saved) != len(joints):
+        return
+    for number, (then, now) in enumerate(zip(saved, joints)):
+        if then != now:
+            raise UserError(f"{path}: its joint {number} is {then!r}, the dataset's is {now!r}: another skeleton")
