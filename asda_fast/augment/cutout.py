@@ -33,6 +33,12 @@ class Cutout(Augmentation):
     ) -> None:
         patch = torch.tensor([*colour, 255], dtype=torch.uint8).expand(_SIDE, _SIDE, 4).contiguous()
         super().__init__(PartPool.from_patches([patch], mips=False), **options)
+        if not (
+            isinstance(extent, (tuple, list)) and len(extent) == 2 and all(isinstance(v, (int, float)) for v in extent)
+        ):
+            raise ValueError(f"extent: expected two numbers, got {extent!r}")
+        if not 0 < extent[0] <= extent[1] <= 1:
+            raise ValueError(f"extent: expected 0 < low <= high <= 1, got {extent}")
         self.extent, self.probability = extent, probability
 
     def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:

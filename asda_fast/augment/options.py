@@ -57,7 +57,7 @@ class PasteOptions:
                 f"parts: expected at least 1 with augment {self.augment}, got 0 (augment none pastes nothing)"
             )
         if self.parts_least is not None and self.parts_least > self.parts:
-            raise UserError(f"parts_least: expected at most parts {self.parts}, got {self.parts_least}")
+            raise UserError(f"parts_least: expected at most `parts` {self.parts}, got {self.parts_least}")
         if not 0 < self.scale_range[0] <= self.scale_range[1] < float("inf"):
             raise UserError(f"scale_range: expected 0 < low <= high, got {self.scale_range}")
         keyword_values(self.augment_options, "augment_options")
@@ -90,4 +90,7 @@ class PasteOptions:
         except UserError:
             raise
         except (ValueError, TypeError) as error:  # a part type that the pool has not, an option that the class has not
-            raise UserError(f"augment {self.augment}: {error}") from None
+            words = str(error)
+            if words.startswith("types: "):  # of sampling.Rules
+                raise UserError(f"part_types: {words.removeprefix('types: ')}") from None
+            raise UserError(f"augment {self.augment}: {words}") from None

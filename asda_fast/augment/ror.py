@@ -36,6 +36,9 @@ class Masking(Augmentation):
         **options: Any,
     ) -> None:
         super().__init__(None, **options)
+        for name, value in (("extent", extent), ("occlude", occlude), ("probability", probability)):
+            if not (isinstance(value, (int, float)) and 0 <= value <= 1):
+                raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
         self.extent, self.occlude, self.probability = extent, occlude, probability
 
     def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:

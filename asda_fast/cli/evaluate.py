@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
-from asda_fast.core.options import check
+from asda_fast.core.files import check_suffix
+from asda_fast.core.options import check, field_types
 from asda_fast.evaluate.options import FileOptions, NetworkOptions, TruthOptions
 
 if TYPE_CHECKING:
@@ -35,7 +36,14 @@ class Evaluate:
     def __post_init__(self) -> None:
         check(self)
         if self.network.checkpoint is not None and self.file.predictions is not None:
-            raise UserError("checkpoint and predictions: expected one of them")
+            raise UserError("`checkpoint` and `predictions`: expected one of them")
+        if self.network.checkpoint is None:
+            plain = NetworkOptions()
+            for name in field_types(NetworkOptions):
+                if getattr(self.network, name) != getattr(plain, name):
+                    raise UserError(f"{name}: needs `checkpoint`, a network to run")
+        if self.sheet is not None:
+            check_suffix(self.sheet)
 
 
 def evaluate(options: Evaluate) -> None:

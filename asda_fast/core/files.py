@@ -19,6 +19,15 @@ def write_atomic(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def check_suffix(path: str | Path, suffixes: Collection[str] = PICTURES) -> None:
+    """UserError unless a file to be written ends as a picture does."""
+    if Path(path).suffix.lower() not in suffixes:
+        raise UserError(f"{path}: expected a picture ending in {', '.join(suffixes)}")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write into that takes the place of `path` at the end; where the writing fails, `path` is as before.

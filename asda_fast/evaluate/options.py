@@ -30,7 +30,7 @@ class FileOptions:
     def __post_init__(self) -> None:
         check(self)
         if self.one_based and self.zero_based:
-            raise UserError("one_based and zero_based: expected at most one of them")
+            raise UserError("`one_based` and `zero_based`: expected at most one of them")
 
 
 @dataclass(frozen=True)

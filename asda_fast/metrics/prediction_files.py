@@ -72,6 +72,8 @@ def joints(path: str | Path, people: Sequence[int], number: Sequence[int], key: 
     else:
         values, text = values.transpose(axes), "x".join("NJC"[axes.index(i)] for i in range(3))
     how = f"{name or 'array'} {array.dtype} {tuple(shape)} read as {text}"
+    if missing := int((~np.isfinite(values[..., :2]).all(-1)).sum()):
+        how += f"; {missing} joints are not finite and count as missed"
     extra = values[..., 2] if values.shape[2] == 3 else None
     if not np.isfinite(values[..., :2]).any():
         raise UserError(f"{path}: expected joints in pixels, but every value of the array is NaN or infinite")

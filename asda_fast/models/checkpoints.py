@@ -39,6 +39,8 @@ def read(path: str | Path, part: str = "pose") -> Checkpoint:
     read without executing it, or that holds no tensors.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; of a run's files best.safetensors and last.pt are checkpoints")
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     if path.suffix == ".safetensors":
@@ -49,6 +51,8 @@ def read(path: str | Path, part: str = "pose") -> Checkpoint:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises half a dozen kinds for a damaged or unsafe file
             why = " ".join((str(error) or type(error).__name__).splitlines()[:1])[:160]
+            if why.isdigit():  # a key that torch's reader did not know
+                why = "no file of torch's"
             if "weights only" in why.lower() or "weights_only" in why:
                 why = "it holds other Python objects than tensors and plain values, which are never executed"
             raise UserError(f"{path}: not a checkpoint that can be read safely ({why})") from None

@@ -36,15 +36,29 @@ def build(
     if joints < 1:
         raise UserError(f"joints: expected at least 1, got {joints}")
     thing = NETWORKS.load(name)
-    if isinstance(thing, Network):
-        model = thing.make(joints=joints, **{**thing.options, **options})
-    else:
-        model = _maker(name, thing)(joints=joints, **options)
+    make = thing.make if isinstance(thing, Network) else _maker(name, thing)
+    known = thing.options if isinstance(thing, Network) else {}
+    if unknown := [option for option in options if not _takes(make, option)]:
+        raise UserError(
+            f"model {name}: takes no option {unknown[0]!r}; it takes {', '.join(_options_of(make)) or 'none'}"
+        )
+    model = make(joints=joints, **{**known, **options})
     if not isinstance(model, nn.Module):
         raise UserError(f"model {name}: expected a torch.nn.Module, made a {type(model).__name__}")
     if init is not None:
         load_into(model, init, random_body=random_body)
     return model
+
+
+def _takes(make: Callable[..., Any], option: str) -> bool:
+    parameters = inspect.signature(make).parameters
+    return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _options_of(make: Callable[..., Any]) -> list[str]:
+    return [
+        name for name, p in inspect.signature(make).parameters.items() if name != "joints" and p.kind != p.VAR_KEYWORD
+    ]
 
 
 def _maker(name: str, thing: Any) -> Callable[..., Any]:

@@ -66,7 +66,9 @@ class Generator(ResNet):
             states = list(checkpoint.states.values())
         state = next((s for s in states if all(k in s and s[k].ndim == 4 for k in _SIZES)), None)
         if state is None:
-            raise UserError(f"{path}: holds no generator (it was not trained with asda)")
+            raise UserError(
+                f"{path}: holds no generator (the last.pt of a run with augment asda and adversary generator does)"
+            )
         outputs, width = (len(state[key]) for key in _SIZES)
         half = (checkpoint.config or {}).get("generator_input") == "half"
         generator = Generator(max(1, outputs // 3), width, half_input=half)

@@ -26,14 +26,22 @@ _SHARES = dict(zip(TYPES, SHARE))
 class Filters:
     """When a component is not worth keeping. Lengths and areas are in pixels of the photo, before any reduction."""
 
-    min_area: float = 35.0**2  # small: fewer pixels than this (paper)
-    whole: float = 0.75  # scattered: not the largest component, or the largest holds less than this part of the type
-    border: float = 0.25  # border: pixels on the photo's edge / sqrt(area) above this, so the part is cut off
-    thickness: float = 0.25  # sliver: side of the largest square inside / sqrt(area) below this
-    share: float = 0.4  # fragment: diagonal below this part of what is usual for the type on this person
-    contrast: float = 8.0  # flat: standard deviation of the grey level below this
-    erode: int = 0  # pixels taken off every part's edge, where the maps include a rim of background
-    person_height: int = 384  # larger people are reduced to this height by area averaging; 0 = never
+    min_area: float = 35.0**2
+    """small: fewer pixels than this (paper)"""
+    whole: float = 0.75
+    """scattered: not the largest component, or the largest holds less than this part of the type"""
+    border: float = 0.25
+    """border: pixels on the photo's edge / sqrt(area) above this, so the part is cut off"""
+    thickness: float = 0.25
+    """sliver: side of the largest square inside / sqrt(area) below this"""
+    share: float = 0.4
+    """fragment: diagonal below this part of what is usual for the type on this person"""
+    contrast: float = 8.0
+    """flat: standard deviation of the grey level below this"""
+    erode: int = 0
+    """pixels taken off every part's edge, where the maps include a rim of background"""
+    person_height: int = 384
+    """larger people are reduced to this height by area averaging; 0 = never"""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -73,7 +73,9 @@ class _Bad(ValueError):
 
 def _parse(data: Any, path: Path) -> Scheme:
     if not isinstance(data, dict) or not all(isinstance(data.get(key), dict) for key in ("labels", "types")):
-        raise _Bad("not a scheme: expected an object with the objects `labels` and `types` (see load_scheme)")
+        raise _Bad(
+            "not a scheme: expected an object with the objects 'labels' and 'types', as in parts/schemes/lip.json"
+        )
     _known_keys(data, _KEYS, "the scheme")
     number: dict[str, int] = {}
     for key, label in data["labels"].items():

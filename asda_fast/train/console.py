@@ -85,4 +85,7 @@ class Console:
                 f"{row['seconds']:.1f}",
             )
             table.add_row(*cells, style="bold" if i == best else None)
-        self.rich.print(table)
+        wide = (
+            self.rich if self.live else Rich(highlight=False, quiet=self.rich.quiet, width=120)
+        )  # a log has no columns
+        wide.print(table)

@@ -33,6 +33,8 @@ def train(recipe: Recipe, run: RunOptions) -> None:
             if ranks.first:
                 check_writable(folder.out)
                 folder.tidy(trainer.progress.history)
+            if trainer.progress.epoch >= (recipe.epochs or 0):
+                console.say(f"the run in {folder.out} has had its {trainer.progress.epoch} epochs: more with --epochs")
             where = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
             console.say(f"going on with {folder.out} at {where}")
         elif ranks.first:

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import check_suffix
 
 if TYPE_CHECKING:
     from asda_fast.data.people import Skeleton
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 Image = np.ndarray  # [H, W, 3] uint8, RGB
 
 LEFT, RIGHT, MIDDLE = (255, 158, 27), (36, 170, 255), (180, 235, 90)  # the person's left is warm, the right cool
@@ -172,8 +172,7 @@ def sheet(
 def save(path: str | Path, image: Image) -> Path:
     """Write an RGB image; the suffix decides the format (PNG is lossless). Folders are made as needed."""
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"{path}: expected a picture ending in {', '.join(SUFFIXES)}")
+    check_suffix(path)
     done, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))
     if not done:
         raise UserError(f"{path}: cannot write a picture of {image.shape[1]} x {image.shape[0]} pixels in this format")

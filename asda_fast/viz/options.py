@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from asda_fast.augment.options import PasteOptions
+from asda_fast.core.files import check_suffix
 from asda_fast.core.options import CROP, AtLeast, Size, check
 from asda_fast.data.dataset import DATASETS
 
@@ -38,3 +39,4 @@ class PreviewOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        check_suffix(self.out)

@@ -43,7 +43,7 @@ def test_papers_schedule() -> None:
         ({"parts": 0}, "--parts.*at least 1.*asda.*0"),
         ({"lr": 0.0}, "--lr"),
         ({"lr": "nan"}, "--lr.*positive.*nan"),
-        ({"parts-least": 2}, "--parts-least.*at most parts 1.*2"),
+        ({"parts-least": 2}, "--parts-least.*at most --parts 1.*2"),
         ({"paste-probability": 1.5}, "--paste-probability.*0 to 1.*1.5"),
         ({"scale-range": "1.3 0.7"}, "--scale-range"),
         ({"input": "256"}, "--input.*HxW.*'256'"),
