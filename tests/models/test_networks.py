@@ -130,7 +130,9 @@ def test_what_makes_no_network_is_one_line(name: str, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=rf"x\.safetensors: .*{line}"):
             models.load(path)
     path = models.save(tmp_path / "x.safetensors", model, {"model": name, "joints": 5, "options": {"depth": 3}})
-    with pytest.raises(UserError, match=r"x\.safetensors: model my_network:make: takes no option 'depth'; it takes width"):
+    with pytest.raises(
+        UserError, match=r"x\.safetensors: model my_network:make: takes no option 'depth'; it takes width"
+    ):
         models.load(path)
 
 
