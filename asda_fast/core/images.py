@@ -203,11 +203,16 @@ def _other(data: Data, name: str) -> np.ndarray:
         raise BadImage(name, f"not a readable image ({error.err or error})") from None
     if image is None:
         raise BadImage(name, f"not a readable image (starts with {bytes(data[:8])!r})")
-    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if bytes(data[:4]) in TIFF:  # libtiff turns what it decodes as its tag says: back to what is stored
-        turn = _orientation(data)
-        image = _turned(image, {6: 8, 8: 6}.get(turn, turn))
-    return image
+    return as_stored(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), data)
+
+
+def as_stored(image: np.ndarray, data: Data) -> np.ndarray:
+    """Pixels [h, w, ..] that OpenCV or Pillow decoded from `data`, back to what is stored: both turn a TIFF as its tag
+    says."""
+    if bytes(data[:4]) not in TIFF:
+        return image
+    turn = _orientation(data)
+    return _turned(image, {6: 8, 8: 6}.get(turn, turn))
 
 
 def _check_maxval(data: Data, name: str) -> None:

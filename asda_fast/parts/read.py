@@ -73,4 +73,4 @@ def _values(path: Path, data: bytes) -> np.ndarray:
             if picture.width * picture.height > MAX_PIXELS:
                 line = f"{path}: {picture.width} x {picture.height} pixels, more than {MAX_PIXELS}"
                 raise Unusable(line, "map with too many pixels")
-            return np.asarray(picture)
+            return images.as_stored(np.asarray(picture), data)

@@ -118,3 +118,11 @@ def test_bit_damage_of_a_label_map_is_caught(tmp_path: Path) -> None:
         path.write_bytes(good[:at] + bytes([good[at] ^ 1 << int(rng.integers(8))]) + good[at + 1 :])
         with pytest.raises(Unusable, match=r"x\.png: is damaged or not a picture \(damaged PNG"):
             read_map(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photo_and_map_are_as_stored_whatever_a_tiff_says(orientation, tmp_path):
+    ids = np.random.default_rng(0).integers(0, 20, (6, 9), np.uint8)
+    Image.fromarray(ids).save(tmp_path / "x.tif", tiffinfo={0x0112: orientation})
+    assert (read_map(tmp_path / "x.tif") == ids).all()
+    assert (read_photo(tmp_path / "x.tif") == ids[..., None]).all()
