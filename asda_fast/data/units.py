@@ -153,16 +153,16 @@ def _better(
 
 def _corners(joints: np.ndarray, known: np.ndarray, box: np.ndarray) -> bool:
     """Whether boxes are x1, y1, x2, y2: read as x, y, width, height they are too large, but hold all joints as well.
-    Only people whose two boxes clearly differ tell."""
+    Only people whose two boxes clearly differ tell, and only by the joints inside: a small one is soon nearly met."""
     telling = (box[:, :2] > 0.3 * box[:, 2:]).any(axis=1) & (known.sum(axis=1) >= MANY)
     read = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1)[telling]
-    fits = (read[:, 2:] > 0).all(axis=1) & (_share(joints[telling], known[telling], read) >= 0.9)
+    fits = (read[:, 2:] > 0).all(axis=1) & (_share(joints[telling], known[telling], read, 0.0) >= 0.9)
     return bool(telling.sum() >= MANY and fits.mean() >= 0.9)
 
 
-def _share(joints: np.ndarray, known: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """[P] how many of a person's labelled joints lie in the box, or within CLOSE of it."""
-    reach = CLOSE * np.abs(box[:, 2:]).max(axis=1)[:, None, None]
+def _share(joints: np.ndarray, known: np.ndarray, box: np.ndarray, close: float = CLOSE) -> np.ndarray:
+    """[P] how many of a person's labelled joints lie in the box, or within `close` of it."""
+    reach = close * np.abs(box[:, 2:]).max(axis=1)[:, None, None]
     low, high = box[:, None, :2] - reach, box[:, None, :2] + box[:, None, 2:] + reach
     with np.errstate(invalid="ignore"):
         inside = ((joints >= low) & (joints <= high)).all(axis=2) & known
