@@ -12,7 +12,7 @@ from asda_fast.data.people import PIXEL_STD, People
 
 
 def refuse_outside(name: str, box: np.ndarray, matrix: np.ndarray, size: Size, photo: Size) -> None:
-    """BadImage where a crop touches no pixel of its photo.
+    """BadImage where a crop lies wholly beyond its photo, right of it or below: beyond 0 nothing tells its size.
 
     box [4] of the person in the photo; matrix [2, 3] crop pixel -> photo pixel; size of the crop and photo, height and
     width each. Plain floats: this is asked of every sample whose photo has no declared size.
@@ -20,7 +20,7 @@ def refuse_outside(name: str, box: np.ndarray, matrix: np.ndarray, size: Size, p
     half = size[1] / 2, size[0] / 2
     for (a, b, shift), edge in zip(matrix.tolist(), (photo[1], photo[0])):
         middle, reach = a * half[0] + b * half[1] + shift, abs(a) * half[0] + abs(b) * half[1]
-        if middle + reach <= 0 or middle - reach >= edge:
+        if middle - reach >= edge:
             raise BadImage(name, f"is {photo[1]} x {photo[0]}, its person at {_extent(box)} is wholly outside")
 
 
@@ -28,8 +28,7 @@ def lost(people: People, rows: np.ndarray, photo: Size) -> str | None:
     """What is wrong with the people `rows` of a photo of this height and width: somebody whose region, or most of whose
     labelled joints, lie beyond it. None where nothing is."""
     half = people.scale[rows, None] * PIXEL_STD / 2
-    low, high = people.centre[rows] - half, people.centre[rows] + half
-    away = np.flatnonzero(((high <= 0) | (low >= photo[::-1])).any(axis=1))
+    away = np.flatnonzero((people.centre[rows] - half >= photo[::-1]).any(axis=1))
     if len(away):
         extent = _extent(people.box[rows[away[0]]])
         return f"is {photo[1]} x {photo[0]}, its person at {extent} is wholly outside"

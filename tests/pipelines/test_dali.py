@@ -129,7 +129,9 @@ def test_odd_files_are_decoded_as_native_decodes_them(tmp_path: Path) -> None:
     people = crowd([str(tmp_path / name) for name in kinds])
     scale = people.scale.copy()
     scale[-1] = 14.0  # a person so large that the photo is decoded smaller
-    people = People(**{**people.__dict__, "scale": scale})
+    declared = people.image_size.copy()
+    declared[[list(kinds).index(name) for name in ("one.png", "one.jpg")]] = 1  # else refused: nobody is in them
+    people = People(**{**people.__dict__, "scale": scale, "image_size": declared})
     crops = {}
     for pipeline in ("dali", "native"):
         with make_loader(people, SIZE, 4, pipeline, train=False) as loader:
