@@ -32,8 +32,8 @@ assert batch.image.shape == (4, 64, 64, 3)
 from asda_fast.metrics import oks
 people = np.ones((2, 17, 3))
 assert oks.nms(people, np.array([1.0, 2.0]), np.array([9.0, 9.0])).tolist() == [1]
-from asda_fast.ops import cuda
-assert (cuda.kernels() / "paste_forward.cu").is_file()
+from asda_fast.ops import nvrtc
+assert (nvrtc.folder() / "paste_forward.cu").is_file()
 print("ran")
 """
 
