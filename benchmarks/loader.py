@@ -155,7 +155,7 @@ def made(kind: str, folder: Path) -> tuple[People, str]:
     by = stretch[people.file]
     people = replace(
         people, files=files, box=people.box * by[:, None], centre=people.centre * by[:, None], scale=people.scale * by,
-        joints=people.joints * by[:, None, None], image_size=np.zeros_like(people.image_size),
+        joints=people.joints * by[:, None, None], image_size=np.full_like(people.image_size, (height, width)),
     )  # fmt: skip
     return people, f"made: demo photos enlarged to {width}x{height}, quality 90"
 
