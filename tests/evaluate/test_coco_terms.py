@@ -129,7 +129,9 @@ def test_categories_that_share_their_joints_keep_their_own(tmp_path: Path) -> No
     path = tmp_path / "annotations" / "person_keypoints_val.json"
     records = results(found, people, None, people.box[:, 2], nms=False, terms=read_terms(path, COCO))
     by_image = {a["id"]: a["category_id"] for a in json.loads(path.read_text())["annotations"]}
-    assert [r["category_id"] for r in records] == [by_image[i] for i in people.id[np.argsort(people.image_id)].tolist()]
+    assert [r["category_id"] for r in records] == [
+        by_image[i] for i in people.id[np.argsort(people.image_id, kind="stable")].tolist()
+    ]
     (tmp_path / "d.json").write_text(json.dumps([{**records[0], "bbox": [1, 2, 3, 4]}]))
     with pytest.raises(UserError, match="expected one category"):
         from_detections(tmp_path / "d.json", people, path)
