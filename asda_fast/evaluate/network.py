@@ -46,9 +46,9 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
     joints = len(people.skeleton.joints)
     if card["joints"] != joints:
         raise UserError(f"{config.checkpoint}: predicts {card['joints']} joints, but {dataset} has {joints}")
-    names = card.get("joint_names")
-    if names is not None and list(names) != list(people.skeleton.joints):
-        first = next(i for i, pair in enumerate(zip(names, people.skeleton.joints)) if pair[0] != pair[1])
+    names = list(card.get("joint_names") or ())
+    if len(names) == joints and names != list(people.skeleton.joints):
+        first = next(i for i, name in enumerate(people.skeleton.joints) if names[i : i + 1] != [name])
         there, here = names[first], people.skeleton.joints[first]
         raise UserError(
             f"{config.checkpoint}: its joint {first} is {there!r}, {dataset}'s is {here!r}: another skeleton"

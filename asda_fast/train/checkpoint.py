@@ -16,7 +16,7 @@ from asda_fast.core.files import replacing, write_atomic
 from asda_fast.models.weights import shorten
 from asda_fast.train import optimizers
 from asda_fast.train.distributed import Ranks, bare
-from asda_fast.train.identity import check_joints, check_same, pool_mark
+from asda_fast.train.identity import check_joints, check_same
 from asda_fast.train.recipe import Recipe
 from asda_fast.train.setup import Parts
 from asda_fast.train.tally import SUMS
@@ -91,7 +91,7 @@ class RunFolder:
             "config": recipe.to_dict(), "joints": len(parts.skeleton.joints), "types": parts.types, "world": world,
             "epoch": progress.epoch, "step": progress.step, "seconds": progress.seconds, "sums": progress.sums,
             "joint_names": list(parts.skeleton.joints), "people": parts.people_mark,
-            "pool": pool_mark(parts.augmentation.pool if parts.augmentation.needs_pool else None),
+            "pool": parts.pool_mark,
             "history": history, "random": random_state(), "pose": pose.state_dict(),
             "pose_optimizer": optimizers.state_of(networks.pose_optimizer),
             "generator": bare(networks.generator).state_dict() if networks.generator else None,
@@ -109,8 +109,7 @@ class RunFolder:
             raise UserError(f"resume: {self.last} lacks {', '.join(lacking)}")
         check_joints(self.last, saved.get("joint_names"), parts.skeleton.joints)
         check_same("other people to train on", saved.get("people"), parts.people_mark, self.out)
-        pool = pool_mark(parts.augmentation.pool if parts.augmentation.needs_pool else None)
-        check_same("another pool of parts", saved.get("pool"), pool, self.out)
+        check_same("another pool of parts", saved.get("pool"), parts.pool_mark, self.out)
         world, networks = saved.get("world", 1), parts.networks
         if world != ranks.world and saved["step"]:
             raise UserError(

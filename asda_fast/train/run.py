@@ -28,6 +28,9 @@ def train(recipe: Recipe, run: RunOptions) -> None:
     with Console(ranks.first) as console:
         parts = prepare(recipe, run, ranks, console.say)
         trainer = Trainer(recipe, run, parts, folder, ranks, console)
+        if ranks.first and (folder.out / ".running").exists():  # before anything there is moved or tidied
+            with held(folder.out):
+                pass
         if saved is not None:
             trainer.progress = folder.restore(saved, parts, ranks)
             if ranks.first:

@@ -27,7 +27,7 @@ from asda_fast.pipelines.loader import Loader, make_loader
 from asda_fast.train import optimizers
 from asda_fast.train.adversarial import Networks
 from asda_fast.train.distributed import Ranks, bare
-from asda_fast.train.identity import people_mark
+from asda_fast.train.identity import people_mark, pool_mark
 from asda_fast.train.recipe import Recipe, RunOptions
 
 GENERATOR_WIDTH = {"hrnet_tiny": 16}  # a CPU's generator for a CPU's network; else ResNet-18's 64
@@ -45,6 +45,7 @@ class Parts:
     networks: Networks
     stride: int  # crop pixels per heatmap pixel
     people_mark: str  # of the people trained on (identity.py)
+    pool_mark: str | None  # of the parts that are pasted
     adversary: Adversary | None  # who places the parts; None: chance
 
     @property
@@ -80,12 +81,13 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, amp, say)
         assert recipe.input is not None
         stride = models.stride(bare(networks.pose), recipe.input)
+        mark = pool_mark(augmentation.pool if augmentation.needs_pool else None)  # once: it reads every texel
         adversary = _adversary(recipe, networks, augmentation, train, ranks)
     except BaseException:  # threads that decode would keep a failed run from ending
         loader.close()
         val_loader.close()
         raise
-    return Parts(val, loader, val_loader, augmentation, networks, stride, people_mark(train), adversary)
+    return Parts(val, loader, val_loader, augmentation, networks, stride, people_mark(train), mark, adversary)
 
 
 def check_scorable(people: People) -> None:

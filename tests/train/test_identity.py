@@ -110,3 +110,10 @@ def test_one_run_in_a_folder(tmp_path: Path) -> None:
         pass
     with held(tmp_path):  # let go of
         pass
+
+
+def test_a_live_run_is_not_set_aside(run: Path, tmp_path: Path) -> None:
+    out = copy(run, tmp_path)
+    with held(out), pytest.raises(UserError, match="another run writes there"):
+        go(**SMALL, out=str(out))
+    assert (out / "last.pt").is_file() and not (tmp_path / "run.old-1").exists()
