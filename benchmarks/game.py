@@ -42,6 +42,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "critic": ("critic", MANY),
     "critic, clean": ("critic", {"clean": True, **MANY}),
     "critic, verify 2": ("critic", {"verify": 2, **MANY}),
+    "critic, clean, verify 2": ("critic", {"clean": True, "verify": 2, **MANY}),
     "critic, verify 2, half": ("critic", {"verify": 2, **MANY, "reduced": True}),
     "critic, verify 4, half": ("critic", {"verify": 4, **MANY, "reduced": True}),
 }
