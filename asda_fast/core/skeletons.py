@@ -1,80 +1,21 @@
-"""The one table of skeletons: joint names, left-right pairs, edges for drawing, body parts, torso, OKS sigmas.
+"""The one table of known skeletons: joint names, left-right pairs, edges for drawing, body parts, torso, OKS sigmas.
 
-A skeleton that is not here is made of its joints' names alone (`from_names`): the pairs are found by name.
+A skeleton that is not here is made of its joints' names alone (`from_names`), or by a file (skeleton_file.py).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
+
+from asda_fast.core.skeleton import Edges, Skeleton, canonical, from_names, order_of, other_joints, pairs_of
+
+__all__ = [
+    "AIC", "AP10K", "COCO", "CROWDPOSE", "FAR", "HALPE26", "JHMDB", "LSP", "MPII", "POSETRACK18", "SKELETONS",
+    "Skeleton", "canonical", "from_names", "order_of", "other_joints", "pairs_of",
+]  # fmt: skip
 
 FAR = 1e6  # pixels: a joint or a box beyond it is a damaged annotation
-
-Edges = tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True)
-class Skeleton:
-    """Which joints a dataset has, and how they hang together. All numbers are joint indices."""
-
-    name: str
-    joints: tuple[str, ...]
-    pairs: Edges  # left/right: a mirrored person swaps them
-    edges: Edges  # for drawing
-    upper: tuple[int, ...] = ()  # joints of the upper body (half-body augmentation); the others are the lower body
-    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)  # body part -> joints, for tables
-    torso: tuple[int, int] | None = None  # left shoulder and right hip, or what stands for them: PCK's unit
-    sigmas: tuple[float, ...] | None = None  # object keypoint similarity; None where nobody published any
-
-    @property
-    def swap(self) -> tuple[int, ...]:
-        """`swap[j]` is the joint that joint j becomes in the mirrored photo."""
-        order = list(range(len(self.joints)))
-        for a, b in self.pairs:
-            order[a], order[b] = b, a
-        return tuple(order)
-
-
-def canonical(name: str) -> str:
-    """A joint's name in one spelling: `L_Eye`, `leftEye`, `Left Eye` and `eye-left` are all left_eye."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    words = [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
-    for at in dict.fromkeys((0, len(words) - 1)) if words else ():
-        side = {"l": "left", "r": "right"}.get(words[at], words[at])
-        others = words[:at] + words[at + 1 :]
-        if side in ("left", "right") and others:
-            return "_".join([side, *others])
-        found = re.fullmatch("(left|right)(.+)", side) if at == 0 else None
-        if found:
-            return "_".join([found[1], found[2], *others])
-    for at, word in enumerate(words):  # in the middle only whole: `upper_l_lid` may mean anything
-        if word in ("left", "right"):
-            return "_".join([word, *words[:at], *words[at + 1 :]])
-    return "_".join(words)
-
-
-def pairs_of(joints: Sequence[str]) -> Edges:
-    """The left-right pairs of joints by their names."""
-    place = {canonical(name): number for number, name in enumerate(joints)}
-    return tuple(
-        (number, place["right_" + name[5:]])
-        for name, number in place.items()
-        if name.startswith("left_") and "right_" + name[5:] in place
-    )
-
-
-def from_names(name: str, joints: Sequence[str], edges: Iterable[tuple[int, int]] = ()) -> Skeleton:
-    """A skeleton of which only the names (and edges) are known."""
-    place = {canonical(joint): number for number, joint in enumerate(joints)}
-    torso = (place.get("left_shoulder"), place.get("right_hip"))
-    return Skeleton(
-        name,
-        tuple(joints),
-        pairs_of(joints),
-        tuple(edges),
-        torso=None if torso[0] is None or torso[1] is None else (torso[0], torso[1]),
-    )
 
 
 def _table(
@@ -84,10 +25,11 @@ def _table(
     upper: Sequence[int],
     groups: dict[str, tuple[int, ...]],
     sigmas: Sequence[float] | None = None,
+    head: tuple[int, int] | None = None,
 ) -> Skeleton:
     plain = from_names(name, joints.split(), edges)
     values = None if sigmas is None else tuple(sigmas)
-    return Skeleton(name, plain.joints, plain.pairs, edges, tuple(upper), groups, plain.torso, values)
+    return replace(plain, upper=tuple(upper), groups=groups, sigmas=values, head=head)
 
 
 def _tenths(*values: float) -> tuple[float, ...]:
@@ -126,6 +68,7 @@ MPII = _table(
         "Head": (9,), "Shoulder": (12, 13), "Elbow": (11, 14), "Wrist": (10, 15), "Hip": (2, 3), "Knee": (1, 4),
         "Ankle": (0, 5),
     },
+    head=(9, 8),
 )  # fmt: skip
 
 LSP = _table(
@@ -141,6 +84,7 @@ LSP = _table(
         "Head": (12, 13), "Shoulder": (8, 9), "Elbow": (7, 10), "Wrist": (6, 11), "Hip": (2, 3), "Knee": (1, 4),
         "Ankle": (0, 5),
     },
+    head=(13, 12),
 )  # fmt: skip
 
 CROWDPOSE = _table(  # sigmas: crowdposetools
@@ -157,6 +101,7 @@ CROWDPOSE = _table(  # sigmas: crowdposetools
         "Ankle": (10, 11),
     },
     sigmas=_tenths(0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.79, 0.79),
+    head=(12, 13),
 )  # fmt: skip
 
 POSETRACK18 = _table(  # sigmas: mmpose's
@@ -173,6 +118,7 @@ POSETRACK18 = _table(  # sigmas: mmpose's
         "Knee": (13, 14), "Ankle": (15, 16),
     },
     sigmas=COCO.sigmas,
+    head=(2, 1),
 )  # fmt: skip
 
 JHMDB = _table(  # sigmas: mmpose's, after COCO's
@@ -208,6 +154,7 @@ AIC = _table(  # sigmas: the challenge's own, halved deltas
         0.01388152, 0.01515228, 0.01057665, 0.01417709, 0.01497891, 0.01402144, 0.03909642, 0.03686941, 0.01981803,
         0.03843971, 0.03412318, 0.02415081, 0.01291456, 0.01236173,
     ),
+    head=(12, 13),
 )  # fmt: skip
 
 HALPE26 = _table(
@@ -225,6 +172,7 @@ HALPE26 = _table(
         0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.26,
         0.26, 0.66, 0.79, 0.79, 0.79, 0.79, 0.79, 0.79,
     ),
+    head=(17, 18),
 )  # fmt: skip
 
 AP10K = _table(  # sigmas: mmpose's; the paper gives none
@@ -246,22 +194,3 @@ AP10K = _table(  # sigmas: mmpose's; the paper gives none
 )  # fmt: skip
 
 SKELETONS = {s.name: s for s in (COCO, MPII, LSP, CROWDPOSE, POSETRACK18, JHMDB, AIC, HALPE26, AP10K)}
-
-
-def order_of(names: Sequence[str], skeleton: Skeleton) -> list[int] | None:
-    """Where in `names` each joint of the skeleton stands, whatever the spelling; None where they are other joints."""
-    place = {canonical(name): number for number, name in enumerate(names)}
-    if len(names) != len(skeleton.joints) or set(place) != set(skeleton.joints):
-        return None
-    return [place[joint] for joint in skeleton.joints]
-
-
-def other_joints(names: Sequence[str], skeleton: Skeleton) -> str:
-    """Why `names` are not the skeleton's joints, for a message: a joint on either side that the other lacks."""
-    given = {canonical(name): name for name in names}
-    strange = [name for key, name in given.items() if key not in skeleton.joints]
-    missing = [joint for joint in skeleton.joints if joint not in given]
-    label = skeleton.name.upper()
-    said = [f"its joint {strange[0]!r} is none of {label}'s"] if strange else []
-    said += [f"{label}'s {missing[0]} is not among its joints"] if missing else []
-    return ", and ".join(said) or "a joint is named twice"

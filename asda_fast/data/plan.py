@@ -174,7 +174,7 @@ def _half_body(
     above, below = known & upper, known & ~upper
     use_upper = np.where(upper_first, above.sum(1) > 2, below.sum(1) <= 2)
     chosen = np.where(use_upper[:, None], above, below)
-    possible = (known.sum(1) > HALF_BODY_MIN_JOINTS) & (chosen.sum(1) >= 2)
+    possible = (known.sum(1) > HALF_BODY_MIN_JOINTS) & (chosen.sum(1) >= 2) & upper.any()  # which half is which?
     pick = np.where(possible[:, None], chosen, True)[..., None]  # others: any finite value will do
     centre = (joints * pick).sum(1) / pick.sum(1)
     sides = np.where(pick, joints, -np.inf).max(1) - np.where(pick, joints, np.inf).min(1)

@@ -103,28 +103,7 @@ def _skeleton(record: dict[str, Any]) -> Skeleton:
     known = SKELETONS.get(record["name"])
     if known and list(known.joints) == record["joints"]:
         return known  # also for stores that were packed before skeletons had groups and a torso
-    joints = tuple(record["joints"])
-    if not joints or len(set(joints)) < len(joints) or not all(isinstance(joint, str) for joint in joints):
-        raise ValueError("expected names of joints")
-    torso, sigmas = record.get("torso"), record["sigmas"]
-    made = Skeleton(
-        name=str(record["name"]),
-        joints=joints,
-        pairs=tuple((int(a), int(b)) for a, b in record["pairs"]),
-        edges=tuple((int(a), int(b)) for a, b in record["edges"]),
-        upper=tuple(int(joint) for joint in record["upper"]),
-        groups={name: tuple(map(int, of)) for name, of in record.get("groups", {}).items()},
-        torso=(int(torso[0]), int(torso[1])) if torso else None,
-        sigmas=tuple(float(sigma) for sigma in sigmas) if sigmas else None,
-    )
-    named = [joint for some in (*made.pairs, *made.edges, *made.groups.values(), made.torso or ()) for joint in some]
-    if not all(0 <= joint < len(joints) for joint in (*named, *made.upper)):
-        raise ValueError(f"expected joint numbers below {len(joints)}")
-    if made.sigmas and (len(made.sigmas) != len(joints) or not all(0 < sigma < 10 for sigma in made.sigmas)):
-        raise ValueError(f"expected {len(joints)} sigmas above 0")
-    if len({joint for pair in made.pairs for joint in pair}) < 2 * len(made.pairs):
-        raise ValueError("a joint is in two pairs")
-    return made
+    return Skeleton.from_dict(record)
 
 
 def _check(path: Path, about: dict[str, Any], columns: dict[str, np.ndarray], joints: int) -> None:

@@ -14,7 +14,7 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -279,7 +279,7 @@ def _write_index(people: People, writer: _Writer, about: dict[str, Any]) -> None
     np.savez(out / "index.npz", allow_pickle=False, **columns)
     about |= {
         "format": FORMAT, "version": VERSION, "dataset": table.name, "fit": table.fit, "people": len(table),
-        "root": str(root), "shards": writer.names, "skeleton": asdict(table.skeleton),
+        "root": str(root), "shards": writer.names, "skeleton": table.skeleton.to_dict(),
     }  # fmt: skip
     write_atomic(out / "store.json", (json.dumps(about, indent=1) + "\n").encode())
     (out / "store.json.part").unlink()
