@@ -10,6 +10,7 @@ from pathlib import Path
 
 from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import cache_folder
 from asda_fast.data import demo_root
 from asda_fast.parts.build import build_pool
 from asda_fast.parts.cut import Filters
@@ -17,12 +18,10 @@ from asda_fast.parts.pool import PartPool
 
 
 def path() -> Path:
-    """Where the pool is kept: $ASDA_FAST_CACHE, else ~/.cache/asda_fast. Another demo set is another file."""
+    """Where the pool is kept. Another demo set is another file."""
     made_from = (demo_root() / "annotations" / "person_keypoints_train.json").read_bytes()
     name = f"demo-pool-{hashlib.sha256(made_from).hexdigest()[:12]}.safetensors"
-    if cache := os.environ.get("ASDA_FAST_CACHE"):
-        return Path(cache) / name
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~")) / ".cache") / "asda_fast" / name
+    return cache_folder() / name
 
 
 def demo_pool() -> PartPool:

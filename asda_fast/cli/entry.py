@@ -16,8 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
-import tyro
-
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import CropSize, choices, field_types, optional, parse_size, size_text
 from asda_fast.core.registry import Registry, nearest
@@ -108,6 +106,8 @@ def flag_names(kind: Any) -> list[str]:
 
 def parse(kind: type[Options], prog: str, args: Sequence[str] | None = None) -> Options:
     """The options of a command. A mistake is a UserError of one line that names the flag."""
+    import tyro  # here: `doctor` says that it is missing
+
     arguments = list(sys.argv[1:] if args is None else args)
     said = io.StringIO()
     try:
@@ -173,6 +173,8 @@ def _like(kind: Any, record: Any) -> Any:
 
 
 def _shown(hint: Any, extras: tuple[Any, ...], field: dataclasses.Field[Any]) -> Any:
+    import tyro
+
     if dataclasses.is_dataclass(hint):
         return Annotated[cli_type(hint), tyro.conf.arg(name="")]
     if hint is bool:

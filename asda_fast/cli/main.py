@@ -17,6 +17,7 @@ COMMANDS = {
     "preview": "see what an augmentation does to people",
     "data": "pack people into shards; check a dataset before it is trained on",
     "parts": "build, show, count and merge pools of body parts",
+    "doctor": "what this machine has, what is missing and how to get it",
     "networks": "list the networks; say what a checkpoint holds and export it",
 }
 

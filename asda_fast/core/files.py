@@ -19,6 +19,13 @@ def write_atomic(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def cache_folder() -> Path:
+    """What is made once and can be made again: $ASDA_FAST_CACHE, else ~/.cache/asda_fast."""
+    if cache := os.environ.get("ASDA_FAST_CACHE"):
+        return Path(cache)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~")) / ".cache") / "asda_fast"
+
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
