@@ -28,6 +28,9 @@ class PreviewOptions:
     """last.pt of a run: its adversary places the parts of asda, and the network tells the loss of each placement"""
     people: Annotated[int, AtLeast(1)] = 12
     """people shown, evenly spread over the split"""
+    draws: Annotated[int, AtLeast(0)] = 32
+    """asda with a checkpoint: draws of every person that two more pictures sum up, at random and as chosen, by as many
+    forward passes each [0: without]"""
     input: Annotated[Size | None, CROP] = None
     """crop as HxW [the checkpoint's, else the dataset's preset, 256x256 for demo]"""
     seed: int = 0

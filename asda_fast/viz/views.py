@@ -27,6 +27,7 @@ from asda_fast.models.loss import pose_losses
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.viz import draw, epoch_sheet, gallery
+from asda_fast.viz.distribution import distribution
 from asda_fast.viz.options import PreviewOptions
 from asda_fast.viz.view import View
 
@@ -62,9 +63,11 @@ def losses(pose: nn.Module, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor
 
 
 def views(config: PreviewOptions, batch: Batch, pool: PartPool | None, networks: RunNetworks | None) -> list[View]:
-    """Clean first, then the augmentation; for asda the random placement of the same parts beside the chosen one."""
+    """Clean first, then the augmentation; for asda the random placement of the same parts beside the chosen one, and
+    both over many draws."""
     shown = config.paste.build(pool, config.seed)
     results = [("clean", Augmented(shown.clean(batch)))]
+    many: list[View] = []
     if isinstance(shown, Adversarial):
         slots = shown.draw(batch, 0)
         results.append(("random", shown.render(batch, slots, slots.theta)))
@@ -73,6 +76,9 @@ def views(config: PreviewOptions, batch: Batch, pool: PartPool | None, networks:
             stride = models.stride(networks.pose, size)
             scene = Scene.of(batch, shown, networks.pose, trained=False, stride=stride)
             results.append(("chosen", scene.paste(networks.adversary.choose(scene, explore=False).theta)))
+            if config.draws:
+                for name, who in (("random", None), ("chosen", networks.adversary)):
+                    many.append(distribution(name, batch, shown, networks.pose, who, config.draws, stride))
     elif config.paste.augment != "none":
         results.append(("random", shown(batch, 0)))
     found = []
@@ -93,7 +99,7 @@ def views(config: PreviewOptions, batch: Batch, pool: PartPool | None, networks:
                 score,
             )
         )
-    return found
+    return found + many
 
 
 def _parts(augmented: Augmented, i: int) -> list[dict[str, Any]]:

@@ -89,9 +89,14 @@ def test_sheet_and_gallery_of_an_augmentation(name: str, pool: str, tmp_path: Pa
 
 
 def test_a_checkpoint_places_and_weighs_the_same_parts(pool: str, checkpoint: str, tmp_path: Path) -> None:
-    config = options("asda", pool=pool, people=4, checkpoint=checkpoint, out=str(tmp_path / "a.png"))
-    clean, random, chosen = views.preview(config)
+    config = options("asda", pool=pool, people=4, checkpoint=checkpoint, draws=3, out=str(tmp_path / "a.png"))
+    clean, random, chosen, *many = views.preview(config)
     assert (clean.name, random.name, chosen.name) == ("clean", "random", "chosen")
+    assert [view.name for view in many] == ["random x3", "chosen x3"]
+    middles = [np.array([[mark.mean(0) for mark in person] for person in view.outlines]) for view in many]
+    assert middles[0].shape == (4, 3, 2) and middles[0].std(1).min() > 1, "three places of each person"
+    np.testing.assert_allclose(middles[1][:, 0], [p[0].mean(0) for p in chosen.outlines], atol=1e-3)
+    assert (middles[1].std(1) < 1e-3).all(), "this generator has one place for every part"
     assert chosen.image.shape == (4, 64, 64, 3), "the checkpoint's input"
     expected = 1.2 * (2 * torch.sigmoid(torch.tensor(0.7)).item() - 1)
     for one, other in zip(random.parts, chosen.parts):
@@ -143,7 +148,8 @@ def test_gallery_in_a_browser(pool: str, checkpoint: str, tmp_path: Path) -> Non
     if browser is None:
         pytest.skip("no Chromium here (apt-get install chromium)")
     page = tmp_path / "gallery.html"
-    config = options("asda", pool=pool, people=4, checkpoint=checkpoint, out=str(tmp_path / "a.png"), html=str(page))
+    config = options("asda", pool=pool, people=4, checkpoint=checkpoint, out=str(tmp_path / "a.png"), html=str(page),
+                     draws=2)  # fmt: skip
     views.preview(config)
     probe = """<script>
 const mark = (key, value) => document.body.setAttribute('data-' + key, value);
@@ -172,10 +178,10 @@ mark('mean', document.querySelector('#mean').textContent.includes('chosen'));
     assert body is not None
     marks = dict(re.findall(r'data-(\w+)="([^"]*)"', body[0]))
     assert "error" not in marks
-    assert marks["start"] == "chosen 2"
+    assert marks["start"] == "chosen x2 4"
     assert marks["one"] == "clean 0 true"
     assert marks["space"] == "random"
-    assert marks["click"] == "chosen random true"
+    assert marks["click"] == "chosen random false"
     assert marks["mean"] == "true"
 
 
