@@ -44,11 +44,11 @@ class Networks:
     def device(self) -> torch.device:
         return next(self.pose.parameters()).device
 
-    def set_rate(self, rate: float) -> None:
-        """The learning rate of both."""
-        for optimizer in (self.pose_optimizer, self.generator_optimizer):
-            if optimizer is not None:
-                set_rate(optimizer, rate)
+    def set_rate(self, rate: float, generator_rate: float | None = None) -> None:
+        """The learning rate of both, or each its own."""
+        set_rate(self.pose_optimizer, rate)
+        if self.generator_optimizer is not None:
+            set_rate(self.generator_optimizer, rate if generator_rate is None else generator_rate)
 
     def not_finite(self) -> str | None:
         """The network (and its first tensor) that holds a value that is not finite; None: all is well. A host sync."""

@@ -42,6 +42,10 @@ class Recipe:
     backward for both: half the cost)"""
     generator_input: Literal["full", "half"] = "full"
     """resolution at which the generator sees the crop: full, as in the paper | half (a quarter of its arithmetic)"""
+    generator_width: Annotated[int | None, AtLeast(1)] = None
+    """planes of the generator's first layer [16 beside hrnet_tiny, else 64, which ImageNet's ResNet-18 fits]"""
+    generator_drops: bool = True
+    """the generator's learning rate falls with the network's; without: it never does, as in the released code"""
     epochs: Annotated[int | None, AtLeast(1)] = None
     """passes over the data [preset]"""
     drops: tuple[int, ...] | None = None
@@ -149,6 +153,9 @@ class RunOptions:
     hardness_people: Annotated[int, AtLeast(0)] = 64
     """validation people on whom it is measured after each epoch how hard the adversary's places are, by 35 forward
     passes each [0: not measured]"""
+    hardness_seconds: Annotated[float | None, Above(0)] = None
+    """end that measurement with the batch in which so much time is over: of fewer people, and not repeatable to the bit
+    [no limit]"""
     save_every: Annotated[int, AtLeast(0)] = 0
     """also checkpoint every so many steps within an epoch [0: at the end of each epoch]"""
     out: str | None = None

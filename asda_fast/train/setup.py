@@ -30,7 +30,8 @@ from asda_fast.train.distributed import Ranks, bare
 from asda_fast.train.identity import people_mark, pool_mark
 from asda_fast.train.recipe import Recipe, RunOptions
 
-GENERATOR_WIDTH = {"hrnet_tiny": 16}  # a CPU's generator for a CPU's network; else ResNet-18's 64
+IMAGENET_WIDTH = 64  # of ResNet-18
+GENERATOR_WIDTH = {"hrnet_tiny": 16}  # a CPU's generator for a CPU's network
 Say = Callable[[str], None]
 
 
@@ -185,7 +186,10 @@ def _networks(
     if learned and augmentation.pool is not None:
         if run.generator_init:
             check_types(run.generator_init, list(augmentation.pool.types))
-        width = GENERATOR_WIDTH.get(name, 64)
+        width = recipe.generator_width or GENERATOR_WIDTH.get(name, IMAGENET_WIDTH)
+        if not (run.generator_init or run.resume):
+            fits = "" if width == IMAGENET_WIDTH else f"--generator-width {IMAGENET_WIDTH} "
+            say(f"the generator starts at random; the paper's from ImageNet's ResNet-18: {fits}--generator-init FILE")
         generator = models.Generator(
             types=len(augmentation.pool.types), width=width, half_input=recipe.generator_input == "half"
         )

@@ -75,7 +75,7 @@ class Trainer:
     def train_epoch(self) -> dict[str, Any]:
         now, loader, networks = self.progress, self.parts.loader, self.parts.networks
         rate = self.recipe.lr * 0.1 ** sum(now.epoch >= drop for drop in self.recipe.drops or ())
-        networks.set_rate(rate)
+        networks.set_rate(rate, None if self.recipe.generator_drops else self.recipe.lr)
         networks.pose.train()
         begun, means = time.monotonic() - now.seconds, {}
         loader.load_state({"epoch": now.epoch, "step": now.step})
@@ -174,11 +174,12 @@ class Trainer:
         pose, device = bare(networks.pose), self.ranks.device
         scenes = held_out(parts.val_loader, parts.augmentation, pose, device, networks.amp, parts.stride)
         try:
-            found = measure(scenes, parts.adversary, people=people)
+            found = measure(scenes, parts.adversary, people=people, seconds=self.options.hardness_seconds)
         except ValueError as error:
             self.console.say(f"hardness: not measured ({error})")
             return {}
-        return {"hardness": found.s, "hardness_se": found.s_se, "hardness_room": found.room}
+        numbers = {"hardness": found.s, "hardness_se": found.s_se, "hardness_room": found.room}
+        return {**numbers, "hardness_people": found.people}
 
     def save(self) -> None:
         """Write the state, on the first rank; all ranks call this. UserError instead of saving what is not finite."""

@@ -94,10 +94,23 @@ def test_a_run_without_an_adversary_measures_chance(tmp_path: Path) -> None:
     run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / "sda"), hardness_people=8)
     train(Recipe.from_dict(small), run)
     (row,) = rows(tmp_path / "sda")
-    assert row["hardness_se"] > 0 and row["hardness_room"] > 0
+    assert row["hardness_se"] > 0 and row["hardness_room"] > 0 and row["hardness_people"] == 8
     run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / "none"), hardness_people=8)
     train(Recipe.from_dict({**small, "augment": "none"}), run)
     assert "hardness" not in rows(tmp_path / "none")[0]
+
+
+@pytest.mark.parametrize("drops", [True, False])
+def test_the_released_codes_generator(drops: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = {"limit": 8, "batch_size": 4, "epochs": 1, "drops": [0], "input": "64x64", "augment": "asda"}
+    recipe = Recipe.from_dict({**small, "generator_width": 4, "generator_drops": drops})
+    train(recipe, RunOptions(pipeline="native", device="cpu", out=str(tmp_path / "run"), hardness_people=0))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "starts at random; the paper's from ImageNet's ResNet-18: --generator-width 64 --generator-init FILE" in said
+    saved = checkpoint.load(tmp_path / "run" / "last.pt")
+    assert len(saved["generator"]["conv1.weight"]) == 4
+    rates = [saved[f"{name}_optimizer"]["param_groups"][0]["lr"] for name in ("pose", "generator")]
+    assert rates == pytest.approx([1e-4, 1e-4 if drops else 1e-3])
 
 
 def test_a_critic_of_another_skeleton_is_refused(tmp_path: Path) -> None:
