@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asda_fast.core.batch import Batch, normalise
+from asda_fast.core.cuda_graph import Record
+from asda_fast.evaluate.graph import GraphedForward
 from asda_fast.models import heatmaps as targets
 
 PYRAMID = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)  # paper, section 4.1: MPII and LSP
@@ -37,6 +39,8 @@ def predict(
     decode: str = "quarter",
     progress: Callable[[int], None] | None = None,
     amp: torch.dtype | None = None,
+    record: Record | None = None,
+    say: Callable[[str], None] = print,
 ) -> Predictions:
     """Joints of `people` persons from one loader, or from several that show the same people at different scales.
 
@@ -49,9 +53,16 @@ def predict(
         decode: "quarter", "dark" (both HRNet's coordinates) or "udp".
         progress: called with the number of people of each finished batch.
         amp: autocast the network to this type; what follows it is float32.
+        record: cuda_graph.record makes the network's forward one CUDA graph where it holds; None: it is called.
+        say: hears why there is no graph, once.
     """
     one = not isinstance(loaders, (list, tuple)) or (bool(loaders) and isinstance(loaders[0], Batch))
     several: list[Any] = [loaders] if one else list(loaders)
+
+    def forward(image: Tensor) -> Tensor:
+        return heatmaps(model, image, pairs, flip_test, decode != "udp", amp)
+
+    look = GraphedForward(forward, record, say) if record is not None else forward
     was_training = model.training
     model.eval()
     xy: np.ndarray | None = None
@@ -59,11 +70,11 @@ def predict(
     try:
         for batches in zip(*several, strict=True):
             first: Batch = batches[0]
-            total = heatmaps(model, first.image, pairs, flip_test, decode != "udp", amp)
+            total = look(first.image)
             for other in batches[1:]:
                 if not torch.equal(other.row, first.row):
                     raise ValueError("loaders: expected the same people in the same order at every scale")
-                maps = heatmaps(model, other.image, pairs, flip_test, decode != "udp", amp)
+                maps = look(other.image)
                 total = total + bring(maps, other.matrix, first.matrix, stride_of(first, maps), decode == "udp")
             points, peaks = targets.decode(total / len(batches), decode, stride_of(first, total))
             photo = targets.to_photo(points, first.matrix)

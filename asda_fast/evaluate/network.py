@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from asda_fast import data, models
+from asda_fast.core import cuda_graph
 from asda_fast.core.errors import UserError
 from asda_fast.core.hardware import choose_device
 from asda_fast.core.options import Size, parse_size
@@ -79,13 +80,16 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
         for scale in sorted(PYRAMID if config.pyramid else (1.0,), key=lambda s: s != 1.0)
     ]  # fmt: skip
     model, amp = model.to(device), torch.bfloat16 if config.amp and device.type == "cuda" else None
+    record, said = None, list[str]()
     if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # every crop has one size: the fastest convolutions, found once
+        record = cuda_graph.record if config.cuda_graph == "auto" else None
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with Progress(transient=True) as bar:
         task = bar.add_task("people", total=len(boxes))
         found = predict(
             model, loaders, len(boxes), people.skeleton.pairs, flip_test=config.flip_test, decode=decode,
-            progress=lambda n: bar.advance(task, n), amp=amp,
+            progress=lambda n: bar.advance(task, n), amp=amp, record=record, say=said.append,
         )  # fmt: skip
     for loader in loaders:
         loader.close()
@@ -97,7 +101,7 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
     elif config.save_predictions:
         _save_array(config.save_predictions, found)
     assert result is not None
-    result.notes = [*dict.fromkeys((*people.notes, *boxes.notes)), *result.notes]
+    result.notes = [*dict.fromkeys((*people.notes, *boxes.notes)), *said, *result.notes]
     result.numbers |= {"checkpoint": config.checkpoint, "input": list(size), "flip_test": config.flip_test}
     result.numbers |= {"decode": decode, "scales": list(PYRAMID) if config.pyramid else [1.0]}
     return result, people.skeleton

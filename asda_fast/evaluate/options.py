@@ -83,6 +83,9 @@ class NetworkOptions:
     """decoding threads [all cores]"""
     amp: bool = False
     """bfloat16 autocast (on a GPU only): faster, and scores differ in their last digits from the published ones"""
+    cuda_graph: Literal["auto", "off"] = "auto"
+    """auto (on a GPU the network's forward as one CUDA graph, compared with the network; a line says where it does not
+    hold) | off"""
     on_bad_image: Literal["error", "skip"] = "error"
     """error (stop, naming the file) | skip (leave its people out, say how many)"""
     limit: Annotated[int | None, AtLeast(1)] = None

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from asda_fast.core.batch import Batch
+from asda_fast.core.cuda_graph import Record
 from asda_fast.data.people import People
 from asda_fast.evaluate.inference import Predictions, predict
 from asda_fast.metrics import pck, pck_tables
@@ -59,13 +60,18 @@ def evaluate_network(
     decode: str = "quarter",
     progress: Callable[[int], None] | None = None,
     amp: torch.dtype | None = None,
+    record: Record | None = None,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Predict everybody and score: the numbers of `score_people`. The trainer calls this after an epoch.
 
     Joints that nobody has are left out of "per_joint", so that all of it is plain JSON.
     """
     pairs = people.skeleton.pairs
-    found = predict(model, loader, len(people), pairs, flip_test=flip_test, decode=decode, progress=progress, amp=amp)
+    found = predict(
+        model, loader, len(people), pairs, flip_test=flip_test, decode=decode, progress=progress, amp=amp,
+        record=record, say=say,
+    )  # fmt: skip
     numbers = score_people(found, people).numbers
     return {**numbers, "per_joint": {k: v for k, v in numbers["per_joint"].items() if math.isfinite(v)}}
 

@@ -153,7 +153,8 @@ def flip_heatmaps(heatmap: Tensor, pairs: tuple[tuple[int, int], ...], shift: bo
     order = list(range(heatmap.shape[1]))
     for a, b in pairs:
         order[a], order[b] = b, a
-    flipped = heatmap.flip(-1)[:, order]
+    # Not indexed by a list, which is a copy from the host's memory.
+    flipped = torch.stack([heatmap[:, j] for j in order], 1).flip(-1)
     if shift:
         flipped = torch.cat((flipped[..., :1], flipped[..., :-1]), -1)
     return flipped

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asda_fast.core import cuda_graph
 from asda_fast.core.batch import Batch
+from asda_fast.core.cuda_graph import Record
 from asda_fast.train.adversarial import Networks
 from asda_fast.train.tally import SUMS_OF
 
@@ -24,14 +26,6 @@ State = dict[str, list[Tensor]]  # what a step changes, by what it is called
 WARM_UP = 3  # steps before the recording
 # By how much of its step a replay may end elsewhere: convolutions add up in any order, which Adam makes more of.
 AGREE, AGREE_SUMS = 0.1, 0.01
-
-
-def cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
-    """Record `step` without running it; gives what runs it. Errors of what cannot be recorded are RuntimeErrors."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # the loader's threads go on meanwhile
-        step()
-    return graph.replay
 
 
 class GraphedStep:
@@ -45,7 +39,7 @@ class GraphedStep:
         step: Step,
         state: Callable[[], State],
         say: Callable[[str], None],
-        record: Callable[[Callable[[], None]], Callable[[], None]] = cuda_graph,
+        record: Record = cuda_graph.record,
     ) -> None:
         self.step, self.state, self.say, self.record = step, state, say, record
         self.replay: Callable[[], None] | None = None
@@ -64,7 +58,7 @@ class GraphedStep:
             if self.replay is None:
                 self._record(batch)
         except Exception as error:  # whatever a step of one's own may do that a graph cannot
-            self._give_up(f"cannot be recorded ({_first_line(error)})")
+            self._give_up(f"cannot be recorded ({cuda_graph.first_line(error)})")
             self.step(batch, epoch)
             return
         self._load(batch, epoch)
@@ -184,7 +178,3 @@ def tensors_of(value: Any) -> list[Tensor]:
     if isinstance(value, dict):
         value = list(value.values())
     return [tensor for each in value for tensor in tensors_of(each)] if isinstance(value, (list, tuple)) else []
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:160]

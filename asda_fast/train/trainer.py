@@ -15,6 +15,7 @@ from asda_fast.augment.asda import Adversarial, generator_theta
 from asda_fast.augment.base import Augmented
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
+from asda_fast.core.cuda_graph import Record, record
 from asda_fast.core.errors import UserError
 from asda_fast.evaluate.score import evaluate_network
 from asda_fast.models import heatmaps
@@ -42,7 +43,9 @@ class Trainer:
         self.report = Report(folder, recipe, run, parts, console)
         self.interrupted = self.saved = False
         self.step: Callable[[Batch, int], None] = self.learn_from
+        self.record: Record | None = None  # of the validation's forward
         if ranks.device.type == "cuda" and run.cuda_graph == "auto":
+            self.record = record if ranks.world == 1 and not run.compile else None
             if why := graph.obstacle(ranks.world, run.compile, None if parts.networks.generator else parts.adversary):
                 console.say(f"cuda_graph: none with {why}")
             else:
@@ -159,7 +162,10 @@ class Trainer:
                 raise KeyboardInterrupt
 
         networks, loader = self.parts.networks, self.parts.val_loader
-        found = evaluate_network(bare(networks.pose), loader, people, progress=progress, amp=networks.amp)
+        found = evaluate_network(
+            bare(networks.pose), loader, people, progress=progress, amp=networks.amp, record=self.record,
+            say=self.console.say,
+        )  # fmt: skip
         self.console.end(task)
         row = {"pck": found["pck"], "pck_per_joint": found["per_joint"], "protocol": found["protocol"]}
         return row | self.hardness()

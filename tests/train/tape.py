@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 aten = torch.ops.aten
 WAITS = {
     aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten.equal, aten.is_nonzero, aten._unique2,
-    aten.unique_consecutive, aten.bincount,
+    aten.unique_consecutive, aten.bincount, aten.item,  # the last is seen whole in inference mode only
 }  # fmt: skip
 
 
@@ -57,6 +57,8 @@ class Watch(TorchDispatchMode):
         indexing = kind in (aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_)
         if indexing and any(isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in args[1]):
             self.meet(f"{function} by a mask")  # which looks for what is set in it
+        if kind is aten.lift_fresh and args[0].dim():
+            self.meet(f"{function} of a list of numbers")  # an index, say: copied from the host's memory
         if kind in WAITS or (kind is aten.repeat_interleave and kwargs.get("output_size") is None):
             self.meet(str(function))
         out = function(*args, **kwargs)

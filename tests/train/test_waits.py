@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from asda_fast.adversary.options import AdversaryOptions
+from asda_fast.augment import AUGMENTATIONS
 from asda_fast.augment.jitter import jittered, lengths
 from asda_fast.parts.pool import PartPool
 from tests.train.tape import Watch
@@ -24,7 +26,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "sda": {"augment": "sda", "patch_flip": 0.5, "paste_min_joints": 4},
     "alternate": {"augment": "asda", "update": "alternate", "generator_input": "half"},
     "joint": {"augment": "asda", "update": "joint"},
-    "search": {"augment": "asda", "adversary": "search", "verify": 2},
+    "search": {"augment": "asda", "adversary": "search", "verify": 2, "half_resolution": True},
     "cover": {"augment": "asda", "adversary": "cover", "clean_pass": True, "candidates": 8},
     "critic": {"augment": "asda", "adversary": "critic", "candidates": 8},
     "critic, verified": {"augment": "asda", "adversary": "critic", "candidates": 8, "verify": 2},
@@ -53,13 +55,20 @@ def test_no_operation_of_a_step_waits(name: str, tmp_path: Path) -> None:
     assert seen.operations > 100, "the watch saw no step"
 
 
+def test_every_augmentation_and_adversary_is_watched() -> None:
+    watched = {(step["augment"], step.get("adversary", "generator")) for step in STEPS.values()}
+    assert {augment for augment, _ in watched} == set(AUGMENTATIONS)
+    adversaries = get_args(get_type_hints(AdversaryOptions)["adversary"])
+    assert {adversary for augment, adversary in watched if augment == "asda"} == set(adversaries)
+
+
 def test_the_watch_sees_what_waits() -> None:
     with Watch() as seen:
         x = torch.arange(4.0)
-        (x > 1).sum().item(), x[x > 1], x.nonzero(), bool(x[0]), x.tolist(), torch.tensor([1.0])
+        (x > 1).sum().item(), x[x > 1], x.nonzero(), bool(x[0]), x.tolist(), torch.tensor([1.0]), x[[0, 2]]
         torch.repeat_interleave(torch.arange(2), torch.ones(2, dtype=torch.int64))
     kinds = [found.split(".")[1].split(" ")[0] for found in seen.found]
-    assert {"_local_scalar_dense", "index", "nonzero", "tensor", "repeat_interleave"} <= set(kinds)
+    assert {"_local_scalar_dense", "index", "nonzero", "tensor", "repeat_interleave", "lift_fresh"} <= set(kinds)
     assert kinds.count("_local_scalar_dense") >= 2
 
 
