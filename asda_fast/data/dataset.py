@@ -13,6 +13,7 @@ from pathlib import Path
 from asda_fast.core.errors import UserError
 from asda_fast.core.registry import Registry
 from asda_fast.core.skeletons import Skeleton
+from asda_fast.data import plausible
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug
 from asda_fast.data.store_index import is_store, split_of
@@ -109,8 +110,13 @@ def load(name: str | Dataset, root: str | Path | None = None, split: str = "trai
         raise (missing if packed else error) from None
     if not isinstance(people, People):
         raise UserError(f"dataset {record.name}: its reader gave {type(people).__name__}, not People")
-    problem = people.problem()
+    problem = people.problem() or plausible.refusal(people)
     if problem:
-        raise UserError(f"dataset {record.name} ({folder}): {problem:.200}")
-    label = f"{record.name} {split}"
-    return people if people.name == label else replace(people, name=label)
+        raise UserError(f"dataset {record.name} ({folder}): {problem:.300}")
+    looked, strangers = plausible.strangers(people)
+    if len(strangers) >= plausible.MANY and 2 * len(strangers) > looked:
+        name, why = strangers[0]
+        raise UserError(f"{name}: {why} (so {len(strangers)} of {looked} photos looked at)")
+    said = [f"{len(strangers)} of {looked} photos looked at: {name} {why}" for name, why in strangers[:1]]
+    notes = (*people.notes, *plausible.remarks(people), *said)
+    return replace(people, name=f"{record.name} {split}", notes=notes)
