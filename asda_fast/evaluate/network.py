@@ -26,7 +26,7 @@ from asda_fast.data.store_index import is_store
 from asda_fast.evaluate.coco_results import results
 from asda_fast.evaluate.inference import PYRAMID, Predictions, predict
 from asda_fast.evaluate.options import NetworkOptions, TruthOptions
-from asda_fast.evaluate.score import score_people
+from asda_fast.evaluate.score import other_reading, score_people
 from asda_fast.metrics.coco import check, coco
 from asda_fast.metrics.result import Options, Result
 from asda_fast.pipelines.loader import make_loader
@@ -101,6 +101,8 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
     elif config.save_predictions:
         _save_array(config.save_predictions, found)
     assert result is not None
+    if box_score is None and (other := other_reading(found.xy, people)):
+        result.notes.append(f"{config.checkpoint}: {other}")
     result.notes = [*dict.fromkeys((*people.notes, *boxes.notes)), *said, *result.notes]
     result.numbers |= {"checkpoint": config.checkpoint, "input": list(size), "flip_test": config.flip_test}
     result.numbers |= {"decode": decode, "scales": list(PYRAMID) if config.pyramid else [1.0]}

@@ -14,7 +14,7 @@ from asda_fast.core.batch import Batch
 from asda_fast.core.cuda_graph import Record
 from asda_fast.data.people import People
 from asda_fast.evaluate.inference import Predictions, predict
-from asda_fast.metrics import pck, pck_tables
+from asda_fast.metrics import pck, pck_tables, readings
 from asda_fast.metrics.result import Result
 
 
@@ -82,6 +82,16 @@ def torso_size(people: People) -> np.ndarray:
     if people.skeleton.name != "lsp":
         size = np.where(size > 0, size, 0.25 * people.box[:, 2:].max(1))
     return size
+
+
+def other_reading(xy: np.ndarray, people: People) -> str | None:
+    """Joints [P, J, 2] in photo pixels -> what a network's answers seem to be instead: another skeleton's joints, for
+    one, by the same number of them. None where they are as they should be or merely poor."""
+    _, counted = joint_hits(people.joints, people)
+    head = people.skeleton.name == "mpii"
+    size = (people.head if head else torso_size(people)).astype(np.float64)
+    truth, names = people.joints.astype(np.float64), people.skeleton.joints
+    return readings.other_reading(xy, truth, counted, size, names, 0.5 if head else 0.2)
 
 
 def joint_hits(xy: np.ndarray, people: People) -> tuple[np.ndarray, np.ndarray]:

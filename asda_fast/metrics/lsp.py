@@ -12,6 +12,7 @@ from asda_fast.core.skeletons import LSP
 from asda_fast.metrics import pck
 from asda_fast.metrics import prediction_files as files
 from asda_fast.metrics.pck_tables import quality, torso_pck
+from asda_fast.metrics.readings import other_reading
 from asda_fast.metrics.result import PLAIN, Options, Result
 
 TEST = 1000  # of the 2,000 LSP photos the last 1,000 are the test set
@@ -37,12 +38,17 @@ def lsp(annotations: str | Path, predictions: str | Path, options: Options = PLA
     labelled = visible > 0
     size = pck.torso(xy, labelled, LSP)
     distance = pck.distances(predicted, xy, size)
+    other = other_reading(predicted, xy, labelled, size, LSP.joints, 0.2)
     numbers, table = torso_pck(distance, visible, LSP.groups, LSP.joints, options.bootstrap)
     return Result(
         title=f"LSP PCK@0.2, {len(rows)} people",
         rows=table,
         numbers={"dataset": "lsp", "people": len(rows), **numbers},
-        notes=[f"{predictions.name}: {found.how}; {why}", *(f"{annotations}: {note}" for note in said)],
+        notes=[
+            f"{predictions.name}: {found.how}; {why}",
+            *(f"{annotations}: {note}" for note in said),
+            *([f"{predictions.name}: {other}"] if other else []),
+        ],
         truth=xy - 0.5,
         labelled=visible,
         predicted=predicted - 0.5,

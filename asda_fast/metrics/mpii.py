@@ -11,6 +11,7 @@ from asda_fast.core.skeletons import MPII
 from asda_fast.metrics import pck
 from asda_fast.metrics import prediction_files as files
 from asda_fast.metrics.pck_tables import head_pck, quality
+from asda_fast.metrics.readings import other_reading
 from asda_fast.metrics.result import PLAIN, Options, Result
 
 JOINTS = len(MPII.joints)
@@ -43,6 +44,8 @@ def mpii(annotations: str | Path, predictions: str | Path, options: Options = PL
         notes.append("invisible joints: not scored, visibility is unknown (`visibility`: valid.h5)")
     counted = labelled.copy()
     counted[:, list(pck.MPII_LEFT_OUT)] = False
+    if other := other_reading(predicted, truth, counted, head, MPII.joints, 0.5):
+        notes.append(f"{predictions.name}: {other}")
     shown = np.where(labelled, 2 if visible is None else np.where(visible, 2, 1), 0)
     return Result(
         title=f"MPII PCKh@0.5, {len(truth)} people",
