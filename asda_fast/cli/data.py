@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.files import write_atomic
 from asda_fast.core.hardware import cores
 from asda_fast.core.options import CROP, AtLeast, Between, Size, check
+from asda_fast.data.custom import Files
 from asda_fast.data.dataset import DATASETS
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ class Pack:
 
     Train on them with the dataset's own name and `--root DIR`."""
 
-    dataset: Annotated[str, DATASETS]
-    """demo | lsp | mpii | coco | module:DATASET of your own"""
     out: Path
     """folder of the store; each split gets a folder in it"""
+    dataset: Annotated[str, DATASETS] = "custom"
+    """demo | lsp | mpii | coco | custom (with --train-annotations) | module:DATASET of your own"""
     root: Path | None = None
     """folder of the dataset (the demo set needs none)"""
+    files: Files = field(default_factory=Files)
     split: Literal["both", "train", "val"] = "both"
     """which people"""
     input: Annotated[Size, CROP] = (256, 192)
@@ -57,13 +59,13 @@ class Pack:
         from asda_fast.data import load
         from asda_fast.data.store_pack import pack
 
-        for split in ("train", "val") if self.split == "both" else (self.split,):
+        for split in splits(self.split, self.files):
             other = self.out / ("val" if split == "train" else "train") / "store.json"
             if self.split == "both" and (self.out / split / "store.json").exists() and not other.exists():
                 self.check_same(self.out / split)
                 print(f"{self.out / split}: finished already")
                 continue
-            people = load(self.dataset, self.root, split)
+            people = load(self.dataset, self.root, split, self.files)
             for note in people.notes:
                 print(f"{people.name}: {note}")
             counts = pack(
@@ -92,10 +94,11 @@ class Check:
     A loader reads only as far down as a crop reaches, so damage further down is seen here (and by pack) alone.
     """
 
-    dataset: Annotated[str, DATASETS]
-    """demo | lsp | mpii | coco | module:DATASET of your own"""
+    dataset: Annotated[str, DATASETS] = "custom"
+    """demo | lsp | mpii | coco | custom (with --train-annotations) | module:DATASET of your own"""
     root: Path | None = None
     """folder of the dataset (the demo set needs none)"""
+    files: Files = field(default_factory=Files)
     split: Literal["both", "train", "val"] = "both"
     """which people"""
     json: Path | None = None
@@ -109,8 +112,8 @@ class Check:
 
         table: dict[str, Any] = {}
         bad = 0
-        for split in ("train", "val") if self.split == "both" else (self.split,):
-            people = load(self.dataset, self.root, split)
+        for split in splits(self.split, self.files):
+            people = load(self.dataset, self.root, split, self.files)
             problems = read_photos(people)
             bad += len(problems)
             for line in (*people.notes, *map(str, problems)):
@@ -123,6 +126,14 @@ class Check:
             write_atomic(self.json, (json.dumps(table, indent=1) + "\n").encode())
         if bad:
             raise UserError(f"{bad} bad photos, listed above (--on-bad-image skip leaves them out of a run)")
+
+
+def splits(asked: str, files: Files) -> tuple[str, ...]:
+    """Those asked for; of files of one's own those that are named."""
+    if asked != "both":
+        return (asked,)
+    named = {"train": files.train_annotations, "val": files.val_annotations}
+    return tuple(split for split, file in named.items() if file is not None or not files.given)
 
 
 def read_photos(people: People) -> list[Problem]:

@@ -10,6 +10,7 @@ from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import check_suffix
 from asda_fast.core.options import check, field_types
+from asda_fast.data.custom import Files
 from asda_fast.evaluate.options import FileOptions, NetworkOptions, TruthOptions
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Evaluate:
 
     truth: TruthOptions = field(default_factory=TruthOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)
+    files: Files = field(default_factory=Files)
     file: FileOptions = field(default_factory=FileOptions)
     json: str | None = None
     """write the numbers here: "per_joint" and "total" (PCK), "mean" (PCKh) or "AP" and its kin (OKS)"""
@@ -51,12 +53,12 @@ def evaluate(options: Evaluate) -> None:
 
     skeleton: Skeleton | None
     if options.network.checkpoint is None:
-        result = score_file(options.truth, options.file)
+        result = score_file(options.truth, options.file, options.files.images)
         skeleton = skeleton_of(result.numbers["dataset"]) if options.sheet else None
     else:
         from asda_fast.evaluate.network import score_network
 
-        result, skeleton = score_network(options.truth, options.network)
+        result, skeleton = score_network(options.truth, options.network, options.files)
     show(result)
     if options.json:
         write_json(options.json, result.numbers)

@@ -152,8 +152,9 @@ def _edges(where: str, given: Any, joints: int) -> tuple[tuple[int, int], ...]:
     return tuple(edges)
 
 
-def choose(path: Path, table: Mapping[str, Any], wanted: str = "person") -> Choice:
-    """Which categories to read: the one called `wanted`; else the only one; else those with joints, if they share them.
+def choose(path: Path, table: Mapping[str, Any], category: str | None = None, usual: str = "person") -> Choice:
+    """Which categories to read: the one called `category`. None: the one called `usual`, unless others alone have
+    joints; else the only one; else those with joints, if they share them.
 
     A file without categories is taken for COCO's, whose 1 is person; where no annotation has that number, all of them
     must have one and the same. UserError naming the categories where there is no telling.
@@ -166,26 +167,42 @@ def choose(path: Path, table: Mapping[str, Any], wanted: str = "person") -> Choi
             if 1 not in used:
                 raise UserError(f"{path}: no 'categories', and annotations of several: {_some(map(short, used))}")
             ids = frozenset([1])
-        return Choice(ids, (), (), wanted, {})
+        if category is not None:
+            raise UserError(f"{path}: no 'categories', so none is called {category!r}")
+        return Choice(ids, (), (), usual, {})
     names = {category.id: category.name for category in categories}
-    called = [category for category in categories if category.name.strip().lower() == wanted]
-    posed = [category for category in categories if category.joints]
-    in_use = [category for category in posed if category.id in used]
+    posed = [kind for kind in categories if kind.joints]
+    in_use = [kind for kind in posed if kind.id in used]
+    called = [kind for kind in categories if kind.name.strip().lower() == (category or usual).strip().lower()]
+    if any(kind.joints for kind in called):  # a container of classes may have the name of one
+        called = [kind for kind in called if kind.joints]
+    elif category is None and posed and not any(a.get("keypoints") for a in _of(table, called)):
+        called = []
+    if category is not None and not called:
+        raise UserError(
+            f"{path}: category: none is called {category!r}; there are {_some(_label(posed or categories))}"
+        )
     for group in (called, categories if len(categories) == 1 else [], in_use, posed, categories):
         if group:
             break
-    joints = {tuple(map(canonical, category.joints)) for category in group}
+    joints = {tuple(map(canonical, kind.joints)) for kind in group}
     if len(joints) > 1 or (len(group) > 1 and not group[0].joints):
         raise UserError(
-            f"{path}: which category? None is called {wanted!r}, and their joints differ: {_some(_label(group))}"
+            f"{path}: which category? None is called {usual!r}, and their joints differ (`category` names one): "
+            f"{_some(_label(group))}"
         )
-    chosen = frozenset(category.id for category in group)
+    chosen = frozenset(kind.id for kind in group)
     if used and not chosen & set(used):
         there = _some(f"{count} of {_name(names, identity)}" for identity, count in used.most_common())
         raise UserError(f"{path}: no annotation of category {_some(_label(group))}; there are {there}")
     first = group[0]
     name = first.name if len(group) == 1 else f"{len(group)} categories"
-    return Choice(chosen, first.joints, first.edges, name or wanted, names)
+    return Choice(chosen, first.joints, first.edges, name or usual, names)
+
+
+def _of(table: Mapping[str, Any], categories: Sequence[Category]) -> list[dict[str, Any]]:
+    ids = {kind.id for kind in categories}
+    return [a for a in table["annotations"] if is_id(a.get("category_id")) and a["category_id"] in ids]
 
 
 def _label(categories: Sequence[Category]) -> list[str]:

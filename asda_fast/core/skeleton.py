@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -76,6 +77,23 @@ class Skeleton:
         return None
 
 
+def described(skeleton: Skeleton) -> list[str]:
+    """What a user should see before a network learns it: the joints, and which of them a mirrored photo swaps."""
+    names = skeleton.joints
+    lines = [f"{len(names)} joints: {', '.join(names)}"]
+    if skeleton.pairs:
+        listed = ", ".join(f"{names[a]} - {names[b]}" for a, b in skeleton.pairs)
+        lines.append(f"{len(skeleton.pairs)} left-right pairs: {listed}")
+    else:
+        lines.append("no left-right pairs: a mirrored photo swaps no joints (a skeleton file can name pairs)")
+    paired = {joint for pair in skeleton.pairs for joint in pair}
+    sided = [n for j, n in enumerate(names) if j not in paired and canonical(n).startswith(("left_", "right_"))]
+    if sided:
+        lines.append(f"named left or right, but of no pair: {', '.join(sided)}")
+    return lines
+
+
+@functools.lru_cache(4096)
 def canonical(name: str) -> str:
     """A joint's name in one spelling: `L_Eye`, `leftEye`, `Left Eye` and `eye-left` are all left_eye."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
@@ -120,16 +138,17 @@ def from_names(name: str, joints: Sequence[str], edges: Iterable[tuple[int, int]
 def order_of(names: Sequence[str], skeleton: Skeleton) -> list[int] | None:
     """Where in `names` each joint of the skeleton stands, whatever the spelling; None where they are other joints."""
     place = {canonical(name): number for number, name in enumerate(names)}
-    if len(names) != len(skeleton.joints) or set(place) != set(skeleton.joints):
+    wanted = [canonical(joint) for joint in skeleton.joints]
+    if len(names) != len(wanted) or set(place) != set(wanted):
         return None
-    return [place[joint] for joint in skeleton.joints]
+    return [place[joint] for joint in wanted]
 
 
 def other_joints(names: Sequence[str], skeleton: Skeleton) -> str:
     """Why `names` are not the skeleton's joints, for a message: a joint on either side that the other lacks."""
-    given = {canonical(name): name for name in names}
-    strange = [name for key, name in given.items() if key not in skeleton.joints]
-    missing = [joint for joint in skeleton.joints if joint not in given]
+    given, wanted = ({canonical(name): name for name in some} for some in (names, skeleton.joints))
+    strange = [name for key, name in given.items() if key not in wanted]
+    missing = [name for key, name in wanted.items() if key not in given]
     label = skeleton.name.upper()
     said = [f"its joint {strange[0]!r} is none of {label}'s"] if strange else []
     said += [f"{label}'s {missing[0]} is not among its joints"] if missing else []

@@ -11,8 +11,8 @@ from dataclasses import replace
 from asda_fast.core.skeleton import Edges, Skeleton, canonical, from_names, order_of, other_joints, pairs_of
 
 __all__ = [
-    "AIC", "AP10K", "COCO", "CROWDPOSE", "FAR", "HALPE26", "JHMDB", "LSP", "MPII", "POSETRACK18", "SKELETONS",
-    "Skeleton", "canonical", "from_names", "order_of", "other_joints", "pairs_of",
+    "AIC", "AP10K", "COCO", "CROWDPOSE", "FAR", "HALPE26", "HALPE136", "HAND21", "JHMDB", "LSP", "MPII", "POSETRACK18",
+    "SKELETONS", "WHOLEBODY", "Skeleton", "canonical", "from_names", "order_of", "other_joints", "pairs_of",
 ]  # fmt: skip
 
 FAR = 1e6  # pixels: a joint or a box beyond it is a damaged annotation
@@ -193,4 +193,91 @@ AP10K = _table(  # sigmas: mmpose's; the paper gives none
     ),
 )  # fmt: skip
 
-SKELETONS = {s.name: s for s in (COCO, MPII, LSP, CROWDPOSE, POSETRACK18, JHMDB, AIC, HALPE26, AP10K)}
+FACE_PAIRS = (  # of the 68 points of a face (iBUG 300-W), which start at the person's right ear
+    *((16 - i, i) for i in range(8)), *((43 - i, i) for i in range(17, 22)), (35, 31), (34, 32), (45, 36), (44, 37),
+    (43, 38), (42, 39), (47, 40), (46, 41), (54, 48), (53, 49), (52, 50), (55, 59), (56, 58), (64, 60), (63, 61),
+    (65, 67),
+)  # fmt: skip
+FINGERS = ["thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger"]
+FINGER_JOINTS = tuple(f"{finger}{number}" for finger in FINGERS for number in range(1, 5))
+HAND_EDGES: Edges = tuple(
+    (0 if joint % 4 == 0 else joint, joint + 1)  # from the wrist, along each finger
+    for joint in range(20)
+)
+HAND_SIGMAS = (
+    0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024, 0.022, 0.026, 0.017, 0.021, 0.021,
+    0.032, 0.02, 0.019, 0.022, 0.031,
+)  # fmt: skip
+
+HAND21 = _table(  # sigmas: COCO-WholeBody's of a hand
+    "hand21",
+    " ".join(("wrist", *FINGER_JOINTS)),
+    HAND_EDGES,
+    upper=(),
+    groups={finger.split("_")[0].title(): tuple(range(4 * n + 1, 4 * n + 5)) for n, finger in enumerate(FINGERS)},
+    sigmas=HAND_SIGMAS,
+)
+
+
+def _with_face_and_hands(
+    name: str, body: Skeleton, feet: tuple[int, ...], face_sigmas: Sequence[float], hand_sigmas: Sequence[float]
+) -> Skeleton:
+    """A body's joints, then 68 of the face, 21 of the left and 21 of the right hand."""
+    face = len(body.joints)
+    left, right = face + 68, face + 89
+    hands = [f"{side}_{joint}" for side in ("left", "right") for joint in ("hand_root", *FINGER_JOINTS)]
+    joints = (*body.joints, *(f"face-{number}" for number in range(68)), *hands)
+    made = from_names(name, joints, body.edges)
+    wrists = ((body.joints.index("left_wrist"), left), (body.joints.index("right_wrist"), right))
+    fingers = tuple((a + hand, b + hand) for hand in (left, right) for a, b in HAND_EDGES)
+    return replace(
+        made,
+        pairs=(*made.pairs, *((a + face, b + face) for a, b in FACE_PAIRS)),
+        edges=(*body.edges, *wrists, *fingers),
+        upper=(*body.upper, *range(face, len(joints))),
+        groups={
+            **body.groups, "Foot": feet, "Face": tuple(range(face, left)),
+            "Hand": tuple(range(left, len(joints))),
+        },
+        sigmas=(*(body.sigmas or ()), *face_sigmas, *hand_sigmas, *hand_sigmas),
+        head=body.head,
+    )  # fmt: skip
+
+
+_FEET = "left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"
+_BODY23 = replace(
+    from_names("body23", (*COCO.joints, *_FEET.split())),
+    edges=(*COCO.edges, (15, 17), (15, 18), (15, 19), (16, 20), (16, 21), (16, 22)),
+    upper=COCO.upper,
+    groups=COCO.groups,
+    sigmas=(*(COCO.sigmas or ()), 0.068, 0.066, 0.066, 0.092, 0.094, 0.094),
+)
+
+WHOLEBODY = _with_face_and_hands(  # sigmas: COCO-WholeBody's evaluation
+    "wholebody",
+    _BODY23,
+    feet=(17, 18, 19, 20, 21, 22),
+    face_sigmas=(
+        0.042, 0.043, 0.044, 0.043, 0.040, 0.035, 0.031, 0.025, 0.020, 0.023, 0.029, 0.032, 0.037, 0.038, 0.043, 0.041,
+        0.045, 0.013, 0.012, 0.011, 0.011, 0.012, 0.012, 0.011, 0.011, 0.013, 0.015, 0.009, 0.007, 0.007, 0.007, 0.012,
+        0.009, 0.008, 0.016, 0.010, 0.017, 0.011, 0.009, 0.011, 0.009, 0.007, 0.013, 0.008, 0.011, 0.012, 0.010, 0.034,
+        0.008, 0.008, 0.009, 0.008, 0.008, 0.007, 0.010, 0.008, 0.009, 0.009, 0.009, 0.007, 0.007, 0.008, 0.011, 0.008,
+        0.008, 0.008, 0.01, 0.008,
+    ),
+    hand_sigmas=HAND_SIGMAS,
+)  # fmt: skip
+
+HALPE136 = _with_face_and_hands(  # sigmas: halpecocotools
+    "halpe136",
+    replace(HALPE26, sigmas=(*(COCO.sigmas or ()), 0.08, 0.08, 0.08, *[0.089] * 6)),
+    feet=HALPE26.groups["Foot"],
+    face_sigmas=[0.015] * 68,
+    hand_sigmas=[0.015] * 21,
+)
+
+SKELETONS = {
+    s.name: s
+    for s in (
+        COCO, MPII, LSP, CROWDPOSE, POSETRACK18, JHMDB, AIC, HALPE26, AP10K, HAND21, WHOLEBODY, HALPE136,
+    )
+}  # fmt: skip

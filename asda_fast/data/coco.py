@@ -22,11 +22,13 @@ from asda_fast.core.coco_json import (
     read_table,
 )
 from asda_fast.core.errors import UserError, short
-from asda_fast.core.skeletons import COCO, FAR, SKELETONS, Skeleton, from_names, order_of, other_joints
+from asda_fast.core.skeleton import Skeleton
+from asda_fast.core.skeletons import COCO, FAR
 from asda_fast.data import units
+from asda_fast.data.coco_joints import Told, joints_of, values_of
 from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import PIXEL_STD, People
-from asda_fast.data.photos import folder_of
+from asda_fast.data.photos import locate
 from asda_fast.data.plan import GlobalAug
 
 PAD = 1.25  # crop / box, as in HRNet
@@ -55,21 +57,35 @@ class _Person:
     keypoints: list[Any]
 
 
-def read_file(path: Path, folders: Sequence[Path], name: str, wanted: Skeleton | None = None) -> People:
+def read_file(
+    path: Path, folders: Sequence[Path], name: str, wanted: Told = None, category: str | None = None,
+    unique: bool = False,
+) -> People:  # fmt: skip
     """The people of one COCO keypoint file, with its photos in the first of `folders` that holds them.
 
     wanted: whose joints they must be. They are known by the names in `categories`, and read in `wanted`'s order
     whatever the file's; those of a file that names none are `wanted`'s where the number fits, and `notes` says so.
-    None: the skeleton of the table that has these names, else one made of them.
+    None: the skeleton of the table that has these names, else one made of them. category: the name of the one to read.
+    unique: a photo that is in two of the folders is refused.
     """
-    table = read_table(path)
+    return read_records(path, read_table(path), folders, name, wanted, category, unique)
+
+
+def read_records(
+    path: Path, table: dict[str, Any], folders: Sequence[Path], name: str, wanted: Told = None,
+    category: str | None = None, unique: bool = False,
+) -> People:  # fmt: skip
+    """The people of a file of another format, given in COCO's form; else as `read_file`."""
     images = images_of(path, table)
-    choice = choose(path, table)
+    choice = choose(path, table, category)
+    first: dict[str, Any] = next((a for a in table["annotations"] if _has_keypoints(a, choice)), {})
+    skeleton, order, notes = joints_of(path, choice, wanted, first) if first else (COCO, [], [])
     out: Counter[str] = Counter()  # what is left out, and how often
-    people = [p for n, a in enumerate(table["annotations"]) if (p := _person(path, n, a, images, choice, out))]
+    people = [
+        p for n, a in enumerate(table["annotations"]) if (p := _person(path, n, a, images, choice, skeleton, out))
+    ]
     if not people:
         raise _nobody(path, len(table["annotations"]), out)
-    skeleton, order, notes = _skeleton(path, choice, people, wanted)
     keypoints = _keypoints(path, people, len(order))[:, order]
     box = np.array([person.box for person in people], np.float64)
     size = np.array([(images[p.image_id].height, images[p.image_id].width) for p in people], np.float64)
@@ -95,7 +111,8 @@ def read_file(path: Path, folders: Sequence[Path], name: str, wanted: Skeleton |
     kept = [people[row] for row in rows]
     used = list(dict.fromkeys(person.image_id for person in kept))  # in order of first use
     number_of = {image_id: number for number, image_id in enumerate(used)}
-    folder = folder_of(path, folders, [images[image_id].file_name for image_id in used])
+    files, said_of_photos = locate(path, folders, [images[image_id].file_name for image_id in used], unique)
+    notes += said_of_photos
     numbers, (ids, true_ids) = image_numbers(images), annotation_numbers(table)
     for known, what in ((list(numbers) == list(numbers.values()), "photos"), (true_ids, "annotations")):
         if not known:
@@ -106,7 +123,7 @@ def read_file(path: Path, folders: Sequence[Path], name: str, wanted: Skeleton |
     visible = keypoints[rows, :, 2].astype(np.uint8)
     return People(
         skeleton=skeleton,
-        files=[str(folder / images[image_id].file_name) for image_id in used],
+        files=files,
         file=np.array([number_of[person.image_id] for person in kept], dtype=np.int32),
         box=box,
         centre=box[:, :2] + box[:, 2:] / 2,
@@ -136,9 +153,16 @@ def _counts(out: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in out.most_common() if count)
 
 
+def _has_keypoints(annotation: dict[str, Any], choice: Choice) -> bool:
+    category = annotation.get("category_id")
+    chosen = choice.ids is None or category is None or (is_id(category) and category in choice.ids)
+    return chosen and bool(annotation.get("keypoints"))
+
+
 def _person(
-    path: Path, number: int, annotation: dict[str, Any], images: Mapping[Id, Image], choice: Choice, out: Counter[str]
-) -> _Person | None:
+    path: Path, number: int, annotation: dict[str, Any], images: Mapping[Id, Image], choice: Choice,
+    skeleton: Skeleton, out: Counter[str],
+) -> _Person | None:  # fmt: skip
     """A record, or None, counted in `out`, for what training leaves out. Its keypoints are checked later, together."""
 
     def wrong(what: str) -> UserError:
@@ -158,12 +182,10 @@ def _person(
     if crowd:
         out["crowds"] += 1
         return None
-    keypoints = annotation.get("keypoints")
+    keypoints = values_of(annotation, skeleton)
     if keypoints is None or keypoints == []:
         out["without keypoints"] += 1
         return None
-    if isinstance(keypoints, list) and all(isinstance(joint, list) for joint in keypoints):
-        keypoints = [value for joint in keypoints for value in joint]  # [[x, y, v], ..]
     if not isinstance(keypoints, list):
         raise wrong(f"keypoints: expected a list of x, y, flag of each joint, got {short(keypoints)}")
     try:
@@ -185,36 +207,6 @@ def _person(
         out["of no area"] += 1
         return None
     return _Person(number, annotation.get("id", "?"), image_id, (x, y, width, height), keypoints)
-
-
-def _skeleton(
-    path: Path, choice: Choice, people: list[_Person], wanted: Skeleton | None
-) -> tuple[Skeleton, list[int], list[str]]:
-    """Whose joints they are, where each of them stands in the file, and what is to be said of that."""
-    if not choice.joints:
-        if wanted is None:
-            raise UserError(f"{path}: category {choice.name!r} does not name its joints: which skeleton is it?")
-        count = len(wanted.joints)
-        if choice.names and len(people[0].keypoints) != 3 * count:
-            raise UserError(
-                f"{path}: category {choice.name!r} names no joints and its people have {len(people[0].keypoints) / 3:g}"
-                f": expected the {count} of {wanted.name.upper()}"
-            )
-        what = f"category {choice.name!r} names no joints" if choice.names else "there are no categories"
-        return wanted, list(range(count)), [f"{what}: the {count} joints are taken for {wanted.name.upper()}'s"]
-    orders = [(s, order_of(choice.joints, s)) for s in ((wanted,) if wanted else SKELETONS.values())]
-    orders.sort(key=lambda found: found[1] is None or found[1] != sorted(found[1]))  # LSP's joints are AIC's too
-    for skeleton, order in orders:
-        if order is not None:
-            moved = order != sorted(order)
-            return skeleton, order, [f"joints put into {skeleton.name.upper()}'s order by their names"] * moved
-    if wanted is None:
-        made = from_names(choice.name, choice.joints, choice.edges)
-        return made, list(range(len(made.joints))), []
-    raise UserError(
-        f"{path}: category {choice.name!r} has not the {len(wanted.joints)} joints of {wanted.name.upper()}: "
-        f"{other_joints(choice.joints, wanted)}"
-    )
 
 
 def _keypoints(path: Path, people: list[_Person], joints: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asda_fast.core.errors import UserError
 from asda_fast.core.registry import Registry
@@ -18,6 +19,9 @@ from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug
 from asda_fast.data.store_index import is_store, split_of
 from asda_fast.data.store_index import read as read_store
+
+if TYPE_CHECKING:
+    from asda_fast.data.custom import Files
 
 SPLITS = ("train", "val")
 PAPER_EPOCHS = 210  # in the paper and in HRNet alike
@@ -58,6 +62,7 @@ DATASETS = Registry(
         "lsp": "asda_fast.data.lsp:DATASET",
         "mpii": "asda_fast.data.mpii:DATASET",
         "coco": "asda_fast.data.coco:DATASET",
+        "custom": "asda_fast.data.custom:DATASET",
     },
 )
 
@@ -72,8 +77,17 @@ def dataset(name: str) -> Dataset:
     return Dataset(name, found)
 
 
-def load(name: str | Dataset, root: str | Path | None = None, split: str = "train") -> People:
+def load(
+    name: str | Dataset,
+    root: str | Path | None = None,
+    split: str = "train",
+    files: Files | None = None,
+    skeleton: Skeleton | None = None,
+) -> People:
     """The people of a dataset.
+
+    files: annotation files to read instead of those of a root. skeleton: whose joints their people have, where neither
+    they nor the dataset say; a checkpoint's, for instance.
 
     name: demo (embedded, needs no root), lsp (also LSP-extended), mpii (HRNet's JSON), coco (person keypoints),
     `my.module:THING`, or a Dataset; split: train or val. A root that `python -m asda_fast.data pack` wrote is read as a
@@ -83,6 +97,10 @@ def load(name: str | Dataset, root: str | Path | None = None, split: str = "trai
     """
     if split not in SPLITS:
         raise UserError(f"split: expected train or val, got {split!r}")
+    if files is not None:
+        files.check_given()
+        if files.given:
+            return _from_files(name, root, split, files, skeleton)
     if root is not None and is_store(Path(root), split):
         people = read_store(Path(root), split)
         known = "store" if name == "store" else (name if isinstance(name, Dataset) else dataset(name)).name
@@ -98,6 +116,8 @@ def load(name: str | Dataset, root: str | Path | None = None, split: str = "trai
         raise missing
     record = name if isinstance(name, Dataset) else dataset(name)
     if root is None and record.home is None:
+        if record.name == "custom":
+            raise UserError(f"{split}_annotations: needed: a file of keypoints (or `root`, which data pack wrote)")
         raise UserError(f"root: dataset {record.name} needs the folder that holds it")
     folder = Path(root) if root is not None else record.home
     assert folder is not None
@@ -108,11 +128,25 @@ def load(name: str | Dataset, root: str | Path | None = None, split: str = "trai
         people = record.read(folder, split)
     except UserError as error:  # its own files may lie beside a store of the other split
         raise (missing if packed else error) from None
+    return _checked(record, people, split, str(folder))
+
+
+def _from_files(
+    name: str | Dataset, root: str | Path | None, split: str, files: Files, skeleton: Skeleton | None
+) -> People:
+    record = name if isinstance(name, Dataset) else dataset(files.dataset(name))
+    if root is not None:
+        raise UserError("root: goes without `train_annotations` and `val_annotations`, which are read instead")
+    return _checked(record, files.people(split, record.skeleton or skeleton), split, str(files.annotations(split)))
+
+
+def _checked(record: Dataset, people: People, split: str, place: str) -> People:
+    """The people as their reader gave them, under the name of their dataset and split."""
     if not isinstance(people, People):
         raise UserError(f"dataset {record.name}: its reader gave {type(people).__name__}, not People")
     problem = people.problem() or plausible.refusal(people)
     if problem:
-        raise UserError(f"dataset {record.name} ({folder}): {problem:.300}")
+        raise UserError(f"dataset {record.name} ({place}): {problem:.300}")
     looked, strangers = plausible.strangers(people)
     if len(strangers) >= plausible.MANY and 2 * len(strangers) > looked:
         name, why = strangers[0]

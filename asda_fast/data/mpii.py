@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from asda_fast.core.matlab import read_matlab
 from asda_fast.core.skeletons import FAR, MPII
 from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import PIXEL_STD, People, box_of_joints
-from asda_fast.data.photos import folder_of
+from asda_fast.data.photos import locate
 from asda_fast.data.plan import GlobalAug
 from asda_fast.data.units import wrong_joints
 
@@ -29,6 +30,11 @@ def read(root: Path, split: str) -> People:
     """Head sizes come from gt_valid.mat beside the JSON (0.6 x the head box's diagonal, the PCKh of the benchmark);
     without it as HEAD_OF_NECK x the distance from upper neck to head top, which the annotators' boxes gave."""
     path, notes = _annotations(root, split)
+    return read_file(path, [root / "images", root], f"mpii {split}", notes)
+
+
+def read_file(path: Path, folders: Sequence[Path], name: str, notes: Sequence[str] = ()) -> People:
+    """The people of one JSON in HRNet's form (MMPose's as well), its photos in the first of `folders` that has them."""
     table = read_json(path)
     if not isinstance(table, list) or not table:
         coco = "; COCO's form is read as dataset coco" if isinstance(table, dict) and "annotations" in table else ""
@@ -37,7 +43,7 @@ def read(root: Path, split: str) -> People:
     names = [record["image"] for record in table]
     used = list(dict.fromkeys(names))
     number_of = {name: number for number, name in enumerate(used)}
-    folder = folder_of(path, [root / "images", root], used)
+    files, said_of_photos = locate(path, folders, used)
 
     annotated = columns["scale"]
     centre, joints = columns["center"] - 0.5, columns["joints"] - 0.5  # 1-based index -> continuous
@@ -50,10 +56,10 @@ def read(root: Path, split: str) -> People:
     box = np.where((known.sum(axis=1) >= 3)[:, None], box, square).astype(np.float32)
     count, bare = len(table), int((~known.any(axis=1)).sum())
     if bare:
-        notes.append(f"{bare} people have no labelled joint")
+        said_of_photos.append(f"{bare} people have no labelled joint")
     return People(
         skeleton=MPII,
-        files=[str(folder / name) for name in used],
+        files=files,
         file=np.array([number_of[name] for name in names], dtype=np.int32),
         box=box,
         centre=(centre + annotated[:, None] * [0.0, DOWN]).astype(np.float32),
@@ -64,9 +70,9 @@ def read(root: Path, split: str) -> People:
         id=np.arange(count, dtype=np.int64),
         image_id=np.array([number_of[name] for name in names], dtype=np.int64),
         image_size=np.zeros((len(used), 2), dtype=np.int32),
-        name=f"mpii {split}",
+        name=name,
         fit="square",
-        notes=tuple(f"{path.name}: {note}" for note in notes),
+        notes=tuple(f"{path.name}: {note}" for note in (*notes, *said_of_photos)),
     )
 
 

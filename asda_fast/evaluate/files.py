@@ -16,8 +16,8 @@ from asda_fast.metrics import Options, Result, coco, lsp, mpii
 DATASETS = ("demo", "lsp", "mpii", "coco", "crowdpose")
 
 
-def score_file(truth: TruthOptions, file: FileOptions) -> Result:
-    """The table of a file of predictions."""
+def score_file(truth: TruthOptions, file: FileOptions, images: tuple[str, ...] = ()) -> Result:
+    """The table of a file of predictions. images: the folder of the photos, for pictures of people."""
     if truth.annotations is None or file.predictions is None:
         missing = "annotations" if truth.annotations is None else "predictions"
         raise UserError(f"{missing}: needed to score a file (`checkpoint` runs a network instead)")
@@ -33,7 +33,7 @@ def score_file(truth: TruthOptions, file: FileOptions) -> Result:
         result = coco(truth.annotations, file.predictions, options)
     else:
         raise UserError(f"dataset: expected one of {', '.join(DATASETS)}, got {truth.dataset!r}")
-    folder = Path(file.images) if file.images else None
+    folder = Path(images[0]) if images else None
     if folder is not None and not folder.is_dir():
         raise UserError(f"images {folder}: no such folder")
     result.photos = [str(folder / name) for name in result.photos or []] if folder else None

@@ -12,12 +12,13 @@ import torch
 
 from asda_fast import data, models
 from asda_fast.core import cuda_graph
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.hardware import choose_device
 from asda_fast.core.options import Size, parse_size
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.coco_terms import CocoTerms, check_photos, read_terms
 from asda_fast.data.crop import fit_aspect, region
+from asda_fast.data.custom import Files
 from asda_fast.data.dataset import DATASETS
 from asda_fast.data.dataset import dataset as find_dataset
 from asda_fast.data.detections import from_detections, photo_folder
@@ -32,7 +33,7 @@ from asda_fast.metrics.result import Options, Result
 from asda_fast.pipelines.loader import make_loader
 
 
-def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, Skeleton]:
+def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | None = None) -> tuple[Result, Skeleton]:
     """Run a network over a dataset."""
     from rich.progress import Progress
 
@@ -40,10 +41,11 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
         raise UserError("checkpoint: expected a file")
     model = models.load(config.checkpoint, config.within)
     card = cast(dict[str, Any], model.config)
-    dataset = truth.dataset or card.get("dataset") or "demo"
+    files = files or Files()
+    dataset = files.dataset(truth.dataset or card.get("dataset") or "demo")
     DATASETS.check(dataset, "dataset")
     device = choose_device(config.device)
-    people = data.load(dataset, config.root, split=config.split)
+    people = data.load(dataset, config.root, config.split, files, learnt_skeleton(config.checkpoint, card))
     joints = len(people.skeleton.joints)
     if card["joints"] != joints:
         raise UserError(f"{config.checkpoint}: predicts {card['joints']} joints, but {dataset} has {joints}")
@@ -56,7 +58,7 @@ def score_network(truth: TruthOptions, config: NetworkOptions) -> tuple[Result, 
         )
     size = config.input or card_size(card) or find_dataset(dataset).preset.size
     decode = config.decode or ("udp" if card.get("target") == "udp" else "quarter")
-    annotations = _coco_annotations(dataset, truth, config)
+    annotations = _coco_annotations(dataset, truth, config, files, people)
     terms = None if annotations is None else read_terms(annotations, people.skeleton)
     if annotations is not None and terms is not None:
         check_photos(annotations, terms, people)
@@ -115,10 +117,24 @@ def card_size(card: dict[str, Any]) -> Size | None:
     return parse_size(text) if isinstance(text, str) else tuple(text) if text else None
 
 
-def _coco_annotations(dataset: str, truth: TruthOptions, config: NetworkOptions) -> Path | None:
+def learnt_skeleton(path: str, card: dict[str, Any]) -> Skeleton | None:
+    """What a checkpoint says of its joints; None of a published one. UserError where that is damaged."""
+    if not card.get("skeleton"):
+        return None
+    try:
+        return Skeleton.from_dict(card["skeleton"])
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise UserError(f"{path}: its skeleton is damaged: {short(str(error))}") from None
+
+
+def _coco_annotations(
+    dataset: str, truth: TruthOptions, config: NetworkOptions, files: Files, people: People
+) -> Path | None:
     """The annotation file that pycocotools would be given."""
     if truth.annotations is not None:
         return Path(truth.annotations)
+    if files.given:
+        return files.annotations(config.split) if files.has_oks(people) else None
     record = find_dataset(dataset)
     root = config.root or record.home
     if record.annotations is None or root is None:

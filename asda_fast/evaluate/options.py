@@ -24,8 +24,6 @@ class FileOptions:
     """the first pixel of --predictions is 0"""
     visibility: str | None = None
     """mpii: Hourglass's valid.h5, which tells invisible joints [where it lies beside the annotations]"""
-    images: str | None = None
-    """with --predictions: folder of the photos, for --sheet"""
 
     def __post_init__(self) -> None:
         check(self)

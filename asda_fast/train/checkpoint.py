@@ -16,7 +16,7 @@ from asda_fast.core.files import replacing, write_atomic
 from asda_fast.models.weights import shorten
 from asda_fast.train import optimizers
 from asda_fast.train.distributed import Ranks, bare
-from asda_fast.train.identity import check_joints, check_same
+from asda_fast.train.identity import check_joints, check_same, check_skeleton
 from asda_fast.train.recipe import Recipe
 from asda_fast.train.setup import Parts
 from asda_fast.train.tally import SUMS
@@ -84,14 +84,14 @@ class RunFolder:
         if progress.step == 0 and history and history[-1]["pck"] >= max(row["pck"] for row in history):
             flat = recipe.to_dict()
             card = {key: flat[key] for key in ("model", "options", "dataset", "input")}
-            card |= {"joint_names": list(parts.skeleton.joints)}
+            card |= {"joint_names": list(parts.skeleton.joints), "skeleton": parts.skeleton.to_dict()}
             card |= {"joints": len(parts.skeleton.joints), "epoch": progress.epoch, "pck": history[-1]["pck"]}
             models.save(self.out / "best.safetensors", pose, card)
         state = {
             "config": recipe.to_dict(), "joints": len(parts.skeleton.joints), "types": parts.types, "world": world,
             "epoch": progress.epoch, "step": progress.step, "seconds": progress.seconds, "sums": progress.sums,
-            "joint_names": list(parts.skeleton.joints), "people": parts.people_mark,
-            "pool": parts.pool_mark,
+            "joint_names": list(parts.skeleton.joints), "skeleton": parts.skeleton.to_dict(),
+            "people": parts.people_mark, "pool": parts.pool_mark,
             "history": history, "random": random_state(), "pose": pose.state_dict(),
             "pose_optimizer": optimizers.state_of(networks.pose_optimizer),
             "generator": bare(networks.generator).state_dict() if networks.generator else None,
@@ -108,6 +108,7 @@ class RunFolder:
         if lacking := [key for key in NEEDED if key not in saved]:
             raise UserError(f"resume: {self.last} lacks {', '.join(lacking)}")
         check_joints(self.last, saved.get("joint_names"), parts.skeleton.joints)
+        check_skeleton(self.out, saved.get("skeleton"), parts.skeleton)
         check_same("other people to train on", saved.get("people"), parts.people_mark, self.out)
         check_same("another pool of parts", saved.get("pool"), parts.pool_mark, self.out)
         world, networks = saved.get("world", 1), parts.networks

@@ -6,7 +6,8 @@ import hashlib
 import zlib
 from typing import Any
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
+from asda_fast.core.skeleton import Skeleton
 from asda_fast.data.people import People
 from asda_fast.parts.pool import PartPool
 
@@ -33,10 +34,23 @@ def check_same(what: str, saved: Any, now: Any, out: object) -> None:
         raise UserError(f"resume: the run in {out} had {what}: what is learnt would change without a word")
 
 
-def check_joints(path: object, saved: Any, joints: tuple[str, ...]) -> None:
-    """UserError where a file was trained on other joints of the same number."""
-    if not isinstance(saved, (list, tuple)) or len(saved) != len(joints):
+def check_skeleton(out: object, saved: Any, now: Skeleton) -> None:
+    """UserError where a run learnt on a skeleton that differs in what is learnt; an older state does not say it."""
+    if not isinstance(saved, dict):
         return
+    current = now.to_dict()
+    for name in ("joints", "pairs", "edges", "upper"):
+        if saved.get(name) != current[name]:
+            then, here = short(saved.get(name)), short(current[name])
+            raise UserError(f"resume: the run in {out} has another skeleton: {name} {then}, now {here}")
+
+
+def check_joints(path: object, saved: Any, joints: tuple[str, ...]) -> None:
+    """UserError where a file was trained on other joints; an older state does not say which."""
+    if not isinstance(saved, (list, tuple)):
+        return
+    if len(saved) != len(joints):
+        raise UserError(f"{path}: has {len(saved)} joints, the dataset {len(joints)}: another skeleton")
     for number, (then, now) in enumerate(zip(saved, joints)):
         if then != now:
             raise UserError(f"{path}: its joint {number} is {then!r}, the dataset's is {now!r}: another skeleton")

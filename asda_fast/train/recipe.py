@@ -14,6 +14,7 @@ from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import CROP, Above, AtLeast, Between, Size, check, keyword_values, parse_size, size_text
 from asda_fast.data import DATASETS
+from asda_fast.data.custom import Files
 from asda_fast.data.dataset import dataset
 from asda_fast.models import NETWORKS
 from asda_fast.pipelines import PIPELINES
@@ -28,7 +29,8 @@ class Recipe:
     and coco, and a small network that a CPU trains in minutes for demo."""
 
     dataset: Annotated[str, DATASETS] = "demo"
-    """demo (embedded, needs nothing) | lsp | mpii | coco | module:DATASET of your own"""
+    """demo (embedded, needs nothing) | lsp | mpii | coco | custom (with --train-annotations) | module:DATASET of your
+    own"""
     model: Annotated[str | None, NETWORKS] = None
     """pose network, e.g. hrnet_w32 (asda-fast networks lists them) | module:make of your own [preset]"""
     model_options: tuple[str, ...] = ()
@@ -127,6 +129,7 @@ class RunOptions:
 
     root: str | None = None
     """folder of the dataset: photos and annotations as published"""
+    files: Files = field(default_factory=Files)
     pool: str | None = None
     """pool of body parts (asda-fast parts build); demo builds its own on first use"""
     pipeline: Annotated[str, PIPELINES] = "dali"

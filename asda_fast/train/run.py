@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from asda_fast.train.trainer import Trainer
 def train(recipe: Recipe, run: RunOptions) -> None:
     """A whole run: begin in `run.out`, or with `run.resume` go on with what is saved there, if anything is. Ctrl-C and
     SIGTERM save the state and raise KeyboardInterrupt. UserError for what the options or the data have wrong."""
-    given, recipe = recipe, recipe.resolved()
+    given = replace(recipe, dataset=run.files.dataset(recipe.dataset))
+    recipe = given.resolved()
     folder = RunFolder(Path(run.out or f"runs/{recipe.dataset}"))
     ranks = distributed.start(run.device)
     saved = checkpoint.load(folder.last) if run.resume and folder.last.exists() else None

@@ -10,6 +10,7 @@ from asda_fast.adversary.options import AdversaryOptions
 from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import Above, AtLeast, check
+from asda_fast.data.custom import Files
 from asda_fast.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class ScoreOptions:
     """folder of a run, its last.pt, or a pose network's file (with --adversary search or cover, else chance)"""
     root: str | None = None
     """folder of the dataset"""
+    files: Files = field(default_factory=Files)
     pool: str | None = None
     """pool of body parts; demo builds its own on first use"""
     dataset: str | None = None
@@ -62,6 +64,7 @@ def score(options: ScoreOptions) -> Hardness:
     from asda_fast.augment import pools
     from asda_fast.augment.sda import Semantic
     from asda_fast.core.hardware import choose_device
+    from asda_fast.evaluate.network import learnt_skeleton
     from asda_fast.pipelines.loader import make_loader
 
     path = Path(options.checkpoint)
@@ -69,7 +72,8 @@ def score(options: ScoreOptions) -> Hardness:
     pose, device = models.load(path), choose_device(options.device)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
     recipe = _recipe(path, card, options)
-    people = data.load(recipe.dataset, options.root, split="val")
+    learnt = learnt_skeleton(str(path), card)
+    people = data.load(recipe.dataset, options.root, "val", options.files, learnt)
     joints, had = len(people.skeleton.joints), card["joints"]
     if joints != had:
         raise UserError(f"checkpoint {path}: predicts {had} joints, but {recipe.dataset} has {joints}")
@@ -106,7 +110,8 @@ def _recipe(path: Path, card: dict[str, Any], options: ScoreOptions) -> Recipe:
         chosen = options.game.adversary in ("search", "cover")
         flat = {name: card[name] for name in ("dataset", "input") if isinstance(card.get(name), str)}
         recipe = Recipe.from_dict({**flat, **asdict(options.game), "augment": "asda" if chosen else "sda"})
-    return (replace(recipe, dataset=options.dataset) if options.dataset else recipe).resolved()
+    recipe = replace(recipe, dataset=options.dataset) if options.dataset else recipe
+    return replace(recipe, dataset=options.files.dataset(recipe.dataset)).resolved()
 
 
 def _adversary(

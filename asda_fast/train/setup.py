@@ -18,6 +18,7 @@ from asda_fast.augment.base import Augmentation
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import keyword_values
 from asda_fast.core.skeletons import Skeleton
+from asda_fast.data.custom import shared_photos
 from asda_fast.data.dataset import dataset
 from asda_fast.data.people import People
 from asda_fast.evaluate.inference import Predictions
@@ -27,7 +28,7 @@ from asda_fast.pipelines.loader import Loader, make_loader
 from asda_fast.train import optimizers
 from asda_fast.train.adversarial import Networks
 from asda_fast.train.distributed import Ranks, bare
-from asda_fast.train.identity import people_mark, pool_mark
+from asda_fast.train.identity import check_joints, people_mark, pool_mark
 from asda_fast.train.recipe import Recipe, RunOptions
 
 IMAGENET_WIDTH = 64  # of ResNet-18
@@ -66,10 +67,14 @@ class Parts:
 
 def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
     """Read, build and place everything on this rank's device; `recipe` is a resolved one."""
-    train, val = (data.load(recipe.dataset, run.root, split=split) for split in ("train", "val"))
+    train = data.load(recipe.dataset, run.root, "train", run.files)
+    val = data.load(recipe.dataset, run.root, "val", run.files, train.skeleton)
+    check_joints(val.name, train.skeleton.joints, val.skeleton.joints)
     for people in (train, val):
         for note in people.notes:
             say(f"{people.name}: {note}")
+    for note in shared_photos(train, val):
+        say(f"{val.name}: {note}")
     if recipe.limit is not None:
         train, val = (table.select(np.arange(min(recipe.limit, len(table)))) for table in (train, val))
     check_scorable(val)

@@ -59,7 +59,7 @@ def trial(recipe: Recipe, run: RunOptions, name: dict[str, Any]) -> None:
 
 def steps_of(recipe: Recipe, run: RunOptions) -> int:
     """Optimiser steps of a whole run."""
-    people = len(data.load(recipe.dataset, run.root, split="train"))
+    people = len(data.load(recipe.dataset, run.root, "train", run.files))
     people = min(people, recipe.limit or people)
     assert recipe.batch_size is not None and recipe.epochs is not None
     return recipe.epochs * max(1, people // min(people, recipe.batch_size))
@@ -70,7 +70,7 @@ def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:
     correct joints of each person; and its own gap. The pastes are the same for every arm."""
     device = choose_device(run.device)
     pose = models.load(path).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    people = data.load(recipe.dataset, run.root, split="val")
+    people = data.load(recipe.dataset, run.root, "val", run.files)
     if recipe.limit is not None:
         people = people.select(np.arange(min(recipe.limit, len(people))))
     paste = PasteOptions(augment="sda")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from asda_fast.augment.options import PasteOptions
 from asda_fast.core.files import check_suffix
 from asda_fast.core.options import CROP, AtLeast, Size, check
+from asda_fast.data.custom import Files
 from asda_fast.data.dataset import DATASETS
 
 
@@ -16,9 +17,10 @@ class PreviewOptions:
     """Draw people before and after an augmentation: a contact sheet, and a gallery to flip through in a browser."""
 
     dataset: Annotated[str, DATASETS] = "demo"
-    """demo | lsp | mpii | coco | module:DATASET of your own"""
+    """demo | lsp | mpii | coco | custom (with --val-annotations) | module:DATASET of your own"""
     root: str | None = None
     """folder of the dataset"""
+    files: Files = field(default_factory=Files)
     split: Literal["val", "train"] = "val"
     """which people"""
     pool: str | None = None

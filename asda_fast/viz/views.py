@@ -21,8 +21,8 @@ from asda_fast.core.batch import Batch, to_uint8
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.dataset import dataset
-from asda_fast.evaluate.network import card_size
-from asda_fast.models import heatmaps
+from asda_fast.evaluate.network import card_size, learnt_skeleton
+from asda_fast.models import checkpoints, heatmaps
 from asda_fast.models.loss import pose_losses
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
@@ -152,13 +152,17 @@ def contact(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> 
 @torch.no_grad()
 def preview(config: PreviewOptions) -> list[View]:
     """Write the sheet (and the gallery); returns what they show."""
-    everybody = data.load(config.dataset, config.root, split=config.split)
-    pool = pools.choose(config.pool, config.dataset, config.paste)
+    name = config.files.dataset(config.dataset)
+    learnt = None
+    if config.checkpoint and config.files.given:
+        learnt = learnt_skeleton(config.checkpoint, checkpoints.read(config.checkpoint).config or {})
+    everybody = data.load(name, config.root, config.split, config.files, learnt)
+    pool = pools.choose(config.pool, name, config.paste)
     networks = None
     if config.checkpoint:
         learned = config.paste.augment == "asda" and pool is not None
         networks = load_networks(config.checkpoint, everybody.skeleton, pool.types if learned and pool else None)
-    usual = (256, 256) if config.dataset == "demo" else dataset(config.dataset).preset.size  # the demo's own is small
+    usual = (256, 256) if name == "demo" else dataset(name).preset.size  # the demo's own is small
     size = config.input or (networks.size if networks else None) or usual
     rows = np.unique(np.linspace(0, len(everybody) - 1, min(config.people, len(everybody))).astype(np.int64))
     few = everybody.select(rows)

@@ -126,7 +126,7 @@ def test_published_files(shared_data: Path) -> None:
         ("mmpose_aic/test_aic.json", "aic", 9),
         ("mmpose_ochuman/test_ochuman.json", "coco", 5),
         ("mmpose_jhmdb/test_jhmdb_sub1.json", "jhmdb", 3),
-        ("mmpose_onehand10k/test_onehand10k.json", "hand", 4),
+        ("mmpose_onehand10k/test_onehand10k.json", "hand21", 4),
     ):
         people = read_file(shared_data / place, [shared_data / place.split("/")[0]], "any")
         assert (people.skeleton.name, len(people)) == (skeleton, count)

@@ -1,0 +1,134 @@
+"""Keypoint files of one's own, of any layout: named file by file instead of by a dataset's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from asda_fast.core import skeleton_file
+from asda_fast.core.errors import UserError
+from asda_fast.core.files import read_json
+from asda_fast.core.registry import nearest
+from asda_fast.core.skeleton import Skeleton, described
+from asda_fast.core.skeleton_file import SkeletonFile
+from asda_fast.core.skeletons import MPII, SKELETONS
+from asda_fast.data import coco, mpii
+from asda_fast.data.dataset import Dataset, Preset
+from asda_fast.data.people import People
+from asda_fast.data.plan import GlobalAug
+
+NAME = "custom"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Annotation files of one's own and where their photos lie; with them the dataset is `custom` unless one is named,
+    whose joints and preset are then taken."""
+
+    train_annotations: str | None = None
+    """keypoints to train on, instead of a dataset's: a JSON in COCO's or MPII's form (also as CVAT, Label Studio and
+    Roboflow export it)"""
+    val_annotations: str | None = None
+    """the same, to validate on"""
+    images: tuple[str, ...] = ()
+    """folders of the photos [beside the annotations, or in images/ there or one folder up]"""
+    val_images: tuple[str, ...] = ()
+    """folders of the photos of --val-annotations [as --images]"""
+    skeleton: str | None = None
+    """whose joints they are: a file (YAML or JSON: names, pairs, edges, sigmas, head, torso, upper, lower; MMPose's
+    dataset_info; Ultralytics' data file), or a known one: wholebody, halpe136, .. [as the annotations name them]"""
+    category: str | None = None
+    """the category to read, where the annotations have several with other joints"""
+
+    @property
+    def given(self) -> bool:
+        """Whether annotations are named."""
+        return self.train_annotations is not None or self.val_annotations is not None
+
+    def dataset(self, name: str) -> str:
+        """What a run on these files is called that was asked for as `name`."""
+        return NAME if self.given and name == "demo" else name
+
+    def check_given(self) -> None:
+        """UserError where an option stands alone."""
+        for name in ("images", "val_images", "skeleton", "category"):
+            if getattr(self, name) and not self.given:
+                raise UserError(f"{name}: goes with `train_annotations` or `val_annotations`, the files to read")
+
+    def annotations(self, split: str) -> Path:
+        """The file of a split. UserError where none is named."""
+        named = self.train_annotations if split == "train" else self.val_annotations
+        if named is None:
+            what = "to train on" if split == "train" else "to validate on"
+            raise UserError(f"{split}_annotations: needed: the people {what}")
+        return Path(named)
+
+    def has_oks(self, people: People) -> bool:
+        """Whether COCO's scorer takes the annotations as they are: its form, and joints with published sigmas."""
+        known = people.skeleton.sigmas is not None and people.skeleton in SKELETONS.values()
+        return known and self.skeleton is None and self.category is None
+
+    def told(self) -> Skeleton | SkeletonFile | None:
+        """What `skeleton` says. UserError for what is neither a file nor known."""
+        if self.skeleton is None:
+            return None
+        if self.skeleton in SKELETONS:
+            return SKELETONS[self.skeleton]
+        path = Path(self.skeleton)
+        if not path.is_file():
+            known = ", ".join(SKELETONS)
+            raise UserError(
+                f"skeleton {self.skeleton}: no such file, nor one of {known}{nearest(self.skeleton, list(SKELETONS))}"
+            )
+        return skeleton_file.read(path)
+
+    def people(self, split: str, wanted: Skeleton | None = None) -> People:
+        """The people of a split. wanted: whose joints they are where `skeleton` does not say. UserError naming the file
+        and the record that is wrong."""
+        path, told = self.annotations(split), self.told()
+        told = wanted if told is None else told
+        named = (self.val_images if split == "val" else ()) or self.images
+        folders = [Path(folder) for folder in named] or usual_folders(path)
+        for folder in named:
+            if not Path(folder).is_dir():
+                raise UserError(f"images {folder}: no such folder")
+        name = f"{NAME} {split}"
+        if path.suffix.lower() != ".json":
+            raise UserError(f"{path}: expected a JSON in COCO's or MPII's form")
+        if isinstance(read_json(path), list):
+            if self.category is not None or isinstance(told, SkeletonFile):
+                raise UserError(f"{path}: MPII's form has no categories, and MPII's joints")
+            if told is not None and told != MPII:
+                raise UserError(f"{path}: of MPII's 16 joints, not the {len(told.joints)} of {told.name.upper()}")
+            return mpii.read_file(path, folders, name)
+        people = coco.read_file(path, folders, name, told, self.category, unique=bool(named))
+        lines = () if people.skeleton in SKELETONS.values() else described(people.skeleton)
+        return replace(people, notes=(*people.notes, *lines))
+
+
+def usual_folders(annotations: Path) -> list[Path]:
+    """Where annotation tools and data sets put photos: beside the file, or in images/ there or one folder up."""
+    here, above = annotations.parent, annotations.resolve().parent.parent
+    split = annotations.stem.rsplit("_", 1)[-1]  # person_keypoints_default.json: images/default
+    return [here, here / "images", above / "images" / split, above / split, above / "images", above]
+
+
+def shared_photos(train: People, val: People) -> Sequence[str]:
+    """What is to be said where people to validate on are in photos that are trained on."""
+    both = set(train.files) & set(val.files)
+    if not both:
+        return ()
+    return (f"{len(both)} of {len(set(val.files))} photos to validate on are trained on as well, {min(both)} for one",)
+
+
+def _read(root: Path, split: str) -> People:
+    raise UserError(f"{root}: dataset {NAME} has no layout: name its files with `{split}_annotations`")
+
+
+DATASET = Dataset(
+    NAME,
+    _read,
+    # rotation and scale as for COCO; half bodies only where the skeleton says which half a joint is of
+    Preset(size=(256, 256), aug=GlobalAug(flip=0.5, rotation=40.0, scale=0.3, half_body=0.3)),
+)

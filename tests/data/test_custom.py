@@ -1,0 +1,151 @@
+"""Keypoint files of one's own: any joints, any layout, and what is taken for what is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import COCO, HALPE26, WHOLEBODY
+from asda_fast.data import load
+from asda_fast.data.custom import Files, shared_photos
+from asda_fast.data.people import People
+
+BUG = ["head", "feelerL", "feelerR", "legA_l", "legA_r", "tail"]
+
+
+def annotation(joints: int, number: int = 1, **more: Any) -> dict[str, Any]:
+    keypoints = [value for joint in range(joints) for value in (20 + 3 * joint % 50, 20 + 2 * joint % 50, 2)]
+    base = {"id": number, "image_id": 1, "category_id": 1, "bbox": [10, 10, 80, 80], "keypoints": keypoints}
+    return {**base, **more}
+
+
+def write(path: Path, categories: list[dict[str, Any]], *people: dict[str, Any], photo: str = "a.jpg") -> str:
+    images = [{"id": 1, "file_name": photo, "height": 100, "width": 100}]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"images": images, "categories": categories, "annotations": people}), encoding="utf-8")
+    return str(path)
+
+
+def category(joints: list[str] | tuple[str, ...], name: str = "bug", number: int = 1, **more: Any) -> dict[str, Any]:
+    return {"id": number, "name": name, "keypoints": list(joints), **more}
+
+
+def read(file: str, split: str = "val", **options: Any) -> People:
+    return load("custom", split=split, files=Files(**{f"{split}_annotations": file}, **options))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.jpg").touch()
+    return tmp_path
+
+
+def test_names_that_nobody_knows_are_used_as_they_are(folder: Path) -> None:
+    people = read(write(folder / "a.json", [category(BUG, skeleton=[[1, 2], [1, 6]])], annotation(6)))
+    assert people.skeleton.joints == tuple(BUG)
+    assert people.skeleton.pairs == ((1, 2), (3, 4))
+    assert people.skeleton.edges == ((0, 1), (0, 5))
+    assert any("feelerL - feelerR, legA_l - legA_r" in note for note in people.notes)
+
+
+def test_known_joints_come_in_their_own_order(folder: Path) -> None:
+    mixed = list(reversed(COCO.joints))
+    people = read(write(folder / "a.json", [category(mixed, "person")], annotation(17)))
+    assert people.skeleton is COCO
+    assert people.joints[0, 16].tolist() == [20.5, 20.5]
+
+
+def test_a_category_by_name(folder: Path) -> None:
+    kinds = [category(BUG), category(["a", "b"], "worm", 2)]
+    file = write(folder / "a.json", kinds, annotation(6), annotation(2, 2, category_id=2))
+    assert read(file, category="Worm").skeleton.joints == ("a", "b")
+    with pytest.raises(UserError, match="which category"):
+        read(file)
+    with pytest.raises(UserError, match="category: none is called 'wurm'; there are 'bug'"):
+        read(file, category="wurm")
+
+
+def test_joints_without_names_are_taken_only_when_told(folder: Path) -> None:
+    file = write(folder / "a.json", [{"id": 1, "name": "person"}], annotation(17))
+    with pytest.raises(UserError, match="does not name its joints: `skeleton` says whose"):
+        read(file)
+    people = read(file, skeleton="coco")
+    assert people.skeleton is COCO
+    assert any("are taken for COCO's" in note for note in people.notes)
+    with pytest.raises(UserError, match="have 17: expected the 14 of LSP"):
+        read(file, skeleton="lsp")
+    (folder / "s.yaml").write_text("names: [" + ", ".join(reversed(COCO.joints)) + "]")
+    assert read(file, skeleton=str(folder / "s.yaml")).joints[0, 16].tolist() == [20.5, 20.5]
+
+
+def test_whole_bodies_lie_in_fields_of_their_own(folder: Path) -> None:
+    """https://github.com/jin-s13/COCO-WholeBody: foot_kpts, face_kpts, lefthand_kpts, righthand_kpts; a confidence in
+    machine labels."""
+    parts: dict[str, Any] = {f"{name}_kpts": [50, 60, 0.3] * n for name, n in (("foot", 6), ("face", 68))}
+    parts |= {"lefthand_kpts": [0, 0, 0] * 21, "righthand_kpts": [70, 60, 1] * 21}
+    file = write(folder / "a.json", [category(COCO.joints, "person")], annotation(17, **parts))
+    people = read(file, skeleton="wholebody")
+    assert people.skeleton is WHOLEBODY
+    assert (people.visible[0] > 0).tolist() == [True] * 91 + [False] * 21 + [True] * 21
+    assert people.joints[0, 17].tolist() == [50.5, 60.5]
+    assert any("skeleton wholebody reads all 133" in note for note in read(file).notes)
+
+
+def test_halpe_s_body_is_the_first_26(folder: Path) -> None:
+    file = write(folder / "a.json", [category([], "person")], annotation(136))
+    assert read(file, skeleton="halpe26").skeleton is HALPE26
+
+
+@pytest.mark.parametrize(
+    ("photo", "lies"),
+    [("a.jpg", "images/val"), ("a.jpg", "images"), ("sub/a.jpg", ""), ("C:\\up\\1-a.jpg", "images"), ("x/a.jpg", "q")],
+)
+def test_photos_are_found_where_tools_put_them(tmp_path: Path, photo: str, lies: str) -> None:
+    file = write(tmp_path / "annotations" / "person_keypoints_val.json", [category(BUG)], annotation(6), photo=photo)
+    name = photo if photo.startswith("sub") else photo.replace("\\", "/").rsplit("/", 1)[-1]
+    place = tmp_path / lies / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.touch()
+    assert Path(read(file, images=(str(tmp_path / "q"),) if lies == "q" else ()).files[0]).samefile(place)
+
+
+def test_a_photo_that_two_folders_hold_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.json", [category(BUG)], annotation(6))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").touch()
+    folders = (str(tmp_path / "one"), str(tmp_path / "two"))
+    with pytest.raises(UserError, match=r"a\.jpg is in .*one and in .*two: name one"):
+        read(file, images=folders)
+    assert read(file, images=folders, val_images=folders[1:]).files[0].startswith(folders[1])
+
+
+def test_photos_of_both_splits_are_said(folder: Path) -> None:
+    people = read(write(folder / "a.json", [category(BUG)], annotation(6)))
+    assert "1 of 1 photos to validate on are trained on" in shared_photos(people, people)[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"skeleton": "wholebod"}, "no such file, nor one of .*; did you mean wholebody"),
+        ({"images": ("nowhere",)}, "images nowhere: no such folder"),
+        ({"skeleton": "lsp"}, "has not the 14 joints of LSP: its joint 'head'"),
+    ],
+)
+def test_a_mistake_is_one_line(folder: Path, options: dict[str, Any], words: str) -> None:
+    file = write(folder / "a.json", [category(BUG)], annotation(6))
+    with pytest.raises(UserError, match=words) as caught:
+        read(file, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_option_alone_is_refused() -> None:
+    with pytest.raises(UserError, match="skeleton: goes with"):
+        load("demo", files=Files(skeleton="coco"))
+    with pytest.raises(UserError, match="train_annotations: needed"):
+        load("custom", files=Files())
