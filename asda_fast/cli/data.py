@@ -147,5 +147,8 @@ def read_photos(people: People) -> list[Problem]:
         return photos(people, cores(), lambda done, total: bar.update(task, completed=done, total=total))
 
 
+COMMANDS = {"pack": Pack, "check": Check}
+
+
 def main(prog: str = "python -m asda_fast.data") -> None:
-    entry.subcommand({"pack": Pack, "check": Check}, prog, "Datasets: made fast to read, and looked through.")
+    entry.subcommand(COMMANDS, prog, "Datasets: made fast to read, and looked through.")

@@ -19,6 +19,7 @@ COMMANDS = {
     "parts": "build, show, count and merge pools of body parts",
     "doctor": "what this machine has, what is missing and how to get it",
     "networks": "list the networks; say what a checkpoint holds and export it",
+    "completion": "print what completes commands, options and their choices in bash and zsh",
 }
 
 

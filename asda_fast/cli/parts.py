@@ -191,6 +191,8 @@ def print_report(report: PoolReport, out: Path) -> None:
     console.print(f"{out}: {line}", highlight=False, soft_wrap=True)
 
 
+COMMANDS = {"build": Build, "show": Show, "info": Info, "merge": Merge}
+
+
 def main(args: Sequence[str] | None = None, prog: str = "python -m asda_fast.parts") -> None:
-    kinds = {"build": Build, "show": Show, "info": Info, "merge": Merge}
-    entry.subcommand(kinds, prog, "Pools of body parts: what training pastes.", args)
+    entry.subcommand(COMMANDS, prog, "Pools of body parts: what training pastes.", args)

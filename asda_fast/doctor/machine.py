@@ -76,7 +76,7 @@ def look() -> Machine:
     here = Path(__file__).resolve().parent
     built = here.parent / f"_C{sysconfig.get_config_var('EXT_SUFFIX') or '.so'}"
     extension = str(built) if built.is_file() else None
-    driver = _ask([str(here / "cuda_probe.py")])
+    driver = ask_driver()
     requires = _requires()
     names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in requires} | {*PACKAGES, "asda_fast", "torch", "tyro"}
     return Machine(
@@ -115,6 +115,11 @@ def torch_cuda(file: Path | None = None) -> str | None:
     except OSError:
         return None
     return found[1] if found else None
+
+
+def ask_driver() -> dict[str, Any]:
+    """What cuda_probe.py prints, or {"error": why it does not}; {} where there is no driver."""
+    return _ask([str(Path(__file__).with_name("cuda_probe.py"))])
 
 
 def _version(name: str) -> str | None:

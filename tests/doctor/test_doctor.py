@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from asda_fast.cli import doctor as command
 from asda_fast.doctor import trials
 from asda_fast.doctor.checks import Check, check, works
-from asda_fast.doctor.machine import GIB, Gpu, Machine, Space, look, torch_cuda
+from asda_fast.doctor.machine import GIB, Gpu, Machine, Space, ask_driver, look, torch_cuda
 from asda_fast.doctor.requirements import Requirement
 
 H100 = Gpu("NVIDIA H100", (9, 0), 80 * GIB)
@@ -197,3 +198,33 @@ def test_it_answers_where_nothing_can_be_imported() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     assert [one["name"] for one in json.loads(done.stdout)["checks"]][:3] == ["python", "compiler", "C++ module"]
+
+
+DRIVER = """
+#include <stdlib.h>
+#include <string.h>
+static int code() { const char *c = getenv("MADE_UP"); return c ? atoi(c) : 0; }
+int cuDriverGetVersion(int *v) { *v = 12040; return 0; }
+int cuInit(unsigned f) { if (code() == -1) abort(); return code(); }
+int cuDeviceGetCount(int *n) { *n = 2; return 0; }
+int cuDeviceGet(int *d, int i) { *d = i; return 0; }
+int cuDeviceGetName(char *s, int n, int d) { strncpy(s, d ? "B" : "A", n); return 0; }
+int cuDeviceTotalMem_v2(size_t *m, int d) { *m = (size_t)5 << 33; return 0; }
+int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 9 : 1 + d; return 0; }
+"""
+
+
+def test_a_driver_is_asked_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not shutil.which("cc"):
+        pytest.skip("needs a C compiler")
+    (tmp_path / "driver.c").write_text(DRIVER)
+    command = ["cc", "-shared", "-fPIC", "-w", "-o", tmp_path / "libcuda.so.1", tmp_path / "driver.c"]
+    subprocess.run(command, check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    found = ask_driver()
+    assert found["cuda"] == [12, 4]
+    assert found["gpus"][1] == {"name": "B", "capability": [9, 2], "memory": 5 << 33}
+    monkeypatch.setenv("MADE_UP", "803")
+    assert "CUDA error 803: driver and library of different versions" in ask_driver()["error"]
+    monkeypatch.setenv("MADE_UP", "-1")
+    assert ask_driver() == {"error": "died of SIGABRT"}

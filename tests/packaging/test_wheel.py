@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import asda_fast
+
 ROOT = Path(__file__).resolve().parents[2]
 SNIPPET = """
 import os, numpy as np, torch, asda_fast
@@ -95,6 +97,15 @@ def test_the_sdist_holds_what_it_is_built_from(sdist: Path) -> None:
     wanted = {"CMakeLists.txt", "setup.py", "pyproject.toml", "README.md", "LICENSE"}
     assert wanted | set(tracked("csrc", "kernels", "asda_fast")) <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "tools", "docs"))]
+
+
+def test_the_wheel_says_its_version_and_its_licences(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+    text = zipfile.ZipFile(wheel).read(metadata).decode()
+    assert f"\nVersion: {asda_fast.__version__}\n" in text
+    held = {name.partition(".dist-info/licenses/")[2] for name in names}
+    assert {"LICENSE", "THIRD_PARTY.md", "licenses/pybind11.txt"} <= held
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
