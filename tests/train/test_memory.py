@@ -83,7 +83,7 @@ def test_the_count_is_of_what_is_there_at_once() -> None:
 def test_a_step_needs_the_plain_one_s_memory_and_no_more_than_it_must(
     name: str, images: int, plain: int, tmp_path: Path
 ) -> None:
-    """A paste takes the place of the normalised crops. A game holds those too, and what its learner alone learns with."""
+    """A paste takes the place of the normalised crops. A game holds those too, and what its learner needs."""
     step, learner, crops = bytes_of_step(name, tmp_path)
     print(f"{name}: {step}, plain {plain}, learner {learner}, crops {crops}")
     assert plain <= step <= plain + images * crops + learner + SLOTS
