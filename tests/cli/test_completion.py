@@ -32,7 +32,7 @@ def complete(*words: str) -> list[str]:
         (["train", "--augm"], ["--augment", "--augment-options"]),
         (["train", "--augment", "s"], ["sda"]),
         (["train", "--dataset", "demo", "--update", ""], ["alternate", "joint"]),
-        (["train", "--no"], ["--no-amp"]),
+        (["train", "--no-am"], ["--no-amp"]),
         (["train", "--out", ""], []),  # the shell's own: files
         (["parts", "b"], ["build"]),
         (["parts", "build", "--sche"], ["--scheme"]),
