@@ -15,14 +15,16 @@ _PUBLIC = {
     "PartPool": "asda_fast.parts.pool",
     "make_loader": "asda_fast.pipelines.loader",
     "SemanticPaste": "asda_fast.augment.module",
+    "Adversary": "asda_fast.adversary.component",
     "Batch": "asda_fast.core.batch",
 }
 _MODULES = ("augment", "data", "evaluate", "metrics", "models", "ops", "parts", "pipelines", "targets")
 _MOVED = {"targets": "models.heatmaps"}
 
-__all__ = ["Batch", "PartPool", "SemanticPaste", "make_loader", "paste", *_MODULES]
+__all__ = ["Adversary", "Batch", "PartPool", "SemanticPaste", "make_loader", "paste", *_MODULES]
 
 if TYPE_CHECKING:
+    from asda_fast.adversary.component import Adversary
     from asda_fast.augment.module import SemanticPaste
     from asda_fast.core.batch import Batch
     from asda_fast.ops.paste import paste

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asda_fast import models
+from asda_fast.models.frozen import frozen
 from asda_fast.train.adversarial import Networks, step_alone, step_alternate, step_joint
-from asda_fast.train.frozen import frozen
 from asda_fast.train.graph import WARM_UP, GraphedStep
 from asda_fast.train.setup import paste_options
 from benchmarks.step import STEPS, batch_of, trainer_for

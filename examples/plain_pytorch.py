@@ -62,16 +62,19 @@ def network(joints: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Conv2d(32, joints, 1))
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+def arguments(text: str | None) -> argparse.Namespace:
+    options = argparse.ArgumentParser(description=text)
     options.add_argument("--pool", required=True)
     options.add_argument("--images", type=Path, required=True)
     options.add_argument("--annotations", type=Path, required=True)
     options.add_argument("--steps", type=int, default=20)
     options.add_argument("--batch-size", type=int, default=16)
     options.add_argument("--workers", type=int, default=0)
-    args = options.parse_args()
+    return options.parse_args()
 
+
+def main() -> None:
+    args = arguments(__doc__)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = People(args.images, args.annotations)

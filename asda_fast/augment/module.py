@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asda_fast.augment.sampling import Ranges, Rules
+from asda_fast.augment.base import Augmented
+from asda_fast.augment.sampling import Ranges, Rules, Slots
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
 from asda_fast.parts.pool import PartPool
@@ -60,6 +61,8 @@ class SemanticPaste(nn.Module):
         if isinstance(types, str):
             raise ValueError(f"types: expected names of part types, got the string {types!r}")
         rules = Rules(probability=p, types=None if types is None else tuple(types), patch_flip=patch_flip)
+        self.pool = pool
+        self._looked = False
         self.paste = Semantic(
             pool, parts=parts, ranges=ranges, rules=rules, jitter=jitter, mode=mode, mean=mean, std=std
         )
@@ -75,33 +78,60 @@ class SemanticPaste(nn.Module):
         if not isinstance(image, Tensor) or image.dim() not in (3, 4) or image.shape[-3] != 3:
             came = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
             raise TypeError(f"image: expected a tensor [3, H, W] or [B, 3, H, W], got {came}")
-        if image.dtype != torch.uint8 and not image.is_floating_point():
-            raise TypeError(f"image: expected uint8 or float, got {image.dtype}")
-        batch = image.as_subclass(Tensor).reshape(-1, *image.shape[-3:])
+        images = image.as_subclass(Tensor).reshape(-1, *image.shape[-3:])
         if boxes is None:
-            boxes = _boxes_of(target, len(batch), alone=image.dim() == 3)
-        result = self._paste(batch, self._boxes(batch, boxes)).reshape(image.shape)
+            boxes = _boxes_of(target, len(images), alone=image.dim() == 3)
+        batch, result = self.batch(images, boxes), images
+        if len(images):
+            seed, epoch = torch.randint(0, 2**31 - 1, (2,)).tolist()
+            slots = self.paste.draw_from(batch, seed, epoch)
+            result = self.render(batch, images, slots, slots.theta, epoch).image
+        result = result.reshape(image.shape)
         if type(image) is not Tensor:  # torchvision's Image and its like stay what they were
             result = result.as_subclass(type(image))
         return result if target is None else (result, target)
 
-    def _paste(self, image: Tensor, box: Tensor) -> Tensor:
+    def batch(self, image: Tensor, boxes: Any = None) -> Batch:
+        """image [B, 3, H, W] and boxes as in `forward` -> the Batch that the augmentations know, without joints."""
+        if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[1] != 3:
+            came = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
+            raise TypeError(f"image: expected a tensor [B, 3, H, W], got {came}")
+        if image.dtype != torch.uint8 and not image.is_floating_point():
+            raise TypeError(f"image: expected uint8 or float, got {image.dtype}")
+        if not self._looked and len(image):
+            self._look(image, boxes)
         count, device = len(image), image.device
-        if count == 0:
-            return image
-        seed, epoch = torch.randint(0, 2**31 - 1, (2,)).tolist()
         no = torch.zeros(count, dtype=torch.bool, device=device)
         joints = torch.zeros((count, 0, 2), device=device)
         shape = image.permute(0, 2, 3, 1)  # [B, H, W, 3], what a Batch holds
-        row = torch.arange(count, device=device)
-        batch = Batch(shape, joints, joints[..., 0].to(torch.uint8), row, joints.new_zeros((count, 2, 3)), box, no, no)
-        slots = self.paste.draw_from(batch, seed, epoch)
+        row, box = torch.arange(count, device=device), self._boxes(image, boxes)
+        return Batch(shape, joints, joints[..., 0].to(torch.uint8), row, joints.new_zeros((count, 2, 3)), box, no, no)
+
+    def _look(self, image: Tensor, boxes: Any) -> None:
+        """Once, since reading values back is a wait on a GPU: whether the first batch is in the units said."""
+        self._looked = True
+        if image.dtype != torch.uint8:
+            low, high = image.detach().float().aminmax(dim=0)
+            mean, std = (torch.tensor(v, device=image.device).view(3, 1, 1) for v in (self.paste.mean, self.paste.std))
+            least, most = float((low * std + mean).min()), float((high * std + mean).max())
+            if least < -1 or most > 2:
+                raise ValueError(
+                    f"image: expected 0..1 after undoing mean {self.paste.mean} and std {self.paste.std}, got "
+                    f"{least:.3g}..{most:.3g} (float images of 0..255 have std 1 / 255; give mean and std as they were)"
+                )
+        if boxes is not None and image.shape[-1] > 8:
+            most = float(_numbers(boxes).abs().max())
+            if most <= 2:
+                raise ValueError(f"boxes: expected pixels of the image, got values up to {most:.3g} (normalised?)")
+
+    def render(self, batch: Batch, image: Tensor, slots: Slots, theta: Tensor, epoch: int) -> Augmented:
+        """Paste `slots` at theta [B, N, 4] on `image`, whose type and layout stay; batch is `batch(image, ..)`."""
         nhwc = image.is_contiguous(memory_format=torch.channels_last) and not image.is_contiguous()
         options: dict[str, Any] = {"memory_format": torch.channels_last if nhwc else torch.contiguous_format}
         if image.dtype != torch.uint8:
-            return self.paste.render(batch, slots, slots.theta, epoch, image=image, **options).image
+            return self.paste.render(batch, slots, theta, epoch, image=image, **options)
         options |= {"out_dtype": torch.uint8, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-        return self.paste.render(batch, slots, slots.theta, epoch, **options).image
+        return self.paste.render(batch, slots, theta, epoch, **options)
 
     @staticmethod
     def _boxes(image: Tensor, boxes: Any) -> Tensor:

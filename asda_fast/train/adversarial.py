@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from asda_fast.adversary import Adversary, Scene
 from asda_fast.augment.base import Augmented
+from asda_fast.models.frozen import frozen
 from asda_fast.models.loss import joint_losses, pose_loss
-from asda_fast.train.frozen import frozen
 from asda_fast.train.optimizers import set_rate
 
 Paste = Callable[[Tensor], Tensor]  # G's output [B, T, 3] -> image [B, 3, H, W]

@@ -28,7 +28,8 @@ def pool(tmp_path) -> Path:
     return tmp_path / "pool.safetensors"
 
 
-def test_plain_pytorch(tmp_path, pool):
+@pytest.mark.parametrize("example", ["plain_pytorch.py", "own_loop.py"])
+def test_a_loop_of_plain_pytorch(tmp_path, pool, example):
     rng = np.random.default_rng(0)
     people = []
     for i in range(6):
@@ -37,7 +38,7 @@ def test_plain_pytorch(tmp_path, pool):
         people.append({"image_id": i, "bbox": [10, 10, 50, 70], "keypoints": joints, "num_keypoints": 17})
     images = [{"id": i, "file_name": f"{i}.jpg"} for i in range(6)]
     (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": people}))
-    command = [sys.executable, str(EXAMPLES / "plain_pytorch.py"), "--pool", str(pool), "--images", str(tmp_path)]
+    command = [sys.executable, str(EXAMPLES / example), "--pool", str(pool), "--images", str(tmp_path)]
     command += ["--annotations", str(tmp_path / "coco.json"), "--steps", "10", "--batch-size", "3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # so small that threads only wait for each other
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -1,0 +1,370 @@
+"""Adversary: hard placements inside other people's training loops, round any network and any loss.
+
+    adversary = asda_fast.Adversary("pool.safetensors", "critic", joints=17)
+    for image, keypoints, target in loader:
+        losses = lambda heatmaps: ((heatmaps - target) ** 2).mean((2, 3))        # of each person and joint
+        pasted = adversary.paste(image, network, losses, keypoints=keypoints)
+        loss = losses(network(pasted))
+        loss.mean().backward()
+        optimizer.step()
+        adversary.learn(loss)
+
+Everything the trainer's adversaries can is behind it; what a loop has not got is done without (`paste`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from asda_fast.adversary.base import Adversary as Strategy
+from asda_fast.adversary.base import Choice
+from asda_fast.adversary.critic import Critic
+from asda_fast.adversary.scene import Scene, evaluating
+from asda_fast.adversary.selection import Clean, Cover, Search
+from asda_fast.augment.asda import generator_theta
+from asda_fast.augment.base import Augmented
+from asda_fast.augment.module import SemanticPaste
+from asda_fast.core.batch import MEAN, STD
+from asda_fast.models.frozen import frozen
+from asda_fast.models.generator import Generator
+from asda_fast.parts.pool import PartPool
+
+Way = Literal["random", "cover", "search", "critic", "generator"]
+WAYS = ("random", "cover", "search", "critic", "generator")
+Losses = Callable[[Any], Tensor]
+GRID = (0.2, 0.5, 0.8)  # of a box's sides: nine points that stand for the joints where none are given
+
+
+class Adversary:
+    """Where parts of other people are pasted, so that your network finds it hard (ASDA, section 3.3).
+
+    pool        what to paste: a PartPool, or the path of a pool file
+    way         random    at random (SDA)
+                cover     hides most of the keypoints; nothing is learned, no forward pass
+                search    the hardest of `verify` random places, by as many forward passes of the network
+                critic    a small network that learns from the losses you hand to `learn` which places are hard
+                generator the paper's ResNet-18, which learns by the gradient through the paste
+    joints      keypoints of a person; 0: there are none, nine points of the person's box stand for them
+    edges       pairs of joints with a limb between them (cover and critic look at the middles of limbs, too)
+    people      rows of your dataset, whose losses the critic remembers if `paste` is told each person's `index`
+    verify      proposals that the network judges by a forward pass, to take the hardest [search 4, else 1: none]
+    candidates  cover, critic: random places that are scored for each part
+    explore     critic: share of the proposals in training that are random, to learn from
+    generator   a network [B, 3, H, W] -> [B, types, 3] of your own [models.Generator]
+    rate        learning rate of the critic [3e-3] or the generator [1e-3]
+    seed        every draw follows from it, the number of batches so far, and the process's rank
+    The other options are SemanticPaste's: parts, p, ranges, types, patch_flip, jitter, mean, std, mode. mean and std
+    say how float images were normalised, in units of 0..1; uint8 images are not.
+
+    `state_dict` is all that an exact resume needs. Over several processes each calls `paste` and `learn` as often, and
+    all learn the same. Runs under autocast and torch.compile as the network does. For gradient accumulation call both
+    for every part of the batch.
+    """
+
+    def __init__(
+        self,
+        pool: PartPool | str,
+        way: Way = "critic",
+        *,
+        joints: int = 0,
+        edges: Sequence[tuple[int, int]] = (),
+        people: int = 0,
+        verify: int | None = None,
+        candidates: int = 64,
+        explore: float = 0.3,
+        generator: nn.Module | None = None,
+        rate: float | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        if way not in WAYS:
+            raise ValueError(f"way: expected one of {', '.join(WAYS)}, got {way!r}")
+        for name, value in (("joints", joints), ("people", people)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+        for edge in edges:
+            if len(edge) != 2 or not all(0 <= joint < joints for joint in edge):
+                raise ValueError(f"edges: expected pairs of joints below {joints}, got {edge!r}")
+        if verify is not None and way in ("random", "generator"):
+            raise ValueError(f"verify: expected way search, cover or critic beside it, got {way}")
+        if generator is not None and way != "generator":
+            raise ValueError(f"generator: expected way generator beside it, got {way}")
+        self.module = SemanticPaste(pool, **options)
+        self.way, self.joints, self.people, self.seed, self.rate = way, joints, people, seed, rate
+        self.verify = verify or (4 if way == "search" else 1)
+        types = len(self.module.pool.types)
+        pairs = tuple((int(a), int(b)) for a, b in edges)
+        settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "seed": seed}
+        self.strategy: Strategy | None = None
+        self._make: Callable[[torch.device], Strategy] | None = None  # the critic, on the first batch's device
+        if way == "search":
+            self.strategy = Search(pairs, **settings)
+        elif way == "cover":
+            self.strategy = _Cover(pairs, candidates=candidates, **settings)
+        elif way == "critic":
+            settings |= {"candidates": candidates, "explore": explore, "people": people, "rate": rate or 3e-3}
+            points = joints or len(GRID) ** 2
+            self.strategy = Critic(types, points, pairs, **settings)
+            self._make = lambda device: Critic(types, points, pairs, **settings, device=device)
+        self.generator: nn.Module | None = None
+        self._optimizer: torch.optim.Optimizer | None = None
+        if way == "generator":
+            with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the loop
+                torch.manual_seed(seed)
+                self.generator = generator or Generator(types)
+            self._optimizer = torch.optim.Adam(self.generator.parameters(), lr=rate or 1e-3)
+        self._batches = 0
+        self._pending: _Pending | None = None
+
+    def paste(
+        self,
+        image: Tensor,
+        network: Callable[[Tensor], Any] | None = None,
+        losses: Losses | None = None,
+        *,
+        keypoints: Any = None,
+        boxes: Any = None,
+        response: Tensor | None = None,
+        index: Tensor | None = None,
+    ) -> Tensor:
+        """image [B, 3, H, W], uint8 or float -> the same, with parts where they are hard. Keypoints stay what they are.
+
+        network    anything that takes such images; asked where `verify` is over 1, and by the generator. A module is in
+                   evaluation mode meanwhile (the generator's step: in its own, with batch-norm statistics held), its
+                   weights get no gradient.
+        losses     what network(image) gives -> [B] or [B, J], the loss of each person (and joint) of this batch
+        keypoints  [B, J, 2] or [B, J, 3] (x, y, v: 0 = not labelled), in pixels of `image`. Without them nine points
+                   of the box stand for the joints.
+        boxes      [B, 4] x0, y0, x1, y1 of the person. Without them the keypoints' own box, or a person who fills
+                   the image but for a margin.
+        response   cover: [B, J] 0..1, how surely the network finds each keypoint of the clean image; it hides those
+        index      [B] each person's row of your dataset, where `people` was given
+
+        ValueError and TypeError name the argument.
+        """
+        self.module.batch(image[:0] if isinstance(image, Tensor) and image.dim() == 4 else image)  # says what is wrong
+        points, labelled = self._points(image, keypoints)
+        if boxes is None and points is not None:
+            boxes = _around(points, labelled, image)
+        batch = self.module.batch(image, boxes)
+        if points is None:
+            points, labelled = _grid(batch.box)
+        batch.joints, batch.visible = points, labelled.to(torch.uint8) * 2
+        count = len(batch)
+        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        batch.row = torch.arange(count, device=image.device)
+        slots = self.module.paste.draw_from(batch, self.seed, self._batches * world + rank)
+        asks = self.verify > 1 or self.way == "generator"
+        if asks and (network is None or losses is None):
+            raise ValueError(f"network, losses: {self.way} asks the network by forward passes, so paste needs both")
+        if index is not None:
+            index = torch.as_tensor(index, device=image.device)
+            if not self.people or index.shape != (count,):
+                wanted = f"[{count}] rows" if self.people else "people=N in the constructor beside it"
+                raise ValueError(f"index: expected {wanted}, got {list(index.shape)}")
+        if isinstance(self.strategy, _Cover):
+            self.strategy.clean = response is not None
+        elif response is not None:
+            raise ValueError(f"response: expected way cover beside it, got {self.way}")
+        scene = LoopScene(
+            batch, slots, batch.image.new_zeros(0), labelled.float(), self.module.paste, network,  # type: ignore[arg-type]
+            self._batches * world + rank, None, index is not None, module=self.module, losses=losses, original=image,
+            response=response, stand_ins=keypoints is None,
+        )  # fmt: skip
+        self._batches += 1
+        if self._make is not None and image.device.type != "cpu":
+            made, state = self._make(image.device), self.strategy.state_dict()  # type: ignore[union-attr]
+            made.load_state_dict(state)
+            self.strategy = made
+        self._make = None
+        if self.way == "random":
+            self._pending = None
+            return scene.render(slots.theta)
+        if self.generator is not None:
+            self.generator.to(image.device)
+            theta = generator_theta(self.generator(scene.normalised()), slots)
+            pasted = scene.render(theta)
+            self._pending = _Pending(scene, None, pasted)
+            return pasted.detach()
+        assert self.strategy is not None
+        choice = self.strategy.choose(scene, explore=True)
+        if index is not None:  # drawn by the place in the batch, remembered by the row of the dataset
+            batch.row = index
+        self._pending = _Pending(scene, choice, None)
+        return scene.render(choice.theta)
+
+    def learn(self, losses: Tensor) -> None:
+        """Learn from the losses [B] or [B, J] of the images that the last `paste` gave (they are detached here).
+
+        The generator takes its step by its own forward pass of the network instead, as the paper's; random, cover and
+        search learn nothing. Call it once after each `paste`.
+        """
+        pending, self._pending = self._pending, None
+        if self.way == "random":
+            return
+        if pending is None:
+            raise ValueError("learn: expected once after each paste, got a call without one")
+        scene = pending.scene
+        losses = scene.table(losses, "learn")
+        if self.generator is not None:
+            self._ascend(scene, pending.image)
+        elif pending.choice is not None and self.strategy is not None:
+            self.strategy.learn(scene, pending.choice, losses)
+
+    def _ascend(self, scene: LoopScene, pasted: Tensor | None) -> None:
+        assert self.generator is not None and self._optimizer is not None and pasted is not None
+        loss = -scene.table(scene.ask(pasted, hold=True), "losses").mean()
+        weights = [w for w in self.generator.parameters() if w.requires_grad]
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        for weight, gradient in zip(weights, gradients):
+            weight.grad = torch.zeros_like(weight) if gradient is None else gradient
+            if dist.is_initialized() and dist.get_world_size() > 1:
+                dist.all_reduce(weight.grad)
+                weight.grad /= dist.get_world_size()
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that an exact resume needs."""
+        state: dict[str, Any] = {"way": self.way, "batches": self._batches}
+        if self.strategy is not None:
+            state["strategy"] = self.strategy.state_dict()
+        if self.generator is not None and self._optimizer is not None:
+            state |= {"generator": self.generator.state_dict(), "optimizer": self._optimizer.state_dict()}
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """ValueError where the state is of another adversary."""
+        if state.get("way") != self.way:
+            raise ValueError(f"adversary: expected the state of {self.way}, got {state.get('way', 'no adversary')!r}")
+        if self.strategy is not None:
+            self.strategy.load_state_dict(state["strategy"])
+        if self.generator is not None and self._optimizer is not None:
+            self.generator.load_state_dict(state["generator"])
+            self._optimizer.load_state_dict(state["optimizer"])
+        self._batches = int(state["batches"])
+
+    def __repr__(self) -> str:
+        return f"Adversary({self.module.paste.pool!r}, {self.way!r}, joints={self.joints}, verify={self.verify})"
+
+    def _points(self, image: Tensor, keypoints: Any) -> tuple[Tensor | None, Tensor]:
+        """keypoints -> [B, J, 2] pixels and [B, J] labelled; (None, -) without any."""
+        if keypoints is None:
+            if self.joints:
+                raise ValueError(f"keypoints: expected those of {self.joints} joints, got none (joints=0 does without)")
+            return None, image
+        if not self.joints:
+            raise ValueError("keypoints: expected joints=J in the constructor beside them, got joints=0")
+        points = torch.as_tensor(keypoints).to(image.device, torch.float32)
+        if points.dim() != 3 or points.shape[:2] != (len(image), self.joints) or points.shape[2] not in (2, 3):
+            wanted = f"[{len(image)}, {self.joints}, 2 or 3]"
+            raise ValueError(f"keypoints: expected {wanted}, got {list(points.shape)}")
+        labelled = points[..., 2] > 0 if points.shape[2] == 3 else torch.ones_like(points[..., 0], dtype=torch.bool)
+        labelled = labelled & points[..., :2].isfinite().all(-1)
+        points = torch.where(labelled[..., None], points[..., :2], 0.0)
+        if self._batches == 0 and min(image.shape[-2:]) > 8:  # once: reading a value back is a wait on a GPU
+            most = float(points.abs().max())
+            if 0 < most <= 2:
+                raise ValueError(f"keypoints: expected pixels of the image, got values up to {most:.2g} (normalised?)")
+        return points, labelled
+
+
+class _Cover(Cover):
+    def look(self, scene: Scene) -> Clean:
+        assert isinstance(scene, LoopScene) and scene.response is not None
+        if scene.response.shape != scene.weight.shape:
+            raise ValueError(f"response: expected {list(scene.weight.shape)}, got {list(scene.response.shape)}")
+        return Clean(scene.response.detach().float().clamp(0, 1), torch.zeros_like(scene.weight))
+
+
+@dataclass
+class _Pending:
+    """What `paste` keeps for `learn`."""
+
+    scene: LoopScene
+    choice: Choice | None
+    image: Tensor | None  # the generator's, with its graph
+
+
+@dataclass
+class LoopScene(Scene):
+    """A scene of somebody else's loop: images of any kind, judged by the loop's own network and loss."""
+
+    module: SemanticPaste = field(kw_only=True)
+    losses: Losses | None = field(kw_only=True)
+    original: Tensor = field(kw_only=True)  # [B, 3, H, W]
+    response: Tensor | None = field(kw_only=True, default=None)
+    stand_ins: bool = field(kw_only=True, default=False)  # the joints are points of the box, not the loop's own
+
+    def paste(self, theta: Tensor) -> Augmented:
+        return self.module.render(self.batch, self.original, self.slots, theta, int(self.epoch))
+
+    def normalised(self) -> Tensor:
+        """[B, 3, H, W] float in ImageNet's normalisation: what a generator sees."""
+        image = self.original.float()
+        if self.original.dtype == torch.uint8:
+            image = image / 255
+        else:
+            image = image * _column(self.module.paste.std, image) + _column(self.module.paste.mean, image)
+        return (image - _column(MEAN, image)) / _column(STD, image)
+
+    def judge(self, theta: Tensor | None, reduced: bool = False) -> Tensor:
+        image = self.original if theta is None else self.render(theta)
+        with torch.no_grad():
+            return self.table(self.ask(image), "losses")
+
+    def ask(self, image: Tensor, hold: bool = False) -> Tensor:
+        """The loop's losses of its network's answer to `image`. hold: with a gradient to the image only."""
+        assert self.losses is not None
+        network = getattr(self.pose, "module", self.pose)  # out of DistributedDataParallel: nothing is to be reduced
+        if not isinstance(network, nn.Module):
+            return self.losses(network(image))
+        if hold:
+            return self.losses(frozen(network, image))
+        with evaluating(network):
+            return self.losses(network(image))
+
+    def table(self, losses: Any, name: str) -> Tensor:
+        """losses [B] or [B, J] -> [B, J] float; ValueError otherwise."""
+        count, joints = self.weight.shape
+        shape = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        if self.stand_ins and isinstance(losses, Tensor) and losses.dim() == 2 and len(losses) == count:
+            losses, shape = losses.mean(1), [count]
+        if shape not in ([count], [count, joints]):
+            raise ValueError(
+                f"{name}: expected the loss of each person [{count}] or of each joint [{count}, {joints}] "
+                f"(a mean over the batch does not say who found it hard), got {shape}"
+            )
+        losses = losses.float()
+        return losses[:, None].expand(-1, joints) if losses.dim() == 1 else losses
+
+
+def _column(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, device=like.device).view(1, 3, 1, 1)
+
+
+def _around(points: Tensor, labelled: Tensor, image: Tensor) -> Tensor:
+    """The box x0, y0, x1, y1 of each person's labelled keypoints, a tenth wider; the image's where there is none."""
+    height, width = image.shape[-2:]
+    seen = labelled[..., None]
+    low = torch.where(seen, points, torch.inf).amin(1)
+    high = torch.where(seen, points, -torch.inf).amax(1)
+    margin = 0.1 * (high - low).amax(1, keepdim=True) + 1
+    box = torch.cat((low - margin, high + margin), 1)
+    whole = torch.empty_like(box)
+    for column, value in enumerate((0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height)):
+        whole[:, column] = value
+    return torch.where(labelled.any(1, keepdim=True), box, whole)
+
+
+def _grid(box: Tensor) -> tuple[Tensor, Tensor]:
+    """Nine points of each box (centre x, centre y, width, height): [B, 9, 2], and that all are labelled [B, 9]."""
+    x = torch.stack([box[:, 0] + (a - 0.5) * box[:, 2] for _ in GRID for a in GRID], 1)
+    y = torch.stack([box[:, 1] + (a - 0.5) * box[:, 3] for a in GRID for _ in GRID], 1)
+    return torch.stack((x, y), -1), torch.ones_like(x, dtype=torch.bool)
