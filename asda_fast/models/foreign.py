@@ -25,8 +25,11 @@ PLACES = {
     "pose": ("pose", "state_dict", "best_state_dict", "model_state_dict", "model"),
     "generator": ("generator", "stn_state_dict", "state_dict", "model_state_dict", "model"),
 }
+NO_CUSTOM = 99  # the rank of a place that none of these words is in
 OTHERS = {"pose": {"generator", "stn_state_dict"}, "generator": {"pose"}}
 AVERAGED = re.compile(r"(^|[._])(ema|swa|avg|averaged|shadow)([._]|$)")  # taken where nothing else is there
+# What an optimiser keeps of each weight has the weights' names and shapes, and is none: taken only where it is named.
+LEARNER = re.compile(r"(^|[._])(optim\w*|momentum\w*|exp_avg\w*|grads?|gradients?|velocity|square_avg|mu|nu)([._]|$)")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,16 @@ class Found:
     place: str  # where: "state_dict", "state_dict.student", "" for the file itself
     rank: tuple[bool, int]  # smaller ones are taken first
     foreign: Foreign
+
+    @property
+    def learner(self) -> bool:
+        """Whether its place says that an optimiser kept it."""
+        return bool(LEARNER.search(self.place))
+
+    def rivals(self, other: Found) -> bool:
+        """Whether custom does not say that this one goes before that other: they rank alike, or nothing but a name
+        of somebody's own is known of the other."""
+        return other.rank in (self.rank, (self.rank[0], NO_CUSTOM))
 
 
 def networks_in(checkpoint: Checkpoint, part: str, own: State | None = None) -> list[Found]:
@@ -101,7 +114,7 @@ def _under(state: State, prefix: str) -> State:
 
 def _rank(place: str, part: str) -> tuple[bool, int]:
     words, order = place.split("."), PLACES[part]
-    return bool(AVERAGED.search(place)), next((i for i, word in enumerate(order) if word in words), len(order))
+    return bool(AVERAGED.search(place)), next((i for i, word in enumerate(order) if word in words), NO_CUSTOM)
 
 
 @cache

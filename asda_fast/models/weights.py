@@ -90,7 +90,13 @@ def only_network(checkpoint: Checkpoint, within: str | None = None) -> Found:
 
 
 def _within(path: Path, several: list[Found], within: str | None) -> list[Found]:
-    chosen = [f for f in several if within is None or within == f.place or within in f.place.split(".")]
+    if within is None:
+        chosen = [f for f in several if not f.learner]
+        if several and not chosen:
+            places = shorten((f.place for f in several), 6)
+            raise UserError(f"{path}: holds no weights, but what an optimiser keeps of them ({places})")
+        return chosen
+    chosen = [f for f in several if within == f.place or within in f.place.split(".")]
     if not chosen:
         places = shorten((f.place or "the file itself" for f in several), 6)
         raise UserError(f"{path}: within: no network in {within!r}; there is one in {places}")
@@ -100,7 +106,7 @@ def _within(path: Path, several: list[Found], within: str | None) -> list[Found]
 def _first(path: Path, several: list[Found]) -> Found:
     """The one to take; UserError where custom does not say which (student and teacher)."""
     first, *others = sorted(several, key=lambda f: f.rank)
-    rivals = [f for f in others if f.rank == first.rank and not _same(f.foreign.state, first.foreign.state)]
+    rivals = [f for f in others if first.rivals(f) and not _same(f.foreign.state, first.foreign.state)]
     if rivals:
         places = shorten((f.place or "the file itself" for f in (first, *rivals)), 6)
         raise UserError(f"{path}: holds {1 + len(rivals)} networks ({places}): say which (within)")
@@ -144,8 +150,23 @@ def fill(model: nn.Module, foreign: Foreign, path: Path, complete: bool, random_
     for key in report.loaded:
         if not torch.isfinite(state[key]).all():
             raise UserError(f"{path} ({foreign.format}): {key} holds values that are not finite (NaN or infinite)")
+    _check_variances(report, state)
     model.load_state_dict({k: state[k] for k in report.loaded}, strict=False)
     return report
+
+
+def _check_variances(report: Report, state: State) -> None:
+    """UserError where batch norms hold what no training leaves: what an optimiser keeps, or buffers never written."""
+    variances = [key for key in report.loaded if key.endswith("running_var")]
+    for key in variances:
+        if (state[key] < 0).any():
+            raise UserError(f"{report.path} ({report.format}): {key} holds negative variances: these are no weights")
+    zero = [key for key in variances if not state[key].any()]
+    if 2 * len(zero) > len(variances):
+        raise UserError(
+            f"{report.path} ({report.format}): {len(zero)} of {len(variances)} batch norms have no variance at all "
+            f"({shorten(zero, 1)}): these are no weights"
+        )
 
 
 def _refuse(model: nn.Module, report: Report, state: State, own: State, complete: bool, random_body: bool) -> None:

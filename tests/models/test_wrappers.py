@@ -95,6 +95,37 @@ def test_of_student_and_teacher_one_must_be_named(tmp_path: Path, plain: State) 
     assert not report.missing + report.mismatched
 
 
+@pytest.mark.parametrize("name", ["momentum", "grads", "exp_avg", "optimizer", "optim_state"])
+def test_what_an_optimiser_keeps_is_no_network(tmp_path: Path, plain: State, name: str) -> None:
+    kept = {k: v * 3 for k, v in plain.items()}
+    same(write(tmp_path / "x.pth", {name: kept, "ema": plain}), plain)
+    same(write(tmp_path / "y.pth", {"ema": plain, "train": {name: {"module": kept}}}), plain)
+    with pytest.raises(UserError, match=rf"holds no weights, but what an optimiser keeps of them \({name}\)"):
+        models.load(write(tmp_path / "z.pth", {name: kept}))
+    model = models.load(tmp_path / "x.pth", within=name)
+    assert torch.equal(model.state_dict()["conv1.weight"], kept["conv1.weight"])
+
+
+@pytest.mark.parametrize("names", [("model", "net"), ("state_dict", "teacher"), ("net", "network")])
+def test_a_name_of_ones_own_beside_a_customary_one_is_asked_for(
+    tmp_path: Path, plain: State, names: tuple[str, str]
+) -> None:
+    path = write(tmp_path / "x.pth", {names[0]: plain, names[1]: {k: v * 2 for k, v in plain.items()}})
+    for load in (models.load, lambda p: models.build("hrnet_tiny", joints=4, init=p)):
+        with pytest.raises(UserError, match=rf"holds 2 networks \({names[0]}, {names[1]}\): say which"):
+            load(path)
+    same(write(path, {names[0]: plain, names[1]: dict(plain)}), plain)  # the same twice is no question
+
+
+@pytest.mark.parametrize(("value", "words"), [(-1e-3, "bn1.running_var holds negative"), (0.0, "no variance at all")])
+def test_variances_that_no_training_leaves(tmp_path: Path, plain: State, value: float, words: str) -> None:
+    some = {k: torch.full_like(v, value) for k, v in plain.items() if k.endswith("running_var")}
+    with pytest.raises(UserError, match=words):
+        models.load(write(tmp_path / "x.pth", {**plain, **some}))
+    dead = {"layer1.0.bn1.running_var": plain["layer1.0.bn1.running_var"] * 0}  # one that nothing reaches is sound
+    models.load(write(tmp_path / "x.pth", {**plain, **dead}))
+
+
 @pytest.fixture(scope="module")
 def body() -> State:
     """ResNet-50's, as torchvision names it; each tensor is one number."""
