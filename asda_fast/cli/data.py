@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import write_atomic
+from asda_fast.core.files import check_suffix, write_atomic
 from asda_fast.core.hardware import cores
 from asda_fast.core.options import CROP, AtLeast, Between, Size, check
-from asda_fast.data.custom import Files
+from asda_fast.data.custom import Files, shared_photos
 from asda_fast.data.dataset import DATASETS
 
 if TYPE_CHECKING:
@@ -101,29 +101,47 @@ class Check:
     files: Files = field(default_factory=Files)
     split: Literal["both", "train", "val"] = "both"
     """which people"""
+    out: Path | None = None
+    """draw a few people with their joints' names here, a .jpg or .png"""
     json: Path | None = None
     """write what was found here: {split: {"people", "photos", "notes", "problems": {photo: reason}}}"""
 
     def __post_init__(self) -> None:
         check(self)
+        if self.out is not None:
+            check_suffix(self.out)
 
     def run(self) -> None:
+        import numpy as np
+
         from asda_fast.data import load
+        from asda_fast.data.summary import mirror_problems, summary
 
         table: dict[str, Any] = {}
+        tables: list[People] = []
+        sound: list[People] = []  # in photos that can be drawn
         bad = 0
         for split in splits(self.split, self.files):
-            people = load(self.dataset, self.root, split, self.files)
+            people = load(self.dataset, self.root, split, self.files, tables[0].skeleton if tables else None)
+            tables.append(people)
             problems = read_photos(people)
+            sound.append(people.select(~np.isin(np.array(people.files)[people.file], [p.photo for p in problems])))
             bad += len(problems)
-            for line in (*people.notes, *map(str, problems)):
+            notes = [*dict.fromkeys((*people.notes, *mirror_problems(people)))]
+            notes += shared_photos(*tables) if len(tables) == 2 else []
+            for line in (*notes, *(line for line in summary(people) if line not in notes), *map(str, problems)):
                 print(f"{people.name}: {line}")
             count = len(set(people.file.tolist()))
             print(f"{people.name}: {len(people)} people in {count} photos, {len(problems)} bad")
             said = {problem.photo: problem.reason for problem in problems}
-            table[split] = {"people": len(people), "photos": count, "notes": list(people.notes), "problems": said}
+            table[split] = {"people": len(people), "photos": count, "notes": notes, "problems": said}
         if self.json is not None:
             write_atomic(self.json, (json.dumps(table, indent=1) + "\n").encode())
+        if self.out is not None and (shown := [some for some in sound if len(some)]):
+            from asda_fast.viz import draw
+            from asda_fast.viz.named_joints import named_joints
+
+            print(draw.save(self.out, named_joints(shown)))
         if bad:
             raise UserError(f"{bad} bad photos, listed above (--on-bad-image skip leaves them out of a run)")
 

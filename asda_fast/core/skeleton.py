@@ -80,7 +80,7 @@ class Skeleton:
 def described(skeleton: Skeleton) -> list[str]:
     """What a user should see before a network learns it: the joints, and which of them a mirrored photo swaps."""
     names = skeleton.joints
-    lines = [f"{len(names)} joints: {', '.join(names)}"]
+    lines = [f"{len(names)} joints ({skeleton.name}): {', '.join(names)}"]
     if skeleton.pairs:
         listed = ", ".join(f"{names[a]} - {names[b]}" for a, b in skeleton.pairs)
         lines.append(f"{len(skeleton.pairs)} left-right pairs: {listed}")

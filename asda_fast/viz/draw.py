@@ -11,6 +11,7 @@ import numpy as np
 
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import check_suffix
+from asda_fast.core.skeleton import canonical
 
 if TYPE_CHECKING:
     from asda_fast.data.people import Skeleton
@@ -30,7 +31,7 @@ def sides(skeleton: Skeleton) -> list[int]:
     """
     side = [0] * len(skeleton.joints)
     for a, b in skeleton.pairs:
-        swapped = skeleton.joints[a].lower().startswith("r")
+        swapped = canonical(skeleton.joints[a]).startswith("right_")
         side[a], side[b] = (-1, 1) if swapped else (1, -1)
     return side
 
