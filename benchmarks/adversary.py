@@ -22,7 +22,8 @@ from asda_fast.train.adversarial import Networks, step_against, step_alone, step
 from benchmarks.common import Report, Timing, interleave, parser
 from benchmarks.game import ARMS
 
-CASES = (("hrnet_tiny", (96, 96), 32, 16), ("hrnet_w32", (256, 192), 4, 64))  # D, crop, batch, width of G
+# D, crop, batch (in eighths of it some adversaries judge), width of G
+CASES = (("hrnet_tiny", (96, 96), 32, 16), ("hrnet_w32", (256, 192), 8, 64))
 PEOPLE = 4096  # in the table
 
 
@@ -103,6 +104,8 @@ def processor_time(steps: dict[str, Step], rounds: int) -> dict[str, Timing]:
 def main() -> None:
     out = parser(__doc__ or "")
     out.add_argument("--only", nargs="+", default=None, metavar="ARM", help=f"of {list(ARMS)}")
+    out.add_argument("--model", choices=[case[0] for case in CASES], help="only this case [both]")
+    out.add_argument("--rounds", type=int, default=None, help="steps of each arm, in turn [10, with --quick 3]")
     options = out.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -110,9 +113,11 @@ def main() -> None:
     report = Report(threads=options.threads, device=options.device)
     arms = ("none", *(options.only or (*ARMS, "generator joint")))
     for case in CASES:
+        if options.model not in (None, case[0]):
+            continue
         name, size, count, _ = case
         steps = {arm: Step(arm, case, options.device) for arm in arms}
-        rounds = 3 if options.quick else 10
+        rounds = options.rounds or (3 if options.quick else 10)
         timings = interleave(dict(steps), seconds=120, device="cuda") if gpu else processor_time(steps, rounds)
         print(f"{name} {size[0]}x{size[1]}, batch {count}, on {options.device}")
         plain = timings["none"].median

@@ -8,7 +8,8 @@ from torch import Tensor
 from asda_fast.augment.sampling import Ranges, Slots
 from asda_fast.core.random import random_bits, uniform
 
-CANDIDATES, CHANCE, MEASURE = 16, 17, 18  # streams of augment.sampling.random_bits: an adversary's, its dice, hardness
+# Streams of core.random.random_bits: an adversary's places, its dice, hardness, whom it judges.
+CANDIDATES, CHANCE, MEASURE, JUDGED = 16, 17, 18, 19
 
 
 def candidates(

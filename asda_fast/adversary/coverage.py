@@ -28,6 +28,16 @@ class Coverage:
     far: Tensor  # [B, N, K, J] on a circle of FAR
     limbs: Tensor  # [B, N, K, J] mean opacity at the middles of the limbs that meet at the joint
 
+    def at(self, best: Tensor) -> Coverage:
+        """That of the placements `best` [B, N, G]."""
+        return Coverage(**{name: pick(value, best) for name, value in vars(self).items()})
+
+
+def pick(value: Tensor, index: Tensor) -> Tensor:
+    """value [B, N, K, ...] at index [B, N, G] -> [B, N, G, ...]."""
+    tail = value.shape[3:]
+    return value.gather(2, index.view(*index.shape, *[1] * len(tail)).expand(-1, -1, -1, *tail))
+
 
 def coverage(scene: Scene, theta: Tensor, edges: tuple[tuple[int, int], ...]) -> Coverage:
     """theta [B, N, K, 4] -> what the scene's parts hide at each of the K placements. edges: the skeleton's limbs."""

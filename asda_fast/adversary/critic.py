@@ -91,6 +91,7 @@ class Critic(Selection):
     def learn(self, scene: Scene, choice: Choice, losses: Tensor) -> None:
         judged: Judged = choice.memory
         assert judged.coverage is not None
+        scene = judged.scene  # without those who were not judged
         alone = judged.losses is None  # D's own step is the only pass
         seen = gathered(
             {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import AtLeast, Between, check
@@ -28,6 +28,8 @@ class AdversaryOptions:
     verify: Annotated[int | None, AtLeast(1)] = None
     """proposals that the pose network judges by a forward pass, to take the hardest; 1: none is judged [search 4, else
     1]"""
+    verify_share: Annotated[float, Between(0, 1)] = 1.0
+    """cover, critic: share of each batch whose proposals are judged, those to whom the scores promise most"""
     candidates: Annotated[int, AtLeast(2)] = 64
     """cover, critic: random places that are scored for each part"""
     clean_pass: bool = False
@@ -40,6 +42,9 @@ class AdversaryOptions:
     def __post_init__(self) -> None:
         check(self)
         verify = self.verified
+        if self.verify_share <= 0 or (self.verify_share < 1 and (verify == 1 or self.adversary == "search")):
+            needs = "1, or more than 0 with verify 2 or more of cover or critic"
+            raise UserError(f"verify_share: expected {needs}, got {self.verify_share}")
         if self.adversary == "generator":
             if self.verify is not None:
                 raise UserError(f"verify: expected adversary search, cover or critic beside it, got {self.adversary}")
@@ -65,11 +70,11 @@ class AdversaryOptions:
             return None
         if self.adversary == "search":
             return Search(skeleton.edges, verify=self.verified, reduced=self.half_resolution, seed=seed)
-        options = {"candidates": self.candidates, "verify": self.verified, "seed": seed}
-        flags = {"clean": self.clean_pass, "reduced": self.half_resolution}
+        options: dict[str, Any] = {
+            "candidates": self.candidates, "verify": self.verified, "share": self.verify_share,
+            "clean": self.clean_pass, "reduced": self.half_resolution, "seed": seed,
+        }  # fmt: skip
         if self.adversary == "cover":
-            return Cover(skeleton.edges, **options, **flags)  # type: ignore[arg-type]
-        return Critic(
-            types, len(skeleton.joints), skeleton.edges, people=people, device=device, explore=self.explore, **options,
-            **flags,
-        )  # fmt: skip
+            return Cover(skeleton.edges, **options)
+        shape = (types, len(skeleton.joints), skeleton.edges)
+        return Critic(*shape, people=people, device=device, explore=self.explore, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -64,6 +64,11 @@ class Scene:
         """Crop pixels per heatmap pixel."""
         return self.batch.image.shape[1] // self.target.shape[2]
 
+    def of_people(self, index: Tensor) -> Scene:
+        """The scene of the people at these places of the batch, [n]."""
+        batch, slots = Batch(**at(vars(self.batch), index)), Slots(**at(vars(self.slots), index))
+        return replace(self, batch=batch, slots=slots, target=self.target[index], weight=self.weight[index])
+
     def paste(self, theta: Tensor) -> Augmented:
         """The batch with its parts at theta [B, N, 4]; differentiable in r, tx, ty."""
         return self.augmentation.render(self.batch, self.slots, theta, self.epoch)
@@ -102,6 +107,11 @@ class Scene:
     def autocast(self) -> Any:
         device = self.batch.image.device.type
         return torch.autocast(device, self.amp) if self.amp is not None else nullcontext()
+
+
+def at(rows: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    """The rows at `index` of each."""
+    return {name: value[index] for name, value in rows.items()}
 
 
 def reduced_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
     candidates -> a score of each, unpasted -> the best of each of `verify` groups -> pasted, judged by D -> the hardest
 
-With one group nothing is pasted but what D is trained on. Every number is drawn by (seed, epoch, person).
+With one group nothing is pasted but what D is trained on. Every number is drawn by (seed, epoch, person). Where only a
+share of a batch is judged, it is those to whom the scores promise most; the others get the best of all candidates.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor
 
 from asda_fast.adversary.base import Adversary, Choice
-from asda_fast.adversary.candidates import CANDIDATES, CHANCE, candidates
-from asda_fast.adversary.coverage import Coverage, coverage
-from asda_fast.adversary.scene import Scene
+from asda_fast.adversary.candidates import CANDIDATES, CHANCE, JUDGED, candidates
+from asda_fast.adversary.coverage import Coverage, coverage, pick
+from asda_fast.adversary.scene import Scene, at
 from asda_fast.core.random import random_bits, uniform
 from asda_fast.models.loss import joint_losses
 
@@ -32,6 +33,7 @@ class Clean:
 class Judged:
     """What one batch taught: G proposals of each person, and D's losses of them where they were pasted."""
 
+    scene: Scene  # of those who were judged
     coverage: Coverage | None  # of the proposals, [B, N, G, ...]
     losses: Tensor | None  # [B, G, J]; None: nothing was pasted before D's own step
     clean: Clean | None
@@ -42,6 +44,7 @@ class Selection(Adversary):
 
     candidates  random placements that are scored for each part
     verify      proposals that are pasted and judged by a forward pass of D; the hardest is taken. 1: none is pasted
+    share       of the people of a batch whose proposals are judged
     clean       first let D look at the clean crop, which the scores then use
     reduced     those passes at half the resolution
     explore     share of the proposals in training that are drawn at random
@@ -53,6 +56,7 @@ class Selection(Adversary):
         *,
         candidates: int = 32,
         verify: int = 1,
+        share: float = 1.0,
         clean: bool = False,
         reduced: bool = True,
         explore: float = 0.0,
@@ -63,10 +67,12 @@ class Selection(Adversary):
                 raise ValueError(f"{name}: expected at least 1, got {value}")
         if candidates % verify:
             raise ValueError(f"verify: expected a divisor of candidates ({candidates}), got {verify}")
+        if not 0 < share <= 1:
+            raise ValueError(f"share: expected more than 0, at most 1, got {share}")
         if not 0 <= explore < 1:
             raise ValueError(f"explore: expected 0 up to, not including, 1, got {explore}")
         self.edges, self.candidates, self.verify, self.clean = edges, candidates, verify, clean
-        self.reduced, self.explore, self.seed = reduced, explore, seed
+        self.share, self.reduced, self.explore, self.seed = share, reduced, explore, seed
 
     def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         """How hard each candidate seems: [B, N, K]."""
@@ -74,40 +80,56 @@ class Selection(Adversary):
 
     @torch.no_grad()
     def choose(self, scene: Scene, explore: bool) -> Choice:
+        row, ranges, chance = scene.batch.row, scene.augmentation.ranges, self.explore if explore else 0.0
         clean = self.look(scene) if self.clean else None
-        theta, covered = self.propose(scene, clean, self.explore if explore else 0.0)
-        if self.verify == 1:
-            return Choice(theta[:, :, 0], Judged(covered, None, clean))
-        losses = torch.stack([scene.judge(theta[:, :, g], self.reduced) for g in range(self.verify)], 1)  # [B, G, J]
-        hardest = losses.mean(2).argmax(1)[:, None, None, None].expand(-1, theta.shape[1], 1, 4)
-        return Choice(theta.gather(2, hardest)[:, :, 0], Judged(covered, losses, clean))
-
-    def propose(self, scene: Scene, clean: Clean | None, explore: float) -> tuple[Tensor, Coverage | None]:
-        """The best candidate of each group: theta [B, N, G, 4], and what it covers."""
-        row, ranges, groups = scene.batch.row, scene.augmentation.ranges, self.verify
         theta = candidates(scene.slots, row, self.candidates, ranges, self.seed, scene.epoch, CANDIDATES)
-        if groups == self.candidates:  # no choice: all are pasted
-            return theta, None
+        if self.verify == self.candidates:  # no choice: all are pasted
+            return self.judged(scene, theta, None, clean)
         covered = coverage(scene, theta, self.edges)
-        score = self.score(scene, covered, clean).unflatten(-1, (groups, -1))  # [B, N, G, K / G]
-        best = score.argmax(-1)
-        if explore:
-            dice = random_bits(row, groups, self.seed, scene.epoch, CHANCE)[:, None]  # one throw for all of its parts
-            best = torch.where(uniform(dice) < explore, torch.zeros_like(best), best)  # the first of a group: random
-        best = best + torch.arange(groups, device=row.device) * (self.candidates // groups)
-        return pick(theta, best), Coverage(**{name: pick(value, best) for name, value in vars(covered).items()})
+        score = self.score(scene, covered, clean)  # [B, N, K]
+        if self.verify == 1 or self.share < 1:
+            best = self.best(score, row, scene.epoch, 1, chance)
+            alone = pick(theta, best)[:, :, 0]
+            if self.verify == 1:
+                return Choice(alone, Judged(scene, covered.at(best), None, clean))
+            few = self.promising(score, row, scene.epoch, chance)
+            scene, theta, score, row = scene.of_people(few), theta[few], score[few], row[few]
+            covered = Coverage(**at(vars(covered), few))
+            clean = clean and Clean(**at(vars(clean), few))
+        best = self.best(score, row, scene.epoch, self.verify, chance)
+        choice = self.judged(scene, pick(theta, best), covered.at(best), clean)
+        if self.share < 1:
+            choice.theta = alone.index_copy(0, few, choice.theta)
+        return choice
+
+    def judged(self, scene: Scene, theta: Tensor, covered: Coverage | None, clean: Clean | None) -> Choice:
+        """The hardest of the proposals theta [B, N, G, 4] for D."""
+        losses = torch.stack([scene.judge(each, self.reduced) for each in theta.unbind(2)], 1)  # [B, G, J]
+        hardest = losses.mean(2).argmax(1)[:, None, None, None].expand(-1, theta.shape[1], 1, 4)
+        return Choice(theta.gather(2, hardest)[:, :, 0], Judged(scene, covered, losses, clean))
+
+    def best(self, score: Tensor, row: Tensor, epoch: int | Tensor, groups: int, chance: float) -> Tensor:
+        """[B, N, groups] the best candidate of each group; with probability `chance` a random one."""
+        best = score.unflatten(-1, (groups, -1)).argmax(-1)
+        if chance:
+            dice = random_bits(row, groups, self.seed, epoch, CHANCE)[:, None]  # one throw for all of its parts
+            best = torch.where(uniform(dice) < chance, torch.zeros_like(best), best)  # the first of a group: random
+        return best + torch.arange(groups, device=row.device) * (self.candidates // groups)
+
+    def promising(self, score: Tensor, row: Tensor, epoch: int | Tensor, chance: float) -> Tensor:
+        """The places in the batch of those who are judged: `share` of them, by how far their best candidates stand out;
+        `chance` of these are anybody, so that those are heard of too to whom little is promised."""
+        room = (score.amax(-1) - score.mean(-1)).sum(1)
+        if chance:
+            anybody = uniform(random_bits(row, 1, self.seed, epoch, JUDGED)[:, 0]) < chance * self.share
+            room = torch.where(anybody, torch.inf, room)
+        return room.topk(max(1, round(self.share * len(room)))).indices
 
     def look(self, scene: Scene) -> Clean:
         """D's clean pass."""
         heatmaps, target, weight = scene.look(None, self.reduced)
         peak = target.flatten(2).argmax(-1, keepdim=True)
         return Clean(heatmaps.flatten(2).gather(2, peak)[..., 0].clamp(0, 1), joint_losses(heatmaps, target, weight))
-
-
-def pick(value: Tensor, index: Tensor) -> Tensor:
-    """value [B, N, K, ...] at index [B, N, G] -> [B, N, G, ...]."""
-    tail = value.shape[3:]
-    return value.gather(2, index.view(*index.shape, *[1] * len(tail)).expand(-1, -1, -1, *tail))
 
 
 class Search(Selection):

@@ -50,7 +50,10 @@ def play(critic: Critic, fragile, steps: int, parts: int = 1, first: int = 0) ->
         critic.learn(scene, choice, scene.judge(choice.theta))
 
 
-@pytest.mark.parametrize("options", [{}, {"people": 320}, {"verify": 2}, {"clean": True}, {"clean": True, "verify": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"people": 320}, {"verify": 2}, {"clean": True}, {"clean": True, "verify": 2}, {"verify": 4, "share": 0.5}],
+)
 def test_it_learns_where_it_hurts(fragile, options) -> None:
     critic = Critic(**OPTIONS, **options)
     held_out = fragile(0, count=100, epoch=99)
@@ -69,7 +72,7 @@ def test_it_learns_with_several_parts(fragile) -> None:
     assert measure([held_out], critic).s > 0.6
 
 
-@pytest.mark.parametrize("options", [{"people": 320}, {"verify": 2, "clean": True}])
+@pytest.mark.parametrize("options", [{"people": 320}, {"verify": 2, "clean": True, "share": 0.7}])
 def test_a_restored_state_goes_on_with_the_same_bits(fragile, options) -> None:
     whole, half = Critic(**OPTIONS, **options, memory=200), Critic(**OPTIONS, **options, memory=200)
     play(whole, fragile, 12)

@@ -61,6 +61,26 @@ def test_verified_proposals_are_the_best_of_each_group(make_scene) -> None:
         assert torch.equal(chosen[person, 0], places[person, 0, hardest])
 
 
+def test_only_the_promising_are_judged(make_scene) -> None:
+    """Half of the people: those whose best place hides most more than a place hides on average."""
+    torch.manual_seed(0)
+    scene = make_scene(Small().eval(), count=20)
+    options = {"candidates": 8, "reduced": False}
+    alone, all_judged, half = (
+        Cover(EDGES, **options, **more).choose(scene, explore=False)
+        for more in ({}, {"verify": 4}, {"verify": 4, "share": 0.5})
+    )
+    places = candidates(scene.slots, scene.batch.row, 8, scene.augmentation.ranges, 0, 0, CANDIDATES)
+    score = Cover(EDGES, **options).score(scene, coverage(scene, places, EDGES), None)[:, 0]
+    promise = score.amax(1) - score.mean(1)
+    assert sorted(half.memory.scene.batch.row.tolist()) == sorted(promise.topk(10).indices.tolist())
+    assert half.memory.losses.shape == (10, 4, JOINTS)
+    for person in range(20):
+        expected = all_judged if person in half.memory.scene.batch.row else alone
+        assert torch.equal(half.theta[person], expected.theta[person])
+    assert not torch.equal(alone.theta, half.theta)
+
+
 def test_a_share_of_the_proposals_is_random_while_exploring(make_scene) -> None:
     scene = make_scene(WhereWhite(), count=2000)
     scene.pose = torch.nn.Identity()
@@ -105,6 +125,7 @@ def test_the_generators_placement_is_that_of_each_slots_type(make_scene) -> None
         (lambda: Cover(candidates=0), "candidates: expected at least 1, got 0"),
         (lambda: Cover(verify=0), "verify: expected at least 1, got 0"),
         (lambda: Cover(candidates=32, verify=5), r"verify: expected a divisor of candidates \(32\), got 5"),
+        (lambda: Cover(share=0.0), "share: expected more than 0, at most 1, got 0.0"),
         (lambda: Cover(explore=1.0), "explore: expected 0 up to, not including, 1, got 1.0"),
         (lambda: Cover().load_state_dict({"rise": 1}), "adversary: expected no state, got rise"),
     ],

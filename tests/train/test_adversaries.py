@@ -24,7 +24,7 @@ OPTIONS = {
     "search": ["--adversary", "search", "--verify", "2"],
     "cover": ["--adversary", "cover", "--clean-pass"],
     "critic": ["--adversary", "critic"],
-    "critic verified": ["--adversary", "critic", "--verify", "2", "--half-resolution"],
+    "critic verified": ["--adversary", "critic", "--verify", "2", "--verify-share", "0.7", "--half-resolution"],
 }
 SMALL = "--limit 24 --batch-size 8 --epochs 2 --input 64x64 --device cpu --pipeline native --candidates 16 --parts 2"
 
@@ -131,6 +131,15 @@ def test_a_critic_of_another_skeleton_is_refused(tmp_path: Path) -> None:
         ({"verify": 1, "adversary": "search"}, "verify: expected at least 2 places to search among, got 1"),
         ({"verify": 2}, "verify: expected adversary search, cover or critic beside it, got generator"),
         ({"verify": 3, "adversary": "cover"}, r"verify: expected a proper divisor of candidates \(64\), got 3"),
+        (
+            {"verify_share": 0.5},
+            "verify_share: expected 1, or more than 0 with verify 2 .* of cover or critic, got 0.5",
+        ),
+        (
+            {"verify_share": 0.5, "adversary": "critic"},
+            "verify_share: expected 1, or more than 0 with verify 2 or more",
+        ),
+        ({"verify_share": 0.0, "adversary": "critic", "verify": 2}, "verify_share: expected 1, .* got 0.0"),
         ({"candidates": 1, "adversary": "cover"}, "candidates: expected at least 2, got 1"),
         ({"explore": 1.0}, "explore: expected 0 up to, not including, 1, got 1.0"),
         ({"adversary": "critics"}, "adversary: expected one of generator, search, cover, critic, got 'critics'"),
