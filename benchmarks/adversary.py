@@ -17,6 +17,7 @@ from asda_fast.augment import build
 from asda_fast.augment.asda import generator_theta
 from asda_fast.core.batch import Batch
 from asda_fast.core.skeletons import COCO
+from asda_fast.ops import PasteFormat
 from asda_fast.parts.pool import PartPool
 from asda_fast.train.adversarial import Networks, step_against, step_alone, step_alternate, step_joint
 from benchmarks.common import Report, Timing, interleave, parser
@@ -44,7 +45,7 @@ def make_scene(size: tuple[int, int], count: int, pose: torch.nn.Module, device:
         flip=torch.zeros(count, dtype=torch.bool),
         half=torch.zeros(count, dtype=torch.bool),
     ).to(device)
-    augmentation = build("asda", pool, paste_options={"memory_format": torch.channels_last})
+    augmentation = build("asda", pool, paste_format=PasteFormat(memory_format=torch.channels_last))
     return Scene.of(batch, augmentation, pose)
 
 

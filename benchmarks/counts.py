@@ -23,7 +23,7 @@ from asda_fast import models
 from asda_fast.models.frozen import frozen
 from asda_fast.train.adversarial import Networks, step_alone, step_alternate, step_joint
 from asda_fast.train.graph import WARM_UP, GraphedStep
-from asda_fast.train.setup import paste_options
+from asda_fast.train.setup import paste_format
 from benchmarks.step import STEPS, batch_of, trainer_for
 
 CLONES = ("clone",)
@@ -115,7 +115,7 @@ def main() -> None:
     rows["frozen"] = {"host ms": round(host_of_frozen(), 2)}
     crops = 128 * 3 * 256 * 192
     for amp in (None, torch.bfloat16):
-        kind = paste_options(amp).get("out_dtype", torch.float32)
+        kind = paste_format(amp).out_dtype or torch.float32
         rows[f"paste for {amp or torch.float32}".replace("torch.", "")] = {"MB written": crops * kind.itemsize / 1e6}
     for name, row in rows.items():
         print(f"{name:22s} {'  '.join(f'{key} {value:g}' for key, value in row.items())}")

@@ -26,6 +26,7 @@ from asda_fast.augment.asda import generator_theta
 from asda_fast.core.batch import Batch
 from asda_fast.data import GlobalAug
 from asda_fast.models import heatmaps as targets
+from asda_fast.ops import PasteFormat
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.train import adversarial
@@ -64,7 +65,7 @@ class Game:
         self.loader = make_loader(train, train=True, aug=GlobalAug(), **common)
         self.val_loader = make_loader(val, train=False, **common)
         pool = PartPool.load(options.pool)
-        self.augmentation = build("asda", pool, seed=seed, paste_options={"memory_format": torch.channels_last})
+        self.augmentation = build("asda", pool, seed=seed, paste_format=PasteFormat(memory_format=torch.channels_last))
         torch.manual_seed(seed)
         joints, edges = len(train.skeleton.joints), train.skeleton.edges
         pose = models.build(options.model, joints=joints).to(memory_format=torch.channels_last)

@@ -20,6 +20,7 @@ from asda_fast import data, models
 from asda_fast.augment import build
 from asda_fast.core.batch import Batch
 from asda_fast.models.heatmaps import heatmaps
+from asda_fast.ops import PasteFormat
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from benchmarks.common import Report, parser
@@ -32,7 +33,7 @@ class Landscape:
 
     def __init__(self, pose: torch.nn.Module, batch: Batch, pool: PartPool, size: int) -> None:
         self.pose, self.batch, self.size = pose.double().eval(), batch, size
-        self.augmentation = build("asda", pool, paste_options={"out_dtype": torch.float64})
+        self.augmentation = build("asda", pool, paste_format=PasteFormat(out_dtype=torch.float64))
         self.slots = self.augmentation.draw(batch, 0)
         target, self.weight = heatmaps(batch.joints, batch.visible, (size, size))
         self.target = target.double()

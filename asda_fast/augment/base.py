@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asda_fast.augment.sampling import Slots
 from asda_fast.core.batch import MEAN, STD
-from asda_fast.ops.paste import paste
+from asda_fast.ops import PasteFormat, paste
 from asda_fast.parts.pool import PartPool
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Augmented:
 
 class Augmentation:
     """Base of all. Options that all take: `parts` (slots per person, or an inclusive range), `seed` of the
-    counter-based draws, `mode` of the placement, `objects` (a folder), `paste_options` (for ops.paste: out_dtype, ...),
-    `mean` and `std` of the normalised images.
+    counter-based draws, `mode` of the placement, `objects` (a folder), `paste_format` (ops.PasteFormat: type and
+    layout of the images), `mean` and `std` of the normalised images. An out_dtype of uint8 gives bytes, not normalised.
     """
 
     learned = False  # True: placed by a generator, which the caller trains
@@ -48,17 +48,19 @@ class Augmentation:
         seed: int = 0,
         mode: str = "paper",
         objects: str | Path | None = None,
-        paste_options: dict[str, Any] | None = None,
+        paste_format: PasteFormat = PasteFormat(),  # noqa: B008 - frozen
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
     ) -> None:
         low, high = (parts, parts) if isinstance(parts, int) else parts if _is_range(parts) else (1, 0)
         if not 0 <= low <= high:
             raise ValueError(f"parts: expected N >= 0, or (low, high) with 0 <= low <= high, got {parts!r}")
+        if not isinstance(paste_format, PasteFormat):
+            raise TypeError(f"paste_format: expected asda_fast.ops.PasteFormat, got {type(paste_format).__name__}")
         self.pool, self.parts, self.seed, self.mode, self.objects = pool, parts, seed, mode, objects
         self.most = high  # slots per person
         self.fewest = low
-        self.paste_options = paste_options or {}
+        self.paste_format = paste_format
         self.mean, self.std = (tuple(float(v) for v in values) for values in (mean, std))
         self._moved: dict[torch.device, PartPool] = {}
 
@@ -70,7 +72,7 @@ class Augmentation:
         device, count = batch.image.device, len(batch)
         part = torch.empty((count, 0), dtype=torch.int64, device=device)
         matrix = torch.empty((count, 0, 2, 3), device=device)
-        return paste(batch.image, self.pool_on(device), part, matrix, self.mean, self.std, **self.paste_options)
+        return self._composed(batch.image, self.pool_on(device), part, matrix, self.paste_format)
 
     def pool_on(self, device: torch.device) -> PartPool:
         """The pool on the batch's device; moved once."""
@@ -88,12 +90,15 @@ class Augmentation:
         slots: Slots,
         theta: Tensor,
         matrix: Tensor,
-        **options: Any,
+        form: PasteFormat | None = None,
     ) -> Augmented:
         canvas = onto if isinstance(onto, Tensor) else onto.image
-        options = {"mean": self.mean, "std": self.std, **self.paste_options, **options}
-        image = paste(canvas, pool, slots.part, matrix, **options)
+        image = self._composed(canvas, pool, slots.part, matrix, form or self.paste_format)
         return Augmented(image, slots, theta, matrix, pool)
+
+    def _composed(self, image: Tensor, pool: PartPool, part: Tensor, matrix: Tensor, form: PasteFormat) -> Tensor:
+        statistics = ((0.0,) * 3, (1.0,) * 3) if form.out_dtype == torch.uint8 else (self.mean, self.std)
+        return paste(image, pool, part, matrix, *statistics, form.out_dtype, form.memory_format, form.mips)
 
 
 def _is_range(parts: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -127,11 +128,14 @@ class SemanticPaste(nn.Module):
     def render(self, batch: Batch, image: Tensor, slots: Slots, theta: Tensor, epoch: int) -> Augmented:
         """Paste `slots` at theta [B, N, 4] on `image`, whose type and layout stay; batch is `batch(image, ..)`."""
         nhwc = image.is_contiguous(memory_format=torch.channels_last) and not image.is_contiguous()
-        options: dict[str, Any] = {"memory_format": torch.channels_last if nhwc else torch.contiguous_format}
+        form = replace(
+            self.paste.paste_format,
+            memory_format=torch.channels_last if nhwc else torch.contiguous_format,
+            out_dtype=torch.uint8 if image.dtype == torch.uint8 else None,
+        )
         if image.dtype != torch.uint8:
-            return self.paste.render(batch, slots, theta, epoch, image=image, **options)
-        options |= {"out_dtype": torch.uint8, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-        return self.paste.render(batch, slots, theta, epoch, **options)
+            return self.paste.render(batch, slots, theta, epoch, image=image, paste_format=form)
+        return self.paste.render(batch, slots, theta, epoch, paste_format=form)
 
     @staticmethod
     def _boxes(image: Tensor, boxes: Any) -> Tensor:

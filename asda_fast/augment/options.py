@@ -11,6 +11,7 @@ from asda_fast.core.options import AtLeast, Between, check, keyword_values
 
 if TYPE_CHECKING:
     from asda_fast.augment.base import Augmentation
+    from asda_fast.ops import PasteFormat
     from asda_fast.parts.pool import PartPool
 
 
@@ -67,15 +68,17 @@ class PasteOptions:
         """Whether the augmentation pastes body parts of a pool. Imports its class."""
         return bool(AUGMENTATIONS.load(self.augment).needs_pool)
 
-    def build(self, pool: PartPool | None, seed: int, **paste: Any) -> Augmentation:
-        """The augmentation; `paste`: further keywords of ops.paste. UserError for what the pool or folder has not."""
+    def build(self, pool: PartPool | None, seed: int, paste_format: PasteFormat | None = None) -> Augmentation:
+        """The augmentation, which writes images of that format. UserError for what the pool or folder has not."""
         import math
 
         from asda_fast.augment import Ranges, Rules, build
 
         least = self.parts if self.parts_least is None else self.parts_least
         options: dict[str, Any] = {"parts": (least, self.parts), "seed": seed, "mode": self.placement}
-        options |= {"objects": self.objects, "paste_options": paste}
+        options["objects"] = self.objects
+        if paste_format is not None:
+            options["paste_format"] = paste_format
         if self.needs_pool:  # sda and all that derive from it
             turn, shift = math.radians(self.max_rotation), self.max_shift
             options["ranges"] = Ranges(self.scale_range, (-turn, turn), (-shift, shift), (-shift, shift))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.augment.jitter import jittered, lengths
 from asda_fast.augment.sampling import Index, Ranges, Rules, Slots, index, sample
 from asda_fast.core.batch import Batch
+from asda_fast.ops import PasteFormat
 from asda_fast.parts.pool import PartPool
 
 
@@ -43,7 +45,7 @@ class Semantic(Augmentation):
         if not 0 <= jitter < 1:
             raise ValueError(f"jitter: expected 0 <= jitter < 1, got {jitter}")
         if self.mode == "reference":  # the released code shrinks with a plain bilinear resize
-            self.paste_options = {"mips": False, **self.paste_options}
+            self.paste_format = replace(self.paste_format, mips=False)
         self.ranges, self.rules, self.jitter = ranges, rules, jitter
         self._longest = int(lengths(pool).max()) if jitter > 0 and len(pool) else 1
         self._where = index(pool, rules.types)
@@ -79,12 +81,12 @@ class Semantic(Augmentation):
         theta: Tensor,
         epoch: int | Tensor = 0,
         image: Tensor | None = None,
-        **options: Any,
+        paste_format: PasteFormat | None = None,
     ) -> Augmented:
         """Paste `slots` at `theta` [B, N, 4]; gradients flow from the image to theta's r, tx, ty.
 
-        image: [B, 3, H, W] float, already normalised with mean and std, to paste on instead of batch.image. options:
-        of ops.paste for this call, before those of the constructor.
+        image: [B, 3, H, W] float, already normalised with mean and std, to paste on instead of batch.image.
+        paste_format: for this call, instead of the constructor's.
         """
         matrix = self.matrices(batch, slots, theta)
         pool = self.pool_on(batch.image.device)
@@ -93,7 +95,7 @@ class Semantic(Augmentation):
             own, part = jittered(pool, slots.part, batch.row, self.jitter, seed=self.seed, epoch=epoch, longest=longest)
             slots = Slots(part, slots.type, slots.mirror, slots.theta)
             pool = own
-        return self._paste(batch if image is None else image, pool, slots, theta, matrix, **options)
+        return self._paste(batch if image is None else image, pool, slots, theta, matrix, paste_format)
 
     def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:
         slots = self.draw(batch, epoch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -11,6 +12,15 @@ from torch import Tensor
 
 Triple = tuple[float, ...]  # one number per channel, RGB
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class PasteFormat:
+    """What paste writes, and how it samples: its options of those names, for whoever hands them on."""
+
+    out_dtype: torch.dtype | None = None
+    memory_format: torch.memory_format = torch.contiguous_format
+    mips: bool = True
 
 
 class PasteSpec(NamedTuple):

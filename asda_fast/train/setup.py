@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from asda_fast.data.people import People
 from asda_fast.evaluate.inference import Predictions
 from asda_fast.evaluate.score import score_people
 from asda_fast.models import checkpoints
+from asda_fast.ops import PasteFormat
 from asda_fast.pipelines.loader import Loader, make_loader
 from asda_fast.train import optimizers
 from asda_fast.train.adversarial import Networks
@@ -82,7 +82,7 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
     try:
         pool = _pool(recipe, run, ranks)
         amp = autocast_type(recipe, ranks)
-        augmentation = recipe.paste.build(pool, recipe.seed, **paste_options(amp))
+        augmentation = recipe.paste.build(pool, recipe.seed, paste_format(amp))
         torch.manual_seed(recipe.seed)
         networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, amp, say)
         assert recipe.input is not None
@@ -119,9 +119,9 @@ def autocast_type(recipe: Recipe, ranks: Ranks) -> torch.dtype | None:
     return torch.bfloat16 if recipe.amp and ranks.device.type == "cuda" else None
 
 
-def paste_options(amp: torch.dtype | None) -> dict[str, Any]:
-    """Of ops.paste: it writes what the networks take, in the type of their autocast and in their layout."""
-    return {"memory_format": torch.channels_last, **({} if amp is None else {"out_dtype": amp})}
+def paste_format(amp: torch.dtype | None) -> PasteFormat:
+    """What the networks take: the type of their autocast, and their layout."""
+    return PasteFormat(out_dtype=amp, memory_format=torch.channels_last)
 
 
 def _loaders(

@@ -22,6 +22,7 @@ from asda_fast.core.hardware import choose_device
 from asda_fast.data.people import People
 from asda_fast.evaluate.robustness import WORST_OF, predict_pasted
 from asda_fast.evaluate.score import joint_hits
+from asda_fast.ops import PasteFormat
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.train import checkpoint
 from asda_fast.train.recipe import Recipe, RunOptions
@@ -75,7 +76,7 @@ def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:
         people = people.select(np.arange(min(recipe.limit, len(people))))
     paste = PasteOptions(augment="sda")
     pool = pools.choose(run.pool, recipe.dataset, paste)
-    augmentation = paste.build(pool, 0, memory_format=torch.channels_last)
+    augmentation = paste.build(pool, 0, PasteFormat(memory_format=torch.channels_last))
     assert isinstance(augmentation, Semantic) and recipe.input is not None and recipe.batch_size is not None
     stride = models.stride(pose, recipe.input)
     with make_loader(

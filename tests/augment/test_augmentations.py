@@ -17,6 +17,7 @@ from asda_fast.augment.jitter import jittered, lengths
 from asda_fast.augment.sampling import Ranges, Rules
 from asda_fast.core.batch import MEAN, STD, Batch
 from asda_fast.core.errors import UserError
+from asda_fast.ops import PasteFormat
 from asda_fast.parts.pool import PartPool
 from asda_fast.parts.types import TYPES
 
@@ -260,17 +261,22 @@ def test_jitter_is_the_same_with_room_for_the_longest_patch_in_every_slot(pool):
 @pytest.mark.parametrize("name", ["none", "sda", "cutout", "ror"])
 def test_bfloat16_has_the_bits_of_casting_after(name, pool, batch):
     """What a network under autocast takes, channels last, straight from the op."""
-    options = {"out_dtype": torch.bfloat16, "memory_format": torch.channels_last}
+    form = PasteFormat(torch.bfloat16, torch.channels_last)
     whole = augment.build(name, pool, parts=2)(batch).image
-    out = augment.build(name, pool, parts=2, paste_options=options)(batch).image
+    out = augment.build(name, pool, parts=2, paste_format=form)(batch).image
     assert out.dtype == torch.bfloat16
     assert out.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(out, whole.to(torch.bfloat16))
 
 
+def test_a_dict_is_no_format(pool):
+    with pytest.raises(TypeError, match=r"^paste_format: expected asda_fast\.ops\.PasteFormat, got dict$"):
+        augment.build("sda", pool, paste_format={"out_dtype": torch.bfloat16})
+
+
 def test_reference_mode_runs_without_mips(pool, batch):
     aug = augment.build("sda", pool, mode="reference")
-    assert aug.paste_options["mips"] is False
+    assert aug.paste_format.mips is False
     assert aug(batch).image.isfinite().all()
     with pytest.raises(ValueError, match="mode"):
         augment.build("sda", pool, mode="papre")

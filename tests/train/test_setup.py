@@ -18,7 +18,7 @@ from asda_fast.core.hardware import cores
 from asda_fast.parts.pool import PartPool
 from asda_fast.train.distributed import Ranks, bare
 from asda_fast.train.recipe import Recipe, RunOptions
-from asda_fast.train.setup import paste_options, prepare
+from asda_fast.train.setup import paste_format, prepare
 
 
 def test_paste_writes_what_autocast_would_cast_to_and_learns_as_much() -> None:
@@ -32,7 +32,7 @@ def test_paste_writes_what_autocast_would_cast_to_and_learns_as_much() -> None:
     upward = torch.randn(3, 3, 32, 24, generator=draw).to(torch.bfloat16)
     images, gradients = [], []
     for amp in (torch.bfloat16, None):
-        aug = augment.build("asda", pool, parts=2, paste_options=paste_options(amp))
+        aug = augment.build("asda", pool, parts=2, paste_format=paste_format(amp))
         slots = aug.draw(batch, 0)
         theta = slots.theta.clone().requires_grad_()
         pasted = aug.render(batch, slots, theta).image
