@@ -33,13 +33,13 @@ def photos(people: People, threads: int = 1, progress: Callable[[int, int], obje
 
     Costs a third of what decoding them costs (core/images.py says what is looked at).
     """
-    rows, counts = people.source.images(people)
+    rows, counts = people.source.images(people.file)
     by_file = np.argsort(people.file, kind="stable")
     starts = np.searchsorted(people.file[by_file], np.arange(len(people.files) + 1))
 
     def look(row: int) -> images.BadImage | None:
         try:
-            image = people.source.whole(people, row)
+            image = people.source.whole(row, people.photo(row))
             if image.data is not None:  # else pixels, which cannot be damaged so that one could tell
                 images.check(image.data, image.name, image.size)
                 if image.size is None:

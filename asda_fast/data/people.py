@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from asda_fast.core.skeletons import Skeleton
-from asda_fast.data.sources import PHOTOS, Source
+from asda_fast.data.sources import PHOTOS, EncodedImage, Photo, Source
 
 PIXEL_STD = 200.0  # the unit of `scale`, from MPII by way of HRNet
 
@@ -86,6 +86,19 @@ class People:
                 row = int(np.argwhere(rows)[0][0])
                 return f"row {row}: {what}, got {getattr(self, what.split(':')[0])[row].tolist()}"
         return None
+
+    def photo(self, row: int) -> Photo:
+        """The photo of a row."""
+        file = self.file[row]
+        height, width = self.image_size[file].tolist()
+        return Photo(self.files[file], (height, width) if height else None)
+
+    def fetch(self, row: int, matrix: np.ndarray, size: tuple[int, int]) -> EncodedImage:
+        """The pixels of one sample. matrix [2, 3] crop pixel -> photo pixel, size (height, width) of the crop.
+
+        Raises BadImage for a file that cannot be read, or that is another than it was; UserError for a broken store.
+        """
+        return self.source.fetch(row, self.photo(row), matrix, size)
 
     def shard(self, visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
         """This rank's part of `visit` (rows in visiting order)."""

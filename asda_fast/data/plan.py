@@ -7,7 +7,7 @@ the pipeline, the number of workers or ranks, the batch size, or where a run was
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -143,6 +143,43 @@ def place(
         box=_box(people, rows, matrix, width / size[1]),
         batch_size=batch_size,
     )
+
+
+def clamp(people: People, plan: Plan, size: tuple[int, int]) -> tuple[Plan, dict[str, int]]:
+    """Make a fresh plan one that the people's source can serve, and count what it did not hold, by what is done.
+
+    A crop that must shrink does so about its centre ("narrowed"), by a factor of two at most; what needs more than that
+    becomes the plain crop ("plain"), which every source holds. Joints and boxes follow.
+    """
+    paths = [people.files[file] for file in people.file[plan.row]]
+    factor, counts = people.source.zoom(plan.row, paths, plan.matrix, size)
+    at = np.flatnonzero(factor < 1)
+    plain = int((factor < 0.5).sum())
+    counts = {**counts, "narrowed": len(at) - plain, "plain": plain}
+    return (_narrow(people, plan, at, factor[at], size) if len(at) else plan), counts
+
+
+def _narrow(people: People, plan: Plan, at: np.ndarray, factor: np.ndarray, size: tuple[int, int]) -> Plan:
+    plain = factor < 0.5
+    factor = np.where(plain, 1.0, factor)
+    middle = np.array([size[1] / 2, size[0] / 2])
+    new = {name: getattr(plan, name).copy() for name in ("matrix", "flip", "half", "joints", "visible", "box")}
+    matrix = new["matrix"][at].astype(np.float64)
+    moved = matrix[:, :, :2] @ middle + matrix[:, :, 2]
+    matrix[:, :, :2] *= factor[:, None, None]
+    matrix[:, :, 2] = moved - matrix[:, :, :2] @ middle  # the centre stays where it was
+    known = new["visible"][at][..., None] > 0
+    new["matrix"][at] = matrix
+    new["joints"][at] = np.where(known, middle + (new["joints"][at] - middle) / factor[:, None, None], 0.0)
+    box = new["box"][at].astype(np.float64)
+    box[:, :2] = middle + (box[:, :2] - middle) / factor[:, None]
+    box[:, 2:] /= factor[:, None]
+    new["box"][at] = box
+    if plain.any():
+        simple = place(people, plan.row[at[plain]], size, epoch=0, seed=0, aug=None)
+        for name, values in new.items():
+            values[at[plain]] = getattr(simple, name)
+    return replace(plan, **new)
 
 
 def _normal(u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from asda_fast.core.images import read_bytes
-
-if TYPE_CHECKING:
-    from asda_fast.data.people import People
-    from asda_fast.data.plan import Plan
-
 
 UNCHANGED = np.array([[1.0, 0, 0], [0, 1, 0]])
 
@@ -28,31 +24,42 @@ class EncodedImage:
     size: tuple[int, int] | None  # height, width that the image is declared to have; None: nobody says
 
 
+class Photo(NamedTuple):
+    """The photo of a row of the table."""
+
+    path: str
+    size: tuple[int, int] | None  # height, width as the annotations say; None: they do not
+
+
 class Source(Protocol):
-    """What People ask of the place that their pixels come from."""
+    """What People ask of the place that their pixels come from. A row is one of their table."""
 
     @property
     def raw(self) -> bool:
         """Whether it gives pixels, not encoded images."""
         ...
 
-    def fetch(self, people: People, row: int, matrix: np.ndarray, size: tuple[int, int]) -> EncodedImage:
+    def fetch(self, row: int, photo: Photo, matrix: np.ndarray, size: tuple[int, int]) -> EncodedImage:
         """The pixels of one sample. matrix [2, 3] crop pixel -> photo pixel, size (height, width) of the crop.
 
         Raises BadImage for a file that cannot be read, or that is another than it was; UserError for a broken store.
         """
         ...
 
-    def images(self, people: People) -> tuple[np.ndarray, np.ndarray]:
-        """One row for each image that the source keeps, and how many of `people` are in it: [n], [n]."""
+    def images(self, file: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """One row for each image that the source keeps, and how many rows are in it: [n], [n]. file [P]: which photo
+        each row is of."""
         ...
 
-    def whole(self, people: People, row: int) -> EncodedImage:
+    def whole(self, row: int, photo: Photo) -> EncodedImage:
         """All of the image that the source keeps for this row; raises as `fetch` does."""
         ...
 
-    def clamp(self, people: People, plan: Plan, size: tuple[int, int]) -> tuple[Plan, dict[str, int]]:
-        """Make a fresh plan one that the source can serve, and count what did not fit, by what was done about it."""
+    def zoom(
+        self, rows: np.ndarray, paths: Sequence[str], matrix: np.ndarray, size: tuple[int, int]
+    ) -> tuple[np.ndarray, dict[str, int]]:
+        """By which factor <= 1 each crop must shrink about its centre to be served, 1 for most; and how many are
+        served in another way, by which. rows [n], paths: of their photos, matrix [n, 2, 3] -> [n] float64."""
         ...
 
     def share(self, visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
@@ -70,21 +77,20 @@ class Photos:
 
     raw: bool = False
 
-    def fetch(self, people: People, row: int, matrix: np.ndarray, size: tuple[int, int]) -> EncodedImage:
-        file = people.file[row]
-        height, width = people.image_size[file].tolist()
-        path = people.files[file]
+    def fetch(self, row: int, photo: Photo, matrix: np.ndarray, size: tuple[int, int]) -> EncodedImage:
         matrix = np.array(matrix, dtype=np.float64)  # a copy, the caller's to change
-        return EncodedImage(path, read_bytes(path), None, matrix, (height, width) if height else None)
+        return EncodedImage(photo.path, read_bytes(photo.path), None, matrix, photo.size)
 
-    def images(self, people: People) -> tuple[np.ndarray, np.ndarray]:
-        return np.unique(people.file, return_index=True, return_counts=True)[1:]
+    def images(self, file: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(file, return_index=True, return_counts=True)[1:]
 
-    def whole(self, people: People, row: int) -> EncodedImage:
-        return self.fetch(people, row, UNCHANGED, (1, 1))
+    def whole(self, row: int, photo: Photo) -> EncodedImage:
+        return self.fetch(row, photo, UNCHANGED, (1, 1))
 
-    def clamp(self, people: People, plan: Plan, size: tuple[int, int]) -> tuple[Plan, dict[str, int]]:
-        return plan, {}
+    def zoom(
+        self, rows: np.ndarray, paths: Sequence[str], matrix: np.ndarray, size: tuple[int, int]
+    ) -> tuple[np.ndarray, dict[str, int]]:
+        return np.ones(len(rows)), {}
 
     def share(self, visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
         """Step k of all ranks together is the k-th run of world * batch_size rows, so 2 ranks x 32 see the batches of

@@ -12,8 +12,8 @@ and only `fetch` knows where the pixels come from. A crop's window is a rectangl
 1/4 or 1/8 of its size (`shrink`) where even the strongest zoom of training asks for no more.
 
 What a draw asks for outside its window (and inside the photo) is never filled with black: `fetch` reads the photo
-itself while it is still there, and where it is not, `clamp` narrows the draw to what the window holds. Both are
-counted.
+itself while it is still there, and where it is not, `clamp` (plan.py) narrows the draw to what the window holds. Both
+are counted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import math
 import mmap
 import threading
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,7 @@ import numpy as np
 
 from asda_fast.core.errors import UserError
 from asda_fast.core.images import BadImage, read_bytes
-from asda_fast.data.people import People
-from asda_fast.data.plan import Plan, place
-from asda_fast.data.sources import UNCHANGED, EncodedImage
+from asda_fast.data.sources import UNCHANGED, EncodedImage, Photo
 
 REACH = 1.0  # crop pixels beyond the crop's edge that bilinear sampling may touch
 COARSE = 1.02  # stored pixels per crop pixel below which a shrunk crop is coarser than its photo
@@ -109,10 +108,10 @@ class Store:
             mine = mine[: smallest // batch_size * batch_size]
         return mine
 
-    def fetch(self, people: People, row: int, matrix: np.ndarray, size: tuple[int, int]) -> EncodedImage:
+    def fetch(self, row: int, photo: Photo, matrix: np.ndarray, size: tuple[int, int]) -> EncodedImage:
         """The crop where it holds all that is asked for, else the photo, if it may be read and is the one packed."""
         matrix = np.array(matrix, dtype=np.float64)  # a copy, the caller's to change
-        path, index = people.files[people.file[row]], int(self.crop[row])
+        path, index = photo.path, int(self.crop[row])
         if self._holds(index, matrix, size) or not (self.photos and Path(path).is_file()):
             return self._stored(index, matrix)
         data, length = read_bytes(path), int(self.photo_bytes[index])
@@ -121,10 +120,10 @@ class Store:
         height, width = self.photo[index].tolist()
         return EncodedImage(path, data, None, matrix, (height, width) if height else None)
 
-    def images(self, people: People) -> tuple[np.ndarray, np.ndarray]:
-        return np.arange(len(people)), np.ones(len(people), np.int64)
+    def images(self, file: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(len(file)), np.ones(len(file), np.int64)
 
-    def whole(self, people: People, row: int) -> EncodedImage:
+    def whole(self, row: int, photo: Photo) -> EncodedImage:
         index = int(self.crop[row])
         image, crc = self._stored(index, UNCHANGED), int(self.crc[index])
         if crc >= 0 and zlib.crc32(self.blob(index)) != crc:
@@ -173,30 +172,26 @@ class Store:
             and (shrink == 1 or math.sqrt(abs(a * d - b * c)) * COARSE >= shrink)
         )
 
-    def clamp(self, people: People, plan: Plan, size: tuple[int, int]) -> tuple[Plan, dict[str, int]]:
-        """A draw that leaves its window keeps its matrix while its photo can be read ("from photo").
-
-        Where it cannot, the crop zooms in about its centre until the window holds it ("narrowed"), by a factor of two
-        at most; what needs more than that becomes the plain crop ("plain"), which every window holds. Joints and boxes
-        follow. "coarse" are those of fewer stored pixels than the photo has.
-        """
-        counts = {"from photo": 0, "narrowed": 0, "plain": 0, "coarse": 0}
-        if len(plan.row) == 0:
-            return plan, counts
-        inside, fine = self.fits(plan.row, plan.matrix, size).T
+    def zoom(
+        self, rows: np.ndarray, paths: Sequence[str], matrix: np.ndarray, size: tuple[int, int]
+    ) -> tuple[np.ndarray, dict[str, int]]:
+        """A crop that leaves its window stays as it is while its photo can be read ("from photo"); where it cannot, it
+        must shrink until the window holds it. "coarse" are those of fewer stored pixels than the photo has."""
+        counts, factor = {"from photo": 0, "coarse": 0}, np.ones(len(rows))
+        if len(rows) == 0:
+            return factor, counts
+        inside, fine = self.fits(rows, matrix, size).T
         if self.photos and not (inside & fine).all():
             odd = np.flatnonzero(~(inside & fine))
-            there = {f: Path(people.files[f]).is_file() for f in np.unique(people.file[plan.row[odd]])}
-            readable = np.array([there[f] for f in people.file[plan.row[odd]]], dtype=bool)
+            wanted = [paths[at] for at in odd.tolist()]
+            there = {path: Path(path).is_file() for path in set(wanted)}
+            readable = np.array([there[path] for path in wanted], dtype=bool)
             counts["from photo"] = int(readable.sum())
             inside[odd[readable]] = fine[odd[readable]] = True
         counts["coarse"] = int((~fine).sum())
         outside = np.flatnonzero(~inside)
-        if len(outside) == 0:
-            return plan, counts
-        factor = self._zoom(plan.row[outside], plan.matrix[outside].astype(np.float64), size)
-        counts["narrowed"], counts["plain"] = int((factor >= 0.5).sum()), int((factor < 0.5).sum())
-        return _narrow(people, plan, outside, factor, size), counts
+        factor[outside] = self._zoom(rows[outside], matrix[outside].astype(np.float64), size)
+        return factor, counts
 
     def _zoom(self, rows: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """The largest factor <= 1 by which each crop, shrunk about its centre, fits its window: [n] float64."""
@@ -216,26 +211,3 @@ def reach(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     centre = matrix[:, :, :2] @ half + matrix[:, :, 2]
     extent = np.abs(matrix[:, :, :2]) @ (half + REACH)
     return np.concatenate([centre - extent, centre + extent], axis=1)
-
-
-def _narrow(people: People, plan: Plan, at: np.ndarray, factor: np.ndarray, size: tuple[int, int]) -> Plan:
-    plain = factor < 0.5
-    factor = np.where(plain, 1.0, factor)
-    middle = np.array([size[1] / 2, size[0] / 2])
-    new = {name: getattr(plan, name).copy() for name in ("matrix", "flip", "half", "joints", "visible", "box")}
-    matrix = new["matrix"][at].astype(np.float64)
-    moved = matrix[:, :, :2] @ middle + matrix[:, :, 2]
-    matrix[:, :, :2] *= factor[:, None, None]
-    matrix[:, :, 2] = moved - matrix[:, :, :2] @ middle  # the centre stays where it was
-    known = new["visible"][at][..., None] > 0
-    new["matrix"][at] = matrix
-    new["joints"][at] = np.where(known, middle + (new["joints"][at] - middle) / factor[:, None, None], 0.0)
-    box = new["box"][at].astype(np.float64)
-    box[:, :2] = middle + (box[:, :2] - middle) / factor[:, None]
-    box[:, 2:] /= factor[:, None]
-    new["box"][at] = box
-    if plain.any():
-        simple = place(people, plan.row[at[plain]], size, epoch=0, seed=0, aug=None)
-        for name, values in new.items():
-            values[at[plain]] = getattr(simple, name)
-    return replace(plan, **new)

@@ -177,7 +177,7 @@ class Source:
 
     def sample(self, row: int, matrix: np.ndarray) -> Sample:
         """One person, matrix [2, 3] crop pixel -> photo pixel. Raises BadImage."""
-        found = self.people.source.fetch(self.people, row, matrix, self.size)
+        found = self.people.fetch(row, matrix, self.size)
         data = found.data
         known = None if data is None or row in self.on_host else self._plain(found)
         if data is None or known is None:

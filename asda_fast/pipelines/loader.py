@@ -16,7 +16,7 @@ import torch
 from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
 from asda_fast.data.people import People
-from asda_fast.data.plan import GlobalAug, Plan, draw
+from asda_fast.data.plan import GlobalAug, Plan, clamp, draw
 from asda_fast.pipelines import PIPELINES
 from asda_fast.pipelines.bad_images import BadImages
 
@@ -77,7 +77,7 @@ class Loader:
                 batch_size=self.batch_size,
                 drop_last=self.drop_last,
             )
-            self._plan = (epoch, self.people.source.clamp(self.people, plan, self.size)[0])
+            self._plan = (epoch, clamp(self.people, plan, self.size)[0])
         return self._plan[1]
 
     def __len__(self) -> int:

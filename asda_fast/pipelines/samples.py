@@ -21,7 +21,7 @@ SHRINK_FROM = 2.0  # decode at 1/s where that still leaves this many decoded pix
 
 def make_crop(people: People, row: int, matrix: np.ndarray, size: tuple[int, int], out: np.ndarray) -> None:
     """One person's crop into `out` [H, W, 3] uint8. Raises BadImage."""
-    source = people.source.fetch(people, row, matrix, size)
+    source = people.fetch(row, matrix, size)
     shrink = shrink_of(source.matrix)
     if source.data is not None and images.crop(source.data, source.name, source.matrix, out, source.size, shrink):
         refuse_stranger(source, people.box[row], size)

@@ -18,6 +18,7 @@ from asda_fast.core.skeletons import COCO
 from asda_fast.data import GlobalAug, People, draw, load
 from asda_fast.data.coco_terms import read_terms
 from asda_fast.data.detections import from_detections
+from asda_fast.data.plan import clamp
 from asda_fast.data.store_pack import pack
 from benchmarks.fuzz.harness import Reader
 
@@ -163,10 +164,10 @@ def _read_store(folder: Path) -> None:
     people = load("store", folder)
     _checked(people)
     plan = draw(people, SIZE, epoch=0, seed=0, train=True, aug=GlobalAug(), batch_size=4, drop_last=False)
-    plan, _ = people.source.clamp(people, plan, SIZE)
+    plan, _ = clamp(people, plan, SIZE)
     assert np.isfinite(plan.matrix).all()
     with contextlib.suppress(BadImage):
-        people.source.fetch(people, int(plan.row[0]), plan.matrix[0], SIZE)
+        people.fetch(int(plan.row[0]), plan.matrix[0], SIZE)
 
 
 def _shards(folder: Path) -> None:

@@ -18,6 +18,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import GlobalAug, check, draw, load
 from asda_fast.data.people import People
+from asda_fast.data.plan import clamp
 from asda_fast.data.store import Store, reach
 from asda_fast.data.store_index import read
 from asda_fast.data.store_pack import pack, windows
@@ -128,11 +129,11 @@ def test_what_leaves_the_window_comes_from_the_photo(people: People, tmp_path: P
     pack(people, tmp_path / "s", size=SIZE, margin=1.0, raw=raw, shrink=False)
     back = read(tmp_path / "s", "train")
     plan = draw(back, SIZE, epoch=0, seed=0, train=True, aug=AUG, batch_size=4, drop_last=False)
-    clamped, counts = back.source.clamp(back, plan, SIZE)
+    clamped, counts = clamp(back, plan, SIZE)
     assert clamped is plan
     assert counts["from photo"] > 5
     assert counts["from photo"] == (~back.source.fits(plan.row, plan.matrix, SIZE).all(1)).sum()
-    names = [back.source.fetch(back, int(r), m, SIZE).name for r, m in zip(plan.row, plan.matrix)]
+    names = [back.fetch(int(r), m, SIZE).name for r, m in zip(plan.row, plan.matrix)]
     assert sum(name in people.files for name in names) == counts["from photo"]
     want, got = epoch(people), epoch(back, pipeline)
     assert (want[0].int() - got[0].int()).abs().float().mean() < (0.1 if raw else 1)
@@ -145,7 +146,7 @@ def test_without_the_photo_the_draw_is_narrowed_never_black(people: People, tmp_
     gone(people)
     back = read(tmp_path / "s", "train")
     plan = draw(back, SIZE, epoch=0, seed=0, train=True, aug=AUG, batch_size=4, drop_last=False)
-    clamped, counts = back.source.clamp(back, plan, SIZE)
+    clamped, counts = clamp(back, plan, SIZE)
     assert counts["narrowed"] > 5
     assert counts["from photo"] == 0
     assert back.source.fits(clamped.row, clamped.matrix, SIZE)[:, 0].all()
@@ -173,7 +174,7 @@ def test_a_half_body_far_from_its_window_becomes_the_plain_crop(people: People, 
     inside = np.flatnonzero((reach(plan.matrix, SIZE) > 0).all(1) & (people.scale[plan.row] < 0.2))[0]
     matrix = plan.matrix.copy()
     matrix[inside, :, 2] += 60
-    clamped, counts = back.source.clamp(back, replace(plan, matrix=matrix), SIZE)
+    clamped, counts = clamp(back, replace(plan, matrix=matrix), SIZE)
     assert counts["plain"] >= 1
     assert np.allclose(clamped.matrix[inside], plan.matrix[inside])
     assert np.allclose(clamped.joints[inside], plan.joints[inside])
@@ -184,7 +185,7 @@ def test_fetch_and_clamp_agree_on_what_fits(people: People, tmp_path: Path) -> N
     back = read(tmp_path / "s", "train")
     for number in range(5):
         plan = draw(back, SIZE, epoch=number, seed=1, train=True, aug=AUG, batch_size=4, drop_last=False)
-        stored = [back.source.fetch(back, int(r), m, SIZE).pixels is not None for r, m in zip(plan.row, plan.matrix)]
+        stored = [back.fetch(int(r), m, SIZE).pixels is not None for r, m in zip(plan.row, plan.matrix)]
         assert stored == back.source.fits(plan.row, plan.matrix, SIZE).all(1).tolist()
 
 

@@ -158,7 +158,7 @@ def test_a_store_does_not_read_photos_that_have_changed(tmp_path: Path) -> None:
     pack(people, tmp_path / "store", size=SIZE, margin=1)
     kept = read_store(tmp_path / "store", "train")
     wide = np.array([[2.6, 0, 0], [0, 1.4, 0]])  # the whole photo, of which the window is a part
-    assert kept.source.fetch(kept, 0, wide, SIZE).name == people.files[0]
+    assert kept.fetch(0, wide, SIZE).name == people.files[0]
     Path(people.files[0]).write_bytes(saved(picture().transpose(Image.Transpose.FLIP_LEFT_RIGHT), "JPEG") + b"!")
     for pipeline in pipelines():
         words = r"a\.jpg: has \d+ bytes, but \d+ when the store was packed"
