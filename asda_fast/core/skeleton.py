@@ -6,6 +6,8 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+
+from asda_fast.core.errors import UserError
 from typing import Any
 
 Edges = tuple[tuple[int, int], ...]
@@ -153,3 +155,14 @@ def other_joints(names: Sequence[str], skeleton: Skeleton) -> str:
     said = [f"its joint {strange[0]!r} is none of {label}'s"] if strange else []
     said += [f"{label}'s {missing[0]} is not among its joints"] if missing else []
     return ", and ".join(said) or "a joint is named twice"
+
+
+def check_joints(path: object, saved: object, skeleton: Skeleton) -> None:
+    """UserError where the joints' names `saved` in a file are others than the skeleton's; an older file has none."""
+    if not isinstance(saved, (list, tuple)) or not saved:
+        return
+    if len(saved) != len(skeleton.joints):
+        raise UserError(f"{path}: has {len(saved)} joints, {skeleton.name} {len(skeleton.joints)}: another skeleton")
+    for number, (there, here) in enumerate(zip(saved, skeleton.joints)):
+        if there != here:
+            raise UserError(f"{path}: its joint {number} is {there!r}, {skeleton.name}'s is {here!r}: another skeleton")

@@ -15,6 +15,7 @@ from asda_fast.core import cuda_graph
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.hardware import choose_device
 from asda_fast.core.options import Size, parse_size
+from asda_fast.core.skeleton import check_joints
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.coco_terms import CocoTerms, check_photos, read_terms
 from asda_fast.data.crop import fit_aspect, region
@@ -49,13 +50,7 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
     joints = len(people.skeleton.joints)
     if card["joints"] != joints:
         raise UserError(f"{config.checkpoint}: predicts {card['joints']} joints, but {dataset} has {joints}")
-    names = list(card.get("joint_names") or ())
-    if len(names) == joints and names != list(people.skeleton.joints):
-        first = next(i for i, name in enumerate(people.skeleton.joints) if names[i : i + 1] != [name])
-        there, here = names[first], people.skeleton.joints[first]
-        raise UserError(
-            f"{config.checkpoint}: its joint {first} is {there!r}, {dataset}'s is {here!r}: another skeleton"
-        )
+    check_joints(config.checkpoint, card.get("joint_names"), people.skeleton)
     size = config.input or card_size(card) or find_dataset(dataset).preset.size
     decode = config.decode or ("udp" if card.get("target") == "udp" else "quarter")
     annotations = _coco_annotations(dataset, truth, config, files, people)

@@ -13,10 +13,11 @@ import torch
 from asda_fast import models
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import replacing, write_atomic
+from asda_fast.core.skeleton import check_joints
 from asda_fast.models.weights import shorten
 from asda_fast.train import optimizers
 from asda_fast.train.distributed import Ranks, bare
-from asda_fast.train.identity import check_joints, check_same, check_skeleton
+from asda_fast.train.identity import check_same, check_skeleton
 from asda_fast.train.recipe import Recipe
 from asda_fast.train.setup import Parts
 from asda_fast.train.tally import SUMS
@@ -107,7 +108,7 @@ class RunFolder:
         """Put a saved state into freshly built parts. UserError where it is another run's."""
         if lacking := [key for key in NEEDED if key not in saved]:
             raise UserError(f"resume: {self.last} lacks {', '.join(lacking)}")
-        check_joints(self.last, saved.get("joint_names"), parts.skeleton.joints)
+        check_joints(self.last, saved.get("joint_names"), parts.skeleton)
         check_skeleton(self.out, saved.get("skeleton"), parts.skeleton)
         check_same("other people to train on", saved.get("people"), parts.people_mark, self.out)
         check_same("another pool of parts", saved.get("pool"), parts.pool_mark, self.out)

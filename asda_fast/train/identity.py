@@ -43,14 +43,3 @@ def check_skeleton(out: object, saved: Any, now: Skeleton) -> None:
         if saved.get(name) != current[name]:
             then, here = short(saved.get(name)), short(current[name])
             raise UserError(f"resume: the run in {out} has another skeleton: {name} {then}, now {here}")
-
-
-def check_joints(path: object, saved: Any, joints: tuple[str, ...]) -> None:
-    """UserError where a file was trained on other joints; an older state does not say which."""
-    if not isinstance(saved, (list, tuple)):
-        return
-    if len(saved) != len(joints):
-        raise UserError(f"{path}: has {len(saved)} joints, the dataset {len(joints)}: another skeleton")
-    for number, (then, now) in enumerate(zip(saved, joints)):
-        if then != now:
-            raise UserError(f"{path}: its joint {number} is {then!r}, the dataset's is {now!r}: another skeleton")
