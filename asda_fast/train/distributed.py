@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 from dataclasses import dataclass
 
@@ -85,6 +86,9 @@ def start(device_name: str) -> Ranks:
 
 
 def stop() -> None:
+    """Leave the run. Networks of `wrap` hold the processes' group and must have been dropped: where one outlives this
+    call, the group's threads are ended at the interpreter's exit, which now and then aborts the process."""
+    gc.collect()  # they stand in cycles
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -24,6 +24,13 @@ def train(recipe: Recipe, run: RunOptions) -> None:
     recipe = given.resolved()
     folder = RunFolder(Path(run.out or f"runs/{recipe.dataset}"))
     ranks = distributed.start(run.device)
+    try:
+        _train(given, recipe, run, folder, ranks)  # the networks are its own: they must be gone before their processes
+    finally:
+        distributed.stop()
+
+
+def _train(given: Recipe, recipe: Recipe, run: RunOptions, folder: RunFolder, ranks: distributed.Ranks) -> None:
     saved = checkpoint.load(folder.last) if run.resume and folder.last.exists() else None
     if saved is not None:
         recipe = recipe.continuing(given, saved["config"], str(folder.out))
@@ -61,7 +68,6 @@ def train(recipe: Recipe, run: RunOptions) -> None:
             for number, handler in before.items():
                 signal.signal(number, handler)
             parts.close()
-            distributed.stop()
 
 
 def catch_signals(trainer: Trainer) -> dict[signal.Signals, Any]:

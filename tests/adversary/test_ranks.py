@@ -9,6 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing
 
 from asda_fast.adversary import Critic, Scene
+from asda_fast.train.distributed import stop
 
 PEOPLE, STEPS = 8, 5
 
@@ -31,7 +32,7 @@ def rank(index: int, folder: str) -> None:
     critic = Critic(**made["options"])
     play(critic, made["scenes"], slice(index * PEOPLE // 2, (index + 1) * PEOPLE // 2))
     torch.save(critic.state_dict(), f"{folder}/state{index}.pt")
-    dist.destroy_process_group()
+    stop()
 
 
 def test_two_ranks_learn_what_one_learns_from_all(make_scene, tmp_path: Path) -> None:

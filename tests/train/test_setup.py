@@ -16,7 +16,7 @@ from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
 from asda_fast.core.hardware import cores
 from asda_fast.parts.pool import PartPool
-from asda_fast.train.distributed import Ranks, bare
+from asda_fast.train.distributed import Ranks, bare, stop
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.setup import paste_format, prepare
 
@@ -61,7 +61,8 @@ def _share(index: int, port: str, folder: str) -> None:
     own = {name: value.clone() for name, value in bare(network).named_buffers()}
     ranks.share(bare(network))
     torch.save((own, dict(bare(network).named_buffers())), f"{folder}/{index}.pt")
-    dist.destroy_process_group()
+    del network
+    stop()
 
 
 def test_ranks_keep_statistics_of_their_own_until_they_share_the_firsts(tmp_path: Path) -> None:
