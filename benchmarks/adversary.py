@@ -45,7 +45,7 @@ def make_scene(size: tuple[int, int], count: int, pose: torch.nn.Module, device:
         flip=torch.zeros(count, dtype=torch.bool),
         half=torch.zeros(count, dtype=torch.bool),
     ).to(device)
-    augmentation = build("asda", pool, paste_format=PasteFormat(memory_format=torch.channels_last))
+    augmentation = build("asda", pool, paste_format=PasteFormat(channels_last=True))
     return Scene.of(batch, augmentation, pose)
 
 

@@ -65,7 +65,7 @@ class Game:
         self.loader = make_loader(train, train=True, aug=GlobalAug(), **common)
         self.val_loader = make_loader(val, train=False, **common)
         pool = PartPool.load(options.pool)
-        self.augmentation = build("asda", pool, seed=seed, paste_format=PasteFormat(memory_format=torch.channels_last))
+        self.augmentation = build("asda", pool, seed=seed, paste_format=PasteFormat(channels_last=True))
         torch.manual_seed(seed)
         joints, edges = len(train.skeleton.joints), train.skeleton.edges
         pose = models.build(options.model, joints=joints).to(memory_format=torch.channels_last)

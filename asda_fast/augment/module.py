@@ -130,7 +130,7 @@ class SemanticPaste(nn.Module):
         nhwc = image.is_contiguous(memory_format=torch.channels_last) and not image.is_contiguous()
         form = replace(
             self.paste.paste_format,
-            memory_format=torch.channels_last if nhwc else torch.contiguous_format,
+            channels_last=nhwc,
             out_dtype=torch.uint8 if image.dtype == torch.uint8 else None,
         )
         if image.dtype != torch.uint8:

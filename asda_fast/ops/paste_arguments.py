@@ -16,11 +16,16 @@ FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True)
 class PasteFormat:
-    """What paste writes, and how it samples: its options of those names, for whoever hands them on."""
+    """What paste writes, and how it samples, for whoever hands it on: paste's options. The layout is a bool, for older
+    protocols of pickle, torch.save's among them, know no torch.memory_format."""
 
     out_dtype: torch.dtype | None = None
-    memory_format: torch.memory_format = torch.contiguous_format
+    channels_last: bool = False
     mips: bool = True
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
 class PasteSpec(NamedTuple):

@@ -79,7 +79,7 @@ def score(options: ScoreOptions) -> Hardness:
     if joints != had:
         raise UserError(f"checkpoint {path}: predicts {had} joints, but {recipe.dataset} has {joints}")
     pool = pools.choose(options.pool, recipe.dataset, recipe.paste)
-    augmentation = recipe.paste.build(pool, recipe.seed, PasteFormat(memory_format=torch.channels_last))
+    augmentation = recipe.paste.build(pool, recipe.seed, PasteFormat(channels_last=True))
     assert isinstance(augmentation, Semantic) and recipe.input is not None
     adversary = _adversary(path, recipe, augmentation, people.skeleton, device)
     pose = pose.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

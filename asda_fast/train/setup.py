@@ -121,7 +121,7 @@ def autocast_type(recipe: Recipe, ranks: Ranks) -> torch.dtype | None:
 
 def paste_format(amp: torch.dtype | None) -> PasteFormat:
     """What the networks take: the type of their autocast, and their layout."""
-    return PasteFormat(out_dtype=amp, memory_format=torch.channels_last)
+    return PasteFormat(out_dtype=amp, channels_last=True)
 
 
 def _loaders(

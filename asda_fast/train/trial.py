@@ -76,7 +76,7 @@ def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:
         people = people.select(np.arange(min(recipe.limit, len(people))))
     paste = PasteOptions(augment="sda")
     pool = pools.choose(run.pool, recipe.dataset, paste)
-    augmentation = paste.build(pool, 0, PasteFormat(memory_format=torch.channels_last))
+    augmentation = paste.build(pool, 0, PasteFormat(channels_last=True))
     assert isinstance(augmentation, Semantic) and recipe.input is not None and recipe.batch_size is not None
     stride = models.stride(pose, recipe.input)
     with make_loader(

@@ -261,7 +261,7 @@ def test_jitter_is_the_same_with_room_for_the_longest_patch_in_every_slot(pool):
 @pytest.mark.parametrize("name", ["none", "sda", "cutout", "ror"])
 def test_bfloat16_has_the_bits_of_casting_after(name, pool, batch):
     """What a network under autocast takes, channels last, straight from the op."""
-    form = PasteFormat(torch.bfloat16, torch.channels_last)
+    form = PasteFormat(torch.bfloat16, channels_last=True)
     whole = augment.build(name, pool, parts=2)(batch).image
     out = augment.build(name, pool, parts=2, paste_format=form)(batch).image
     assert out.dtype == torch.bfloat16
