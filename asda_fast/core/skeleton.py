@@ -6,9 +6,9 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from asda_fast.core.errors import UserError
-from typing import Any
 
 Edges = tuple[tuple[int, int], ...]
 
