@@ -16,6 +16,7 @@ from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmentation
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import keyword_values
+from asda_fast.core.skeleton import check_joints
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.custom import shared_photos
 from asda_fast.data.dataset import dataset
@@ -28,7 +29,7 @@ from asda_fast.pipelines.loader import Loader, make_loader
 from asda_fast.train import optimizers
 from asda_fast.train.adversarial import Networks
 from asda_fast.train.distributed import Ranks, bare
-from asda_fast.train.identity import check_joints, people_mark, pool_mark
+from asda_fast.train.identity import people_mark, pool_mark
 from asda_fast.train.recipe import Recipe, RunOptions
 
 IMAGENET_WIDTH = 64  # of ResNet-18
@@ -69,7 +70,7 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
     """Read, build and place everything on this rank's device; `recipe` is a resolved one."""
     train = data.load(recipe.dataset, run.root, "train", run.files)
     val = data.load(recipe.dataset, run.root, "val", run.files, train.skeleton)
-    check_joints(val.name, train.skeleton.joints, val.skeleton.joints)
+    check_joints(train.name, train.skeleton.joints, val.skeleton)
     for people in (train, val):
         for note in people.notes:
             say(f"{people.name}: {note}")
