@@ -68,6 +68,8 @@ class Recipe:
     def __post_init__(self) -> None:
         check(self)
         keyword_values(self.model_options, "model_options")
+        if self.drops is not None and (min(self.drops, default=1) < 1 or list(self.drops) != sorted(self.drops)):
+            raise UserError(f"drops: expected epochs from 1 in rising order, got {' '.join(map(str, self.drops))}")
         if self.game.adversary != "generator" and self.paste.augment in AUGMENTATIONS and self.paste.augment != "asda":
             raise UserError(f"adversary: {self.game.adversary} needs augment asda, got {self.paste.augment}")
 

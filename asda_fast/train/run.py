@@ -11,6 +11,7 @@ from typing import Any
 from asda_fast.train import checkpoint, distributed
 from asda_fast.train.checkpoint import RunFolder
 from asda_fast.train.console import Console
+from asda_fast.train.idle import without_effect
 from asda_fast.train.place import check_writable, held, make_room
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.setup import prepare
@@ -35,6 +36,8 @@ def _train(given: Recipe, recipe: Recipe, run: RunOptions, folder: RunFolder, ra
     if saved is not None:
         recipe = recipe.continuing(given, saved["config"], str(folder.out))
     with Console(ranks.first) as console:
+        for line in without_effect(given, run, recipe.epochs or 1, ranks.device.type, ranks.world):
+            console.say(line)
         parts = prepare(recipe, run, ranks, console.say)
         trainer = Trainer(recipe, run, parts, folder, ranks, console)
         if ranks.first and (folder.out / ".running").exists():  # before anything there is moved or tidied

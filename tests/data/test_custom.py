@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,13 @@ def test_a_photo_that_two_folders_hold_is_refused(tmp_path: Path) -> None:
 
 def test_photos_of_both_splits_are_said(folder: Path) -> None:
     people = read(write(folder / "a.json", [category(BUG)], annotation(6)))
-    assert "1 of 1 photos to validate on are trained on" in shared_photos(people, people)[0]
+    assert (
+        "1 of 1 people to validate on have the very joints of people who are trained"
+        in shared_photos(people, people)[0]
+    )
+    other = replace(people, joints=people.joints + 1)
+    assert "1 of 1 photos to validate on are trained on" in shared_photos(people, other)[0]
+    assert not shared_photos(people, replace(other, files=["other.jpg"]))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from asda_fast.cli.train import Train
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import parse_size
 from asda_fast.data.dataset import DATASETS
+from asda_fast.train.idle import without_effect
 from asda_fast.train.recipe import Recipe
 
 
@@ -48,6 +49,8 @@ def test_papers_schedule() -> None:
         ({"scale-range": "1.3 0.7"}, "--scale-range"),
         ({"input": "256"}, "--input.*HxW.*'256'"),
         ({"input": "100x100"}, "--input.*32"),
+        ({"drops": "9 5"}, "--drops.*rising order, got 9 5"),
+        ({"drops": "0 5"}, "--drops.*from 1"),
         ({"augment-options": "extent"}, "--augment-options.*NAME=VALUE.*'extent'"),
     ],
 )
@@ -93,3 +96,28 @@ def test_a_recipe_of_an_older_checkpoint() -> None:
     }  # fmt: skip
     del saved["augment_options"], saved["model_options"]
     assert Recipe.from_dict(saved) == Recipe().resolved()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--augment none --parts 3 --pool x", ["augment none: parts, pool"]),
+        ("--augment none --update joint --hardness-people 9", ["augment none: update, hardness_people"]),
+        ("--augment cutout --parts 3 --max-rotation 9", ["augment cutout: max_rotation"]),
+        ("--augment sda --objects x --explore 0.1", ["augment sda: objects, explore"]),
+        ("--adversary critic --update joint --generator-init x", ["adversary critic: update, generator_init"]),
+        ("--candidates 8 --clean-pass", ["adversary generator: candidates, clean_pass"]),
+        ("--adversary search --explore 0.1", ["adversary search: explore"]),
+        ("--compile --sync-bn", ["device cpu: compile", "one process: sync_bn"]),
+        ("--within student", ["no init: within"]),
+        ("--drops 170 200 --epochs 180", ["in 180 epochs: drops 200"]),
+        ("--augment sda --parts 3 --pool x --scale-range 1 2 --init x --within y --epochs 1", []),
+        ("--augment objects --objects x --parts 2", []),
+        ("--update joint --generator-input half --part-types Hat", []),
+        ("--adversary cover --clean-pass --candidates 8", []),
+    ],
+)
+def test_options_without_effect_are_said(words: str, says: list[str]) -> None:
+    options = entry.parse(Train, "train", words.split())
+    lines = without_effect(options.recipe, options.run, options.recipe.epochs or 210, "cpu")
+    assert [line.removeprefix("without effect with ").removeprefix("without effect ") for line in lines] == says
