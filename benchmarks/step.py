@@ -25,7 +25,6 @@ from torch import Tensor
 from asda_fast.augment.asda import generator_theta
 from asda_fast.core.batch import MEAN, STD, Batch
 from asda_fast.core.hardware import choose_device
-from asda_fast.models import heatmaps
 from asda_fast.ops import paste_reference
 from asda_fast.train import adversarial
 from asda_fast.train.checkpoint import RunFolder
@@ -84,7 +83,7 @@ def released(trainer: Trainer, batch: Batch) -> Callable[[], None]:
     size = (batch.image.shape[1], batch.image.shape[2])
 
     def step() -> None:
-        target, weight = heatmaps.heatmaps(batch.joints, batch.visible, size, trainer.parts.stride)
+        target, weight = game.coding.encode(batch.joints, batch.visible, size)
         slots = augmentation.draw(batch, 0)
         for network, optimizer, sign in (
             (game.pose, game.pose_optimizer, 1),
@@ -99,7 +98,7 @@ def released(trainer: Trainer, batch: Batch) -> Callable[[], None]:
             with game.autocast(batch.image.device):
                 found = game.pose(picture)
             optimizer.zero_grad(set_to_none=True)
-            (sign * adversarial.pose_loss(found, target, weight)).backward()
+            (sign * game.coding.loss(found, target, weight)).backward()
             optimizer.step()
 
     return step
@@ -109,12 +108,12 @@ def pieces(trainer: Trainer, batch: Batch) -> dict[str, Callable[[], object]]:
     """What a joint step is made of, each alone: name -> one call."""
     game, augmentation = trainer.parts.networks, trainer.parts.augmentation
     size, device = (batch.image.shape[1], batch.image.shape[2]), batch.image.device
-    target, weight = heatmaps.heatmaps(batch.joints, batch.visible, size, trainer.parts.stride)
+    target, weight = game.coding.encode(batch.joints, batch.visible, size)
     clean, slots = augmentation.clean(batch), augmentation.draw(batch, 0)
     upward = torch.randn_like(clean)
 
     def draw() -> object:
-        return heatmaps.heatmaps(batch.joints, batch.visible, size, trainer.parts.stride), augmentation.draw(batch, 0)
+        return game.coding.encode(batch.joints, batch.visible, size), augmentation.draw(batch, 0)
 
     def generator() -> None:
         with game.autocast(device):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads leave the core to the others
 
@@ -37,3 +38,23 @@ def cuda() -> torch.device:
     if os.environ.get("ASDA_FAST_REQUIRE_CUDA") == "1":
         pytest.fail("ASDA_FAST_REQUIRE_CUDA=1, but torch sees no GPU")
     pytest.skip("needs a GPU")
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> Any:
+    """torchvision as an oracle. Its compiled part does not load beside a CPU build of torch; the networks need none of
+    it, but the import insists on two operators being declared."""
+    declared = None
+    if not torch.cuda.is_available():
+        declared = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            if not hasattr(torch.ops.torchvision, name):
+                declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    module = pytest.importorskip("torchvision")
+    module._declared_by_the_tests = declared  # a library that is collected takes its declarations along
+    return module
+
+
+@pytest.fixture(scope="session")
+def timm(torchvision: Any) -> Any:
+    return pytest.importorskip("timm")

@@ -26,6 +26,7 @@ from asda_fast.adversary.candidates import MEASURE, candidates, centre
 from asda_fast.adversary.scene import Scene
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
+from asda_fast.models.coding import Coding
 
 DRAWS = 32
 LEAST_PEOPLE = 2  # a standard error needs two
@@ -98,11 +99,11 @@ def held_out(
     pose: nn.Module,
     device: torch.device | str = "cpu",
     amp: torch.dtype | None = None,
-    stride: int = 4,
+    coding: Coding | None = None,
 ) -> Iterator[Scene]:
     """The scenes of people that D is not trained on; the parts are those of epoch 0, the same whenever it is asked."""
     for batch in batches:
-        yield Scene.of(batch.to(device), augmentation, pose, amp=amp, trained=False, stride=stride)
+        yield Scene.of(batch.to(device), augmentation, pose, amp=amp, trained=False, coding=coding)
 
 
 def losses_of(scene: Scene, adversary: Adversary | None, draws: int) -> Tensor:

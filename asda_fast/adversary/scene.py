@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,7 @@ from asda_fast.augment.base import Augmented
 from asda_fast.augment.sampling import Slots
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
-from asda_fast.models import heatmaps as targets
-from asda_fast.models.loss import joint_losses
+from asda_fast.models.coding import Coding, Heatmaps
 
 SMALLEST_SIDE = 64  # pixels; below it the coarsest maps of the networks are of one cell
 
@@ -31,13 +30,14 @@ class Scene:
 
     batch: Batch
     slots: Slots
-    target: Tensor  # [B, J, h, w]
+    target: Tensor  # [B, J, h, w], or as D's coding has it
     weight: Tensor  # [B, J]
     augmentation: Semantic
     pose: nn.Module  # the bare network, not DistributedDataParallel
     epoch: int | Tensor = 0
     amp: torch.dtype | None = None
     trained: bool = True
+    coding: Coding = field(default_factory=Heatmaps)  # of D's answers
 
     @staticmethod
     def of(
@@ -47,22 +47,18 @@ class Scene:
         epoch: int = 0,
         amp: torch.dtype | None = None,
         trained: bool = True,
-        stride: int = 4,
+        coding: Coding | None = None,
     ) -> Scene:
-        """The scene of a batch: the augmentation's draw of the parts, and D's targets (stride: crop pixels a cell)."""
-        size = (batch.image.shape[1], batch.image.shape[2])
-        target, weight = targets.heatmaps(batch.joints, batch.visible, size, stride)
-        return Scene(batch, augmentation.draw(batch, epoch), target, weight, augmentation, pose, epoch, amp, trained)
+        """The scene of a batch: the augmentation's draw of the parts, and D's targets (coding: of its answers)."""
+        coding = coding or Heatmaps()
+        target, weight = coding.encode(batch.joints, batch.visible, (batch.image.shape[1], batch.image.shape[2]))
+        slots = augmentation.draw(batch, epoch)
+        return Scene(batch, slots, target, weight, augmentation, pose, epoch, amp, trained, coding)
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the crop."""
         return self.batch.image.shape[1], self.batch.image.shape[2]
-
-    @property
-    def stride(self) -> int:
-        """Crop pixels per heatmap pixel."""
-        return self.batch.image.shape[1] // self.target.shape[2]
 
     def of_people(self, index: Tensor) -> Scene:
         """The scene of the people at these places of the batch, [n]."""
@@ -79,7 +75,7 @@ class Scene:
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> Tensor:
-        """D's heatmaps [B, J, h, w] of `image`, as D is when it is used: running batch-norm statistics, no gradient."""
+        """D's answer [B, J, ..] to `image`, as D is when it is used: running batch-norm statistics, no gradient."""
         with evaluating(self.pose), self.autocast():
             return self.pose(image).float()
 
@@ -88,7 +84,7 @@ class Scene:
         """What D says of the parts at theta [B, N, 4] (None: of the clean crop), in one forward pass.
 
         reduced: at about half the resolution, a quarter of the arithmetic (multiples of 32 pixels from 64 up).
-        Returns heatmaps [B, J, h, w] with the target [B, J, h, w] and weight [B, J] that belong to them.
+        Returns the answer [B, J, ..] with the target [B, J, ..] and weight [B, J] that belong to it.
         """
         image = self.augmentation.clean(self.batch) if theta is None else self.render(theta)
         size = reduced_size(self.size) if reduced else self.size
@@ -97,12 +93,12 @@ class Scene:
         image = F.interpolate(image, size, mode="bilinear", antialias=True)
         joints = self.batch.joints
         x, y = joints[..., 0] * (size[1] / self.size[1]), joints[..., 1] * (size[0] / self.size[0])
-        target, weight = targets.heatmaps(torch.stack((x, y), -1), self.batch.visible, size, self.stride)
+        target, weight = self.coding.encode(torch.stack((x, y), -1), self.batch.visible, size)
         return self.predict(image), target, weight * (self.weight > 0)
 
     def judge(self, theta: Tensor | None, reduced: bool = False) -> Tensor:
         """D's loss of each joint [B, J] with the parts at theta (see `look`)."""
-        return joint_losses(*self.look(theta, reduced))
+        return self.coding.joint_losses(*self.look(theta, reduced))
 
     def autocast(self) -> Any:
         device = self.batch.image.device.type

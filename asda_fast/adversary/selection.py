@@ -18,7 +18,6 @@ from asda_fast.adversary.candidates import CANDIDATES, CHANCE, JUDGED, candidate
 from asda_fast.adversary.coverage import Coverage, coverage, pick
 from asda_fast.adversary.scene import Scene, at
 from asda_fast.core.random import random_bits, uniform
-from asda_fast.models.loss import joint_losses
 
 
 @dataclass
@@ -127,9 +126,8 @@ class Selection(Adversary):
 
     def look(self, scene: Scene) -> Clean:
         """D's clean pass."""
-        heatmaps, target, weight = scene.look(None, self.reduced)
-        peak = target.flatten(2).argmax(-1, keepdim=True)
-        return Clean(heatmaps.flatten(2).gather(2, peak)[..., 0].clamp(0, 1), joint_losses(heatmaps, target, weight))
+        answer, target, weight = scene.look(None, self.reduced)
+        return Clean(scene.coding.response(answer, target), scene.coding.joint_losses(answer, target, weight))
 
 
 class Search(Selection):

@@ -185,7 +185,9 @@ def _shown(hint: Any, extras: tuple[Any, ...], field: dataclasses.Field[Any]) ->
     words, plain = METAVARS.get(kinds[0]), hint
     for extra in extras:
         if isinstance(extra, Registry):
-            words = "{" + ",".join(extra) + "}|MODULE:OBJECT"
+            words = "|".join(
+                ["{" + ",".join(extra) + "}", *(f"{prefix}:NAME" for prefix in extra.families), "MODULE:OBJECT"]
+            )
         if isinstance(extra, CropSize):
             words, plain = "HxW", str | None
     allowed = choices(hint)

@@ -88,7 +88,8 @@ def networks(options: Networks) -> None:
     Console(highlight=False, width=max(console.width, 110)).print(table())
     console.print(
         "hourglass_8: 14.3 is the cost of Newell's first code, without the residual after each hourglass (23.7 M); "
-        "25.1 M is the final code, which ASDA's and ours follow, without its stem. No network has both.",
+        "25.1 M is the final code, which ASDA's and ours follow, without its stem. No network has both.\n"
+        "Also timm:NAME, any backbone of timm's with SimpleBaseline's head (pip install timm; weights by --init only).",
         soft_wrap=True,
     )
 

@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from asda_fast.core.errors import UserError, short
@@ -19,10 +19,14 @@ from asda_fast.core.errors import UserError, short
 
 @dataclass(frozen=True, eq=False)
 class Registry(Mapping[str, str]):
-    """name -> "module:OBJECT" of one kind; `kind` is what messages call the argument (dataset, augment, model)."""
+    """name -> "module:OBJECT" of one kind; `kind` is what messages call the argument (dataset, augment, model).
+
+    `families`: prefix -> "module:OBJECT" of a function that makes the thing PREFIX:NAME from its NAME.
+    """
 
     kind: str
     entries: dict[str, str]
+    families: dict[str, str] = field(default_factory=dict)
 
     __hash__ = object.__hash__  # it stands in types (core/options.py)
 
@@ -35,17 +39,25 @@ class Registry(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def others(self) -> str:
+        """What else is a name: "timm:NAME or module:OBJECT"."""
+        return " or ".join([*(f"{prefix}:NAME" for prefix in self.families), "module:OBJECT"])
+
     def load(self, name: str) -> Any:
         """The object `name`, a built-in one or "module:OBJECT". UserError for what is neither or does not import."""
         self.check(name)
+        prefix, _, rest = name.partition(":")
+        if prefix in self.families:
+            return load_object(self.families[prefix], self.kind)(rest)
         return load_object(self.entries.get(name, name), self.kind)
 
     def check(self, name: str, argument: str | None = None) -> None:
         """UserError, which names `argument`, unless `name` is built in or a module:OBJECT; nothing is imported."""
-        if name not in self.entries and not is_reference(name):
+        if name not in self.entries and str(name).partition(":")[0] not in self.families and not is_reference(name):
             known, close = ", ".join(self.entries), nearest(str(name), list(self.entries))
             raise UserError(
-                f"{argument or self.kind}: expected one of {known} or module:OBJECT, got {short(name)}{close}"
+                f"{argument or self.kind}: expected one of {known} or {self.others}, got {short(name)}{close}"
             )
 
 

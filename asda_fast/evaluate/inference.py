@@ -16,6 +16,7 @@ from asda_fast.core.batch import Batch, normalise
 from asda_fast.core.cuda_graph import Record
 from asda_fast.evaluate.graph import GraphedForward
 from asda_fast.models import heatmaps as targets
+from asda_fast.models.coding import coding_by, last
 
 PYRAMID = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)  # paper, section 4.1: MPII and LSP
 
@@ -50,7 +51,7 @@ def predict(
             first one's frame and averaged.
         pairs: left/right joints, for the flip.
         flip_test: average with the heatmaps of the mirrored crop.
-        decode: "quarter", "dark" (both HRNet's coordinates) or "udp".
+        decode: "quarter", "dark" (both HRNet's coordinates), "udp", or "simcc" (which has no pyramid).
         progress: called with the number of people of each finished batch.
         amp: autocast the network to this type; what follows it is float32.
         record: cuda_graph.record makes the network's forward one CUDA graph where it holds; None: it is called.
@@ -60,7 +61,7 @@ def predict(
     several: list[Any] = [loaders] if one else list(loaders)
 
     def forward(image: Tensor) -> Tensor:
-        return heatmaps(model, image, pairs, flip_test, decode != "udp", amp)
+        return answer_to(model, image, pairs, flip_test, decode, amp)
 
     look = GraphedForward(forward, record, say) if record is not None else forward
     was_training = model.training
@@ -70,13 +71,15 @@ def predict(
     try:
         for batches in zip(*several, strict=True):
             first: Batch = batches[0]
+            size = (first.image.shape[1], first.image.shape[2])
             total = look(first.image)
+            coding = coding_by(decode, total, size)
             for other in batches[1:]:
                 if not torch.equal(other.row, first.row):
                     raise ValueError("loaders: expected the same people in the same order at every scale")
                 maps = look(other.image)
-                total = total + bring(maps, other.matrix, first.matrix, stride_of(first, maps), decode == "udp")
-            points, peaks = targets.decode(total / len(batches), decode, stride_of(first, total))
+                total = total + bring(maps, other.matrix, first.matrix, size[0] // maps.shape[2], coding.kind)
+            points, peaks = coding.decode(total / len(batches), decode)
             photo = targets.to_photo(points, first.matrix)
             if xy is None or score is None:
                 xy = np.full((people, points.shape[1], 2), np.nan, np.float32)
@@ -92,42 +95,36 @@ def predict(
     return Predictions(xy, score)
 
 
-def stride_of(batch: Batch, maps: Tensor) -> int:
-    """Crop pixels per heatmap pixel."""
-    return batch.image.shape[1] // maps.shape[2]
-
-
-def heatmaps(
+def answer_to(
     model: nn.Module,
     image: Tensor,
     pairs: tuple[tuple[int, int], ...],
     flip_test: bool,
-    shift: bool = True,
+    decode: str = "quarter",
     amp: torch.dtype | None = None,
 ) -> Tensor:
-    """[B, H, W, 3] uint8 -> heatmaps [B, J, h, w] float32, averaged with the mirrored crop's where asked."""
+    """[B, H, W, 3] uint8 -> the answer [B, J, ..] float32, averaged with the mirrored crop's where asked."""
     x = normalise(image)  # [B, 3, H, W], channels last as the crops are
     with torch.autocast(image.device.type, amp) if amp is not None else nullcontext():
-        maps = _last(model(x)).float()
-        mirrored = _last(model(x.flip(-1))).float() if flip_test else maps
-    if flip_test:
-        maps = 0.5 * (maps + targets.flip_heatmaps(mirrored, pairs, shift))
-    return maps
+        answer = last(model(x)).float()
+        mirrored = last(model(x.flip(-1))).float() if flip_test else answer
+    coding = coding_by(decode, answer, (image.shape[1], image.shape[2]))
+    return 0.5 * (answer + coding.flip(mirrored, pairs)) if flip_test else answer
 
 
-def bring(maps: Tensor, source: Tensor, target: Tensor, stride: int = 4, udp: bool = False) -> Tensor:
+def bring(maps: Tensor, source: Tensor, target: Tensor, stride: int = 4, kind: str = "hrnet") -> Tensor:
     """Heatmaps [B, J, h, w] of crops with `source` matrices, resampled (bilinear) onto crops with `target` matrices.
 
-    Both matrices [B, 2, 3] map crop pixel -> photo pixel; heatmap index m stands for crop pixel stride * m + offset.
+    Both matrices [B, 2, 3] map crop pixel -> photo pixel; kind: of the heatmaps, whose pixels' places it says.
     """
     b, _, h, w = maps.shape
-    offset = 0.5 * stride if udp else 0.5
+    across, down = (targets.cell_size(n, stride, kind) for n in (w, h))
     there = torch.linalg.inv(_square(source.double())) @ _square(target.double())  # crop -> crop, [B, 3, 3]
-    x = torch.arange(w, device=maps.device, dtype=torch.float64) * stride + offset
-    y = torch.arange(h, device=maps.device, dtype=torch.float64) * stride + offset
+    x = torch.arange(w, device=maps.device, dtype=torch.float64) * across + 0.5
+    y = torch.arange(h, device=maps.device, dtype=torch.float64) * down + 0.5
     grid = torch.stack((*torch.meshgrid(x, y, indexing="xy"), torch.ones(h, w, device=maps.device).double()), -1)
     points = grid.view(1, h * w, 3) @ there[:, :2].mT  # [B, h * w, 2] crop pixels at the source's scale
-    index = (points - offset) / stride
+    index = (points - 0.5) / torch.tensor((across, down), device=maps.device, dtype=torch.float64)
     size = torch.tensor((w, h), device=maps.device, dtype=torch.float64)
     normal = ((index + 0.5) / size * 2 - 1).view(b, h, w, 2).to(maps.dtype)
     return F.grid_sample(maps, normal, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -136,7 +133,3 @@ def bring(maps: Tensor, source: Tensor, target: Tensor, stride: int = 4, udp: bo
 def _square(matrix: Tensor) -> Tensor:
     bottom = matrix.new_tensor((0.0, 0.0, 1.0)).expand(len(matrix), 1, 3)
     return torch.cat((matrix, bottom), 1)
-
-
-def _last(output: Tensor | list[Tensor]) -> Tensor:
-    return output[-1] if isinstance(output, (list, tuple)) else output

@@ -31,6 +31,7 @@ from asda_fast.evaluate.options import NetworkOptions, TruthOptions
 from asda_fast.evaluate.score import other_reading, score_people
 from asda_fast.metrics.coco import check, coco
 from asda_fast.metrics.result import Options, Result
+from asda_fast.models.coding import decoders_of
 from asda_fast.pipelines.loader import make_loader
 
 
@@ -52,7 +53,12 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
         raise UserError(f"{config.checkpoint}: predicts {card['joints']} joints, but {dataset} has {joints}")
     check_joints(config.checkpoint, card.get("joint_names"), people.skeleton)
     size = config.input or card_size(card) or find_dataset(dataset).preset.size
-    decode = config.decode or ("udp" if card.get("target") == "udp" else "quarter")
+    decode = config.decode or decoders_of(model)[0]
+    if "simcc" in decoders_of(model):
+        if decode != "simcc":
+            raise UserError(f"decode: {config.checkpoint} answers by SimCC, not with heatmaps for {decode}")
+        if config.pyramid:
+            raise UserError(f"pyramid: {config.checkpoint} answers by SimCC, not with heatmaps that can be averaged")
     annotations = _coco_annotations(dataset, truth, config, files, people)
     terms = None if annotations is None else read_terms(annotations, people.skeleton)
     if annotations is not None and terms is not None:

@@ -66,7 +66,7 @@ class NetworkOptions:
     pyramid: bool = False
     """average over the scales 0.8, 0.9, .. 1.3 (the paper's test on MPII and LSP)"""
     decode: Literal["quarter", "dark", "udp"] | None = None
-    """how a joint is read from its heatmap [udp for networks trained on such targets, else quarter]"""
+    """how a joint is read from its heatmap [as the network was trained: udp, simcc, else quarter]"""
     detections: str | None = None
     """coco: score on these person boxes instead of the annotated ones"""
     save_predictions: str | None = None

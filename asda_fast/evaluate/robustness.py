@@ -11,8 +11,7 @@ from torch import Tensor
 
 from asda_fast.adversary import Scene
 from asda_fast.adversary.candidates import MEASURE, candidates
-from asda_fast.models.heatmaps import decode, to_photo
-from asda_fast.models.loss import pose_losses
+from asda_fast.models.heatmaps import to_photo
 
 WORST_OF = 8
 
@@ -52,9 +51,10 @@ def _predict(scene: Scene, draws: int) -> tuple[Tensor, Tensor, Tensor]:
     first = worst = torch.zeros_like(clean)
     highest = torch.full((len(clean),), -torch.inf, device=clean.device)
     for k in range(draws):
-        maps, target, weight = scene.look(places[:, :, k], reduced=False)
-        loss = pose_losses(maps, target, weight)
-        first = maps if k == 0 else first
-        worst = torch.where((loss > highest)[:, None, None, None], maps, worst)
+        answer, target, weight = scene.look(places[:, :, k], reduced=False)
+        loss = scene.coding.losses(answer, target, weight)
+        first = answer if k == 0 else first
+        worst = torch.where((loss > highest).view(-1, *[1] * (answer.ndim - 1)), answer, worst)
         highest = torch.maximum(loss, highest)
+    decode = scene.coding.decode
     return decode(clean)[0], decode(first)[0], decode(worst)[0]

@@ -25,27 +25,31 @@ NETWORKS = Registry(
         "hourglass_2": "asda_fast.models.hourglass:TWO",
         "hourglass_8": "asda_fast.models.hourglass:EIGHT",
     },
+    {"timm": "asda_fast.models.timm_backbone:network"},
 )
 
 _PUBLIC = {
+    "Coding": "coding",
     "Generator": "generator",
     "Network": "network",
     "Report": "weights",
     "build": "factory",
+    "coding_of": "coding",
     "export_onnx": "onnx",
     "load": "factory",
     "load_into": "weights",
     "save": "checkpoints",
-    "stride": "factory",
 }
 
 __all__ = [
-    "NETWORKS", "Generator", "Network", "Report", "build", "export_onnx", "load", "load_into", "save", "stride",
+    "NETWORKS", "Coding", "Generator", "Network", "Report", "build", "coding_of", "export_onnx", "load", "load_into",
+    "save",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from asda_fast.models.checkpoints import save
-    from asda_fast.models.factory import build, load, stride
+    from asda_fast.models.coding import Coding, coding_of
+    from asda_fast.models.factory import build, load
     from asda_fast.models.generator import Generator
     from asda_fast.models.network import Network
     from asda_fast.models.onnx import export_onnx

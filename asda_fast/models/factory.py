@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from asda_fast.core.errors import UserError, short
 from asda_fast.models import NETWORKS
@@ -18,17 +19,23 @@ from asda_fast.models.weights import load_into, only_network
 
 
 def build(
-    name: str, joints: int = 17, init: str | Path | None = None, random_body: bool = False, **options: Any
+    name: str,
+    joints: int = 17,
+    init: str | Path | None = None,
+    random_body: bool = False,
+    size: tuple[int, int] | None = None,
+    **options: Any,
 ) -> nn.Module:
     """The pose network `name`: image [B, 3, H, W] normalised -> heatmaps [B, joints, h, w].
 
-    h and w are a quarter of H and W for the built-in networks (`stride` tells for any). An hourglass returns the list
-    of its stacks' heatmaps while training.
+    h and w are a quarter of H and W for the built-in networks (`coding_of` tells for any, and checks). An hourglass
+    returns the list of its stacks' heatmaps while training.
 
     Args:
-        name: a key of `NETWORKS`, or "my.module:make" for `make(joints, **options) -> nn.Module`; UserError for what is
-            neither.
+        name: a key of `NETWORKS`, "timm:NAME" for a backbone of timm's, or "my.module:make" for
+            `make(joints, **options) -> nn.Module`; UserError for what is none of them.
         joints: heatmaps to predict.
+        size: (height, width) of the crops, for makers that ask for it (an option `size`).
         init: a checkpoint to start from (ImageNet's, or a pose network's; see `load_into`), else random.
         random_body: take an `init` that lacks part of the network's body.
         options: of the network, over the registry's.
@@ -42,6 +49,8 @@ def build(
         raise UserError(
             f"model {name}: takes no option {unknown[0]!r}; it takes {', '.join(_options_of(make)) or 'none'}"
         )
+    if size is not None and "size" in inspect.signature(make).parameters:
+        options = {"size": tuple(size), **options}
     model = make(joints=joints, **{**known, **options})
     if not isinstance(model, nn.Module):
         raise UserError(f"model {name}: expected a torch.nn.Module, made a {type(model).__name__}")
@@ -57,7 +66,9 @@ def _takes(make: Callable[..., Any], option: str) -> bool:
 
 def _options_of(make: Callable[..., Any]) -> list[str]:
     return [
-        name for name, p in inspect.signature(make).parameters.items() if name != "joints" and p.kind != p.VAR_KEYWORD
+        name
+        for name, p in inspect.signature(make).parameters.items()
+        if name not in ("joints", "size") and p.kind != p.VAR_KEYWORD
     ]
 
 
@@ -90,6 +101,8 @@ def load(path: str | Path, within: str | None = None) -> nn.Module:
     model = _empty(path, config)
     load_into(model, checkpoint, complete=True, within=within)
     model.config = config  # type: ignore[assignment]
+    if config.get("target") is not None:
+        model.target = config["target"]
     return model.eval()
 
 
@@ -97,7 +110,10 @@ def _empty(path: str | Path, config: dict[str, Any]) -> nn.Module:
     """The network that a file names, its tensors about to come from there."""
     name, joints, options = config["model"], config["joints"], config.get("options", {})
     known = name in NETWORKS
+    numbers = re.fullmatch(r"(\d+)x(\d+)", str(config.get("input")))
     try:
+        if numbers:
+            options = {"size": (int(numbers[1]), int(numbers[2])), **options}
         if not known:  # a network of somebody's own may hold tensors that no file has
             return build(name, joints, **options)
         with torch.device("meta"):
@@ -112,27 +128,3 @@ def _empty(path: str | Path, config: dict[str, Any]) -> nn.Module:
         if key.endswith("num_batches_tracked"):  # old files lack these
             tensor.zero_()
     return model
-
-
-@torch.no_grad()
-def stride(network: nn.Module, size: tuple[int, int]) -> int:
-    """Crop pixels per heatmap pixel, found with one black crop of `size` (height, width) on the network's device.
-
-    UserError where the network does not answer [1, J, height / s, width / s] with one whole s.
-    """
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    mode = network.training
-    try:
-        answer = network.eval()(torch.zeros(1, 3, *size, device=device))
-    finally:
-        network.train(mode)
-    maps = answer[-1] if isinstance(answer, (list, tuple)) and answer else answer
-    shape = list(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-    if isinstance(maps, Tensor) and maps.ndim == 4 and min(maps.shape) > 0:
-        found = size[0] // maps.shape[2]
-        if (maps.shape[2] * found, maps.shape[3] * found) == tuple(size):
-            return found
-    raise UserError(
-        f"model: expected heatmaps [1, joints, {size[0]}/s, {size[1]}/s] with a whole s for a crop of "
-        f"{size[0]}x{size[1]}, got {shape}"
-    )

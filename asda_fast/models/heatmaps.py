@@ -5,7 +5,9 @@ Convention: joints are continuous crop pixels (pixel i covers [i, i + 1)). Two w
 - `hrnet` (the published one): a crop's pixel *index* xi = x - 0.5 meets heatmap index xi / stride, rounded. Pixel 0 of
   the heatmap so stands for pixel 0 of the crop, not for the middle of its first four: the known half-pixel bias.
   Networks from the HRNet and SimpleBaseline zoos learnt this; decode them with `quarter` or `dark`.
-- `udp` (after Huang et al., CVPR 2020): continuous, heatmap index x / stride - 0.5, not rounded. Decode with `udp`.
+- `udp` (Huang et al., CVPR 2020; ViTPose): lengths are counted between pixels, so that the first and the last pixel of
+  the crop meet those of the heatmap: index xi * (w - 1) / (W - 1), not rounded. Decode with `udp`. UDP's affine of the
+  crop is that idea for the photo; ours (data/crop.py) is continuous and as unbiased, 1 / W wider.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+KINDS = ("hrnet", "udp")
 DECODERS = ("quarter", "dark", "udp")
 LONGEST = 2.0  # heatmap cells; the Gaussian's own peak is less than one away from the highest cell
 
@@ -38,27 +41,35 @@ def heatmaps(
     if not sigma > 0:
         raise ValueError(f"sigma: expected a positive number, got {sigma}")
     height, width = size[0] // stride, size[1] // stride
-    joints = joints.float()
-    if kind == "hrnet":
-        centre = torch.trunc((joints - 0.5) / stride + 0.5)  # int() of the reference rounds toward zero
-    elif kind == "udp":
-        centre = joints / stride - 0.5
-    else:
+    if kind not in KINDS:
         raise ValueError(f"kind: expected 'hrnet' or 'udp', got {kind!r}")
+    steps = [cell_size(n, stride, kind) for n in (width, height)]
+    # Compared one by one: a tensor of limits would be a copy that the host waits for.
+    x, y = ((joints[..., i].float() - 0.5) / step for i, step in enumerate(steps))
+    near_x, near_y = (torch.trunc(v + 0.5) for v in (x, y))  # int() of the references rounds toward zero
     radius = 3 * sigma
-    x, y = centre.unbind(-1)  # compared one by one: a tensor of limits would be a copy that the host waits for
-    inside = (x - radius < width) & (y - radius < height) & (centre + radius + 1 >= 0).all(-1)  # [B, J]
+    inside = (near_x - radius < width) & (near_y - radius < height)  # [B, J]
+    inside = inside & (near_x + radius + 1 >= 0) & (near_y + radius + 1 >= 0)
     weight = ((visible > 0) & inside).float()
-    centre = torch.where(weight[..., None] > 0, centre, 0.0)  # an unlabelled joint may be anywhere, also NaN
-    gx = gaussian(centre[..., 0], width, sigma, radius)  # [B, J, w]
-    gy = gaussian(centre[..., 1], height, sigma, radius) * weight[..., None]  # [B, J, h]
+    near_x, near_y, x, y = (torch.where(weight > 0, v, 0.0) for v in (near_x, near_y, x, y))  # unlabelled: also NaN
+    if kind == "hrnet":
+        x, y = near_x, near_y
+    gx = gaussian(x, near_x, width, sigma, radius)  # [B, J, w]
+    gy = gaussian(y, near_y, height, sigma, radius) * weight[..., None]  # [B, J, h]
     return gy[..., :, None] * gx[..., None, :], weight
 
 
-def gaussian(centre: Tensor, length: int, sigma: float, radius: float) -> Tensor:
-    """[B, J] centres -> [B, J, length]; the 2-D Gaussian is the product of two of these, cut off to a square."""
-    d = torch.arange(length, device=centre.device, dtype=centre.dtype) - centre[..., None]
-    return torch.exp(-(d * d) / (2 * sigma * sigma)) * (d.abs() <= radius)
+def cell_size(cells: int, stride: int, kind: str = "hrnet") -> float:
+    """Crop pixels from a heatmap pixel to the next, of a side of so many."""
+    return (cells * stride - 1) / (cells - 1) if kind == "udp" and cells > 1 else stride
+
+
+def gaussian(centre: Tensor, near: Tensor, length: int, sigma: float, radius: float) -> Tensor:
+    """[B, J] centres -> [B, J, length], cut off beyond `radius` of the pixel `near` it; the 2-D Gaussian is the product
+    of two of these."""
+    index = torch.arange(length, device=centre.device, dtype=centre.dtype)
+    d = index - centre[..., None]
+    return torch.exp(-(d * d) / (2 * sigma * sigma)) * ((index - near[..., None]).abs() <= radius)
 
 
 def decode(heatmap: Tensor, kind: str = "quarter", stride: int = 4, sigma: float = 2.0) -> tuple[Tensor, Tensor]:
@@ -81,8 +92,9 @@ def decode(heatmap: Tensor, kind: str = "quarter", stride: int = 4, sigma: float
     score, index = heatmap.flatten(2).max(-1)
     cell = torch.stack((index % w, index // w), -1) * (score > 0)[..., None]  # [B, J, 2] x, y
     step = quarter(heatmap, cell) if kind == "quarter" else newton(heatmap, cell, sigma)
-    xy = (cell + step) * stride
-    return xy + (0.5 * stride if kind == "udp" else 0.5), score
+    x, y = (cell + step).unbind(-1)
+    h = heatmap.shape[2]
+    return torch.stack((x * cell_size(w, stride, kind), y * cell_size(h, stride, kind)), -1) + 0.5, score
 
 
 def quarter(heatmap: Tensor, cell: Tensor) -> Tensor:

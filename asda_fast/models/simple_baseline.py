@@ -16,19 +16,22 @@ class SimpleBaseline(ResNet):
 
     def __init__(self, joints: int = 17, depth: int = 50, width: int = 64, planes: int = 256) -> None:
         super().__init__(depth, width)
-        parts: list[nn.Module] = []
-        inputs = self.features
-        for _ in range(3):
-            deconv = nn.ConvTranspose2d(inputs, planes, 4, 2, 1, bias=False)
-            small(deconv)
-            parts += [deconv, nn.BatchNorm2d(planes), nn.ReLU(inplace=True)]
-            inputs = planes
-        self.deconv_layers = nn.Sequential(*parts)
+        self.deconv_layers = deconvolutions(self.features, planes, 3)
         self.final_layer = nn.Conv2d(planes, joints, 1)
         small(self.final_layer)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.final_layer(self.deconv_layers(self.forward_features(image)))
+
+
+def deconvolutions(inputs: int, planes: int, count: int) -> nn.Sequential:
+    """So many transposed convolutions, each of which doubles the resolution: [B, inputs, h, w] -> [B, planes, ..]."""
+    parts: list[nn.Module] = []
+    for i in range(count):
+        deconv = nn.ConvTranspose2d(planes if i else inputs, planes, 4, 2, 1, bias=False)
+        small(deconv)
+        parts += [deconv, nn.BatchNorm2d(planes), nn.ReLU(inplace=True)]
+    return nn.Sequential(*parts)
 
 
 def read_published(state: State) -> Foreign:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from asda_fast.adversary import Adversary, Scene
 from asda_fast.augment.base import Augmented
+from asda_fast.models.coding import Coding, Heatmaps
 from asda_fast.models.frozen import frozen
-from asda_fast.models.loss import joint_losses, pose_loss
 from asda_fast.train.optimizers import set_rate
 
 Paste = Callable[[Tensor], Tensor]  # G's output [B, T, 3] -> image [B, 3, H, W]
@@ -36,6 +36,7 @@ class Networks:
     generator: nn.Module | None = None
     generator_optimizer: torch.optim.Optimizer | None = None
     amp: torch.dtype | None = None  # autocast both networks to this type
+    coding: Coding = field(default_factory=Heatmaps)  # of the pose network's answers
 
     def autocast(self, device: torch.device) -> Any:
         return torch.autocast(device.type, self.amp) if self.amp is not None else nullcontext()
@@ -68,7 +69,7 @@ class StepOutput:
 
     loss_d: Tensor  # []
     loss_g: Tensor | None  # []
-    heatmaps: Tensor  # [B, J, h, w]
+    heatmaps: Tensor  # [B, J, h, w], or what the coding has for them
 
 
 class _Reverse(torch.autograd.Function):
@@ -85,7 +86,7 @@ def step_alone(networks: Networks, image: Tensor, target: Tensor, weight: Tensor
     """D learns from `image`; there is no adversary (none, cutout, ror, objects, sda)."""
     with networks.autocast(image.device):
         heatmaps = networks.pose(image)
-    loss = pose_loss(heatmaps, target, weight)
+    loss = networks.coding.loss(heatmaps, target, weight)
     _descend(networks.pose_optimizer, loss)
     return _output(loss, None, heatmaps)
 
@@ -101,7 +102,7 @@ def step_alternate(networks: Networks, clean: Tensor, paste: Paste, target: Tens
 
     with networks.autocast(clean.device):
         heatmaps = frozen(networks.pose, image)
-    loss_g = -pose_loss(heatmaps, target, weight)
+    loss_g = -networks.coding.loss(heatmaps, target, weight)
     _descend(networks.generator_optimizer, loss_g)
     output.loss_g = loss_g.detach()
     return output
@@ -115,7 +116,7 @@ def step_joint(networks: Networks, clean: Tensor, paste: Paste, target: Tensor, 
     image = paste(_Reverse.apply(placement))
     with networks.autocast(clean.device):
         heatmaps = networks.pose(image)
-    loss = pose_loss(heatmaps, target, weight)
+    loss = networks.coding.loss(heatmaps, target, weight)
     networks.generator_optimizer.zero_grad(set_to_none=True)
     _descend(networks.pose_optimizer, loss)
     networks.generator_optimizer.step()
@@ -127,7 +128,7 @@ def step_against(networks: Networks, adversary: Adversary, scene: Scene) -> tupl
     choice = adversary.choose(scene, explore=True)
     pasted = scene.paste(choice.theta)
     output = step_alone(networks, pasted.image, scene.target, scene.weight)
-    adversary.learn(scene, choice, joint_losses(output.heatmaps, scene.target, scene.weight))
+    adversary.learn(scene, choice, networks.coding.joint_losses(output.heatmaps, scene.target, scene.weight))
     return output, pasted
 
 

@@ -86,6 +86,7 @@ class RunFolder:
             flat = recipe.to_dict()
             card = {key: flat[key] for key in ("model", "options", "dataset", "input")}
             card |= {"joint_names": list(parts.skeleton.joints), "skeleton": parts.skeleton.to_dict()}
+            card |= {"target": networks.coding.kind}
             card |= {"joints": len(parts.skeleton.joints), "epoch": progress.epoch, "pck": history[-1]["pck"]}
             models.save(self.out / "best.safetensors", pose, card)
         state = {

@@ -32,11 +32,15 @@ class Recipe:
     """demo (embedded, needs nothing) | lsp | mpii | coco | custom (with --train-annotations) | module:DATASET of your
     own"""
     model: Annotated[str | None, NETWORKS] = None
-    """pose network, e.g. hrnet_w32 (asda-fast networks lists them) | module:make of your own [preset]"""
+    """pose network, e.g. hrnet_w32 (asda-fast networks lists them) | timm:NAME, a backbone of timm's with
+    SimpleBaseline's head | module:make of your own [preset]"""
     model_options: tuple[str, ...] = ()
     """NAME=VALUE options for the network's maker"""
     input: Annotated[Size | None, CROP] = None
     """crop as HxW: 256x192 is 256 high [preset]"""
+    target: Literal["hrnet", "udp", "simcc"] | None = None
+    """what joints are for the network: hrnet (heatmaps, rounded to a pixel of theirs) | udp (heatmaps without that
+    bias, as ViTPose's) | simcc (classes of x and of y, of a network with that head) [the network's own]"""
     paste: PasteOptions = field(default_factory=PasteOptions)
     game: AdversaryOptions = field(default_factory=AdversaryOptions)
     update: Literal["alternate", "joint"] = "alternate"

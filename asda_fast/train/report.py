@@ -50,7 +50,8 @@ class Report:
         path = self.folder.out / "sheets" / f"epoch-{epoch:03d}.png"
         write_sheet(  # bare: DistributedDataParallel would wait here for ranks that draw nothing
             path, batch, self.parts.augmentation, bare(self.parts.networks.pose), self.parts.adversary,
-            self.parts.skeleton, epoch - 1, f"epoch {epoch}", self.parts.stride, self.parts.networks.amp,
+            self.parts.skeleton, epoch - 1, f"epoch {epoch}", self.parts.networks.coding,
+            self.parts.networks.amp,
         )  # fmt: skip
 
     def _people(self) -> Batch:

@@ -88,7 +88,7 @@ def score(options: ScoreOptions) -> Hardness:
         people, size=recipe.input, batch_size=min(options.batch_size, len(people)), pipeline="native", train=False,
         threads=options.threads,
     ) as loader:  # fmt: skip
-        scenes = held_out(loader, augmentation, pose, device, amp, models.stride(pose, recipe.input))
+        scenes = held_out(loader, augmentation, pose, device, amp, models.coding_of(pose, recipe.input))
         try:
             return measure(scenes, adversary, options.draws, options.seconds, options.people)
         except UserError:

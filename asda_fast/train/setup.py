@@ -46,7 +46,6 @@ class Parts:
     val_loader: Loader
     augmentation: Augmentation
     networks: Networks
-    stride: int  # crop pixels per heatmap pixel
     people_mark: str  # of the people trained on (identity.py)
     pool_mark: str | None  # of the parts that are pasted
     adversary: Adversary | None  # who places the parts; None: chance
@@ -86,15 +85,13 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         augmentation = recipe.paste.build(pool, recipe.seed, paste_format(amp))
         torch.manual_seed(recipe.seed)
         networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, amp, say)
-        assert recipe.input is not None
-        stride = models.stride(bare(networks.pose), recipe.input)
         mark = pool_mark(augmentation.pool if augmentation.needs_pool else None)  # once: it reads every texel
         adversary = _adversary(recipe, networks, augmentation, train, ranks)
     except BaseException:  # threads that decode would keep a failed run from ending
         loader.close()
         val_loader.close()
         raise
-    return Parts(val, loader, val_loader, augmentation, networks, stride, people_mark(train), mark, adversary)
+    return Parts(val, loader, val_loader, augmentation, networks, people_mark(train), mark, adversary)
 
 
 def check_scorable(people: People) -> None:
@@ -184,9 +181,15 @@ def _networks(
         return ranks.wrap(network), optimizer
 
     name, options = recipe.model or "", keyword_values(recipe.model_options, "model_options")
+    assert recipe.input is not None
+    pose = models.build(name, joints=joints, size=recipe.input, **options)
+    if recipe.target is not None:
+        pose.target = recipe.target  # type: ignore[assignment]
+    coding = models.coding_of(pose, recipe.input, joints)
     networks = Networks(
-        *ready(models.build(name, joints=joints, **options), run.init, "init"),
+        *ready(pose, run.init, "init"),
         amp=amp,
+        coding=coding,
     )
     learned = isinstance(augmentation, Adversarial) and recipe.game.adversary == "generator"
     if learned and augmentation.pool is not None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from asda_fast.augment.base import Augmented
+from asda_fast.models.coding import Coding
 from asda_fast.train.adversarial import StepOutput
 
 # Joints found of so many joints, people who got a part, parts whose place was not finite.
@@ -14,15 +15,9 @@ SUMS = len(SUMS_OF)
 HIT = 0.05  # training PCK counts a joint found within this share of the crop's longer side (HRNet's own measure)
 
 
-def tally(output: StepOutput, target: Tensor, weight: Tensor, pasted: Augmented) -> Tensor:
+def tally(output: StepOutput, target: Tensor, weight: Tensor, pasted: Augmented, coding: Coding) -> Tensor:
     """[SUMS] float64, on the device."""
-
-    def peak(maps: Tensor) -> Tensor:
-        index = maps.flatten(2).argmax(-1)
-        return torch.stack((index % maps.shape[-1], index // maps.shape[-1]), -1).float()
-
-    distance = (peak(output.heatmaps) - peak(target)).norm(dim=-1)
-    found = (distance <= HIT * max(target.shape[2:])) * weight
+    found = coding.found(output.heatmaps, target, HIT) * weight
     zero = output.loss_d.new_zeros(())
     people, lost = zero, zero
     if pasted.slots is not None and pasted.matrix is not None:

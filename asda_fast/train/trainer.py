@@ -18,7 +18,6 @@ from asda_fast.core.batch import Batch
 from asda_fast.core.cuda_graph import Record, record
 from asda_fast.core.errors import UserError
 from asda_fast.evaluate.score import evaluate_network
-from asda_fast.models import heatmaps
 from asda_fast.train import adversarial, graph
 from asda_fast.train.checkpoint import Progress, RunFolder
 from asda_fast.train.console import Console
@@ -107,12 +106,14 @@ class Trainer:
         augmentation, networks = self.parts.augmentation, self.parts.networks
         assert self.recipe.input is not None
         pasted: Augmented
-        target, weight = heatmaps.heatmaps(batch.joints, batch.visible, self.recipe.input, self.parts.stride)
+        coding = networks.coding
+        target, weight = coding.encode(batch.joints, batch.visible, self.recipe.input)
         adversary = self.parts.adversary
         if adversary is not None and networks.generator is None:
             assert isinstance(augmentation, Adversarial)
             slots = augmentation.draw(batch, epoch)
-            scene = Scene(batch, slots, target, weight, augmentation, bare(networks.pose), epoch, networks.amp)
+            pose = bare(networks.pose)
+            scene = Scene(batch, slots, target, weight, augmentation, pose, epoch, networks.amp, coding=coding)
             output, pasted = adversarial.step_against(networks, adversary, scene)
         elif isinstance(augmentation, Adversarial):
             slots = augmentation.draw(batch, epoch)
@@ -128,7 +129,7 @@ class Trainer:
         else:
             pasted = augmentation(batch, epoch)
             output = adversarial.step_alone(networks, pasted.image, target, weight)
-        self.progress.sums += tally(output, target, weight, pasted)
+        self.progress.sums += tally(output, target, weight, pasted, coding)
 
     def means(self) -> dict[str, Any]:
         """Means of the epoch so far, over all ranks. A host sync. UserError where one is no longer finite."""
@@ -163,8 +164,8 @@ class Trainer:
 
         networks, loader = self.parts.networks, self.parts.val_loader
         found = evaluate_network(
-            bare(networks.pose), loader, people, progress=progress, amp=networks.amp, record=self.record,
-            say=self.console.say,
+            bare(networks.pose), loader, people, decode=networks.coding.decoders[0], progress=progress,
+            amp=networks.amp, record=self.record, say=self.console.say,
         )  # fmt: skip
         self.console.end(task)
         row = {"pck": found["pck"], "pck_per_joint": found["per_joint"], "protocol": found["protocol"]}
@@ -178,7 +179,7 @@ class Trainer:
             return {}
         networks = parts.networks
         pose, device = bare(networks.pose), self.ranks.device
-        scenes = held_out(parts.val_loader, parts.augmentation, pose, device, networks.amp, parts.stride)
+        scenes = held_out(parts.val_loader, parts.augmentation, pose, device, networks.amp, networks.coding)
         try:
             found = measure(scenes, parts.adversary, people=people, seconds=self.options.hardness_seconds)
         except ValueError as error:

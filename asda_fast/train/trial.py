@@ -78,13 +78,13 @@ def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:
     pool = pools.choose(run.pool, recipe.dataset, paste)
     augmentation = paste.build(pool, 0, PasteFormat(channels_last=True))
     assert isinstance(augmentation, Semantic) and recipe.input is not None and recipe.batch_size is not None
-    stride = models.stride(pose, recipe.input)
+    coding = models.coding_of(pose, recipe.input)
     with make_loader(
         people, size=recipe.input, batch_size=min(recipe.batch_size, len(people)), pipeline="native", train=False,
         threads=run.threads, on_bad_image=run.on_bad_image,
     ) as loader:  # fmt: skip
-        pasted = predict_pasted(held_out(loader, augmentation, pose, device, stride=stride), len(people), WORST_OF)
-        gap = measure(held_out(loader, augmentation, pose, device, stride=stride), None, people=128)
+        pasted = predict_pasted(held_out(loader, augmentation, pose, device, coding=coding), len(people), WORST_OF)
+        gap = measure(held_out(loader, augmentation, pose, device, coding=coding), None, people=128)
     losses = {"clean": gap.clean, "random": gap.random, "best_of_32": gap.best_of_32}
     return {"losses": losses, "people": by_person(pasted.clean, pasted.random, pasted.worst, people)}
 

@@ -9,7 +9,7 @@ import torch
 from asda_fast.adversary import Adversary, Scene
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
-from asda_fast.models.loss import pose_losses
+from asda_fast.models.coding import Coding
 from asda_fast.viz import draw, epoch_sheet
 from asda_fast.viz.view import View
 
@@ -20,7 +20,7 @@ MARK = 0.012  # of the crop's longer side: half the diagonal of the diamond at a
 @torch.no_grad()
 def distribution(
     name: str, batch: Batch, augmentation: Semantic, pose: torch.nn.Module, adversary: Adversary | None, draws: int,
-    stride: int = 4,
+    coding: Coding | None = None,
 ) -> View:  # fmt: skip
     """`draws` draws of the same people as one view: how often each pixel lies under a patch (its whole rectangle), a
     diamond at the middle of every patch, and the mean loss. adversary None: at random places.
@@ -34,11 +34,11 @@ def distribution(
     diamond = radius * np.array([[-1, 0], [0, -1], [1, 0], [0, 1]], np.float64)
     losses = torch.zeros(len(batch), dtype=torch.float64)
     for epoch in range(draws):
-        scene = Scene.of(batch, augmentation, pose, epoch, trained=False, stride=stride)
+        scene = Scene.of(batch, augmentation, pose, epoch, trained=False, coding=coding)
         theta = scene.slots.theta if adversary is None else adversary.choose(scene, explore=False).theta
         pasted = scene.paste(theta)
         maps = scene.predict(pasted.image)
-        losses += pose_losses(maps, scene.target, scene.weight).double().cpu() / draws
+        losses += scene.coding.losses(maps, scene.target, scene.weight).double().cpu() / draws
         for i in people:
             for polygon in epoch_sheet.outlines(pasted, i):
                 under = np.zeros((high, wide), np.uint8)

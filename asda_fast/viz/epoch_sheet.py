@@ -16,7 +16,7 @@ from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.core.batch import Batch, to_uint8
 from asda_fast.core.skeletons import Skeleton
-from asda_fast.models import heatmaps
+from asda_fast.models.coding import Coding, Heatmaps
 from asda_fast.viz import draw
 
 SHOWN_SCORE = 0.15  # a joint whose peak is lower is not drawn: the network does not know
@@ -32,21 +32,22 @@ def write_sheet(
     skeleton: Skeleton,
     epoch: int,
     title: str = "",
-    stride: int = 4,
+    coding: Coding | None = None,
     amp: torch.dtype | None = None,
 ) -> Path:
     """Write a PNG with a row per person: crop and annotation | pasted crop | prediction on it. Returns its path.
 
     amp: the type that the networks are autocast to, where `augmentation` writes it.
     """
+    coding = coding or Heatmaps()
     if isinstance(augmentation, Adversarial) and adversary is not None:
-        scene = Scene.of(batch, augmentation, pose, epoch, amp=amp, trained=False, stride=stride)
+        scene = Scene.of(batch, augmentation, pose, epoch, amp=amp, trained=False, coding=coding)
         augmented = scene.paste(adversary.choose(scene, explore=False).theta)
     else:
         augmented = augmentation(batch, epoch)
     with evaluating(pose), nullcontext() if amp is None else torch.autocast(batch.image.device.type, amp):
         maps = pose(augmented.image).float()
-    joints, score = heatmaps.decode(maps, stride=stride)
+    joints, score = coding.decode(maps)
     pasted = to_uint8(augmented.image).cpu().numpy()
     rows, captions = [], []
     for i, crop in enumerate(batch.image.cpu().numpy()):

@@ -22,8 +22,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.dataset import dataset
 from asda_fast.evaluate.network import card_size, learnt_skeleton
-from asda_fast.models import checkpoints, heatmaps
-from asda_fast.models.loss import pose_losses
+from asda_fast.models import checkpoints
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.viz import draw, epoch_sheet, gallery
@@ -56,10 +55,9 @@ def load_networks(path: str, skeleton: Skeleton, types: tuple[str, ...] | None) 
 def losses(pose: nn.Module, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """(loss [B], joints [B, J, 2] crop pixels, score [B, J])."""
     size = (batch.image.shape[1], batch.image.shape[2])
-    maps = pose(image).float()
-    stride = size[0] // maps.shape[2]
-    target, weight = heatmaps.heatmaps(batch.joints, batch.visible, size, stride)
-    return pose_losses(maps, target, weight), *heatmaps.decode(maps, stride=stride)
+    coding, answer = models.coding_of(pose, size), pose(image).float()
+    target, weight = coding.encode(batch.joints, batch.visible, size)
+    return coding.losses(answer, target, weight), *coding.decode(answer)
 
 
 def views(config: PreviewOptions, batch: Batch, pool: PartPool | None, networks: RunNetworks | None) -> list[View]:
@@ -73,12 +71,12 @@ def views(config: PreviewOptions, batch: Batch, pool: PartPool | None, networks:
         results.append(("random", shown.render(batch, slots, slots.theta)))
         if networks is not None and networks.adversary is not None:
             size = (batch.image.shape[1], batch.image.shape[2])
-            stride = models.stride(networks.pose, size)
-            scene = Scene.of(batch, shown, networks.pose, trained=False, stride=stride)
+            coding = models.coding_of(networks.pose, size)
+            scene = Scene.of(batch, shown, networks.pose, trained=False, coding=coding)
             results.append(("chosen", scene.paste(networks.adversary.choose(scene, explore=False).theta)))
             if config.draws:
                 for name, who in (("random", None), ("chosen", networks.adversary)):
-                    many.append(distribution(name, batch, shown, networks.pose, who, config.draws, stride))
+                    many.append(distribution(name, batch, shown, networks.pose, who, config.draws, coding))
     elif config.paste.augment != "none":
         results.append(("random", shown(batch, 0)))
     found = []

@@ -196,7 +196,7 @@ def test_scales_are_brought_into_one_frame() -> None:
         scaled = replace(people, scale=people.scale / np.float32(scale))
         (other,) = batches(scaled, size, oracle, batch_size=7)
         inside = ((oracle.truth > 8) & (oracle.truth < torch.tensor(size[::-1]) - 8)).all(-1)
-        maps = bring(oracle(other.image), other.matrix, first.matrix, udp=True)
+        maps = bring(oracle(other.image), other.matrix, first.matrix, kind="udp")
         a, b = (targets.decode(m, "udp")[0] for m in (maps, straight))
         assert (a - b)[inside].norm(dim=-1).max() < 0.5
         if scale == 1:

@@ -15,21 +15,6 @@ from asda_fast.models.hourglass import StackedHourglass
 from asda_fast.models.resnet import ResNet
 
 
-@pytest.fixture(scope="module")
-def torchvision() -> Any:
-    """torchvision as an oracle. Its compiled part does not load beside a CPU build of torch; the networks need none of
-    it, but the import insists on two operators being declared."""
-    declared = None
-    if not torch.cuda.is_available():
-        declared = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            if not hasattr(torch.ops.torchvision, name):
-                declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    module = pytest.importorskip("torchvision")
-    module._declared_by_the_tests = declared  # a library that is collected takes its declarations along
-    return module
-
-
 def shaken(model: torch.nn.Module) -> torch.nn.Module:
     """Statistics and affine parts of normalisations that are not the identity, so that none can be left out."""
     generator = torch.Generator().manual_seed(1)
@@ -62,8 +47,7 @@ def test_resnet_equals_torchvision(torchvision: Any, depth: int) -> None:
 
 
 @torch.no_grad()
-def test_hrnet_equals_timm(torchvision: Any) -> None:
-    timm = pytest.importorskip("timm")
+def test_hrnet_equals_timm(timm: Any) -> None:
     theirs = shaken(timm.create_model("hrnet_w32"))
     ours = models.build("hrnet_w32", joints=17)
     state = {k: v for k, v in theirs.state_dict().items() if k in ours.state_dict()}

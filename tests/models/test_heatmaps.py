@@ -43,6 +43,30 @@ def test_hrnet_targets_equal_the_loop(sigma: int) -> None:
         np.testing.assert_allclose(found[0, j].numpy(), expected, atol=1e-6)
 
 
+def udp_target(x: float, y: float, size: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """UDP's target for one joint, pixel by pixel, as mmpose and ViTPose make it; x, y are pixel indices."""
+    height, width = size[0] // 4, size[1] // 4
+    ax, ay = x / ((size[1] - 1) / (width - 1)), y / ((size[0] - 1) / (height - 1))
+    mx, my = int(ax + 0.5), int(ay + 0.5)
+    target = np.zeros((height, width), np.float32)
+    if mx - 6 >= width or my - 6 >= height or mx + 7 < 0 or my + 7 < 0:
+        return target, 0.0
+    for v in range(max(0, my - 6), min(height, my + 7)):
+        for u in range(max(0, mx - 6), min(width, mx + 7)):
+            target[v, u] = math.exp(-((u - ax) ** 2 + (v - ay) ** 2) / 8)
+    return target, 1.0
+
+
+def test_udp_targets_equal_the_loop() -> None:
+    index = np.concatenate([np.random.default_rng(0).uniform(-40, 130, (40, 2)), [[0, 0], [63, 95]]])
+    found, weight = targets.heatmaps(torch.tensor(index + 0.5)[None], torch.ones(1, 42), (96, 64), kind="udp")
+    for j, (x, y) in enumerate(index):
+        expected, one = udp_target(x, y, (96, 64))
+        assert weight[0, j] == one, (x, y)
+        np.testing.assert_allclose(found[0, j].numpy(), expected, atol=1e-5)
+    assert found[0, 40, 0, 0] == found[0, 41, -1, -1] == 1  # the corners meet
+
+
 def test_occluded_joints_are_full_positives() -> None:
     joints = torch.full((1, 3, 2), 32.5)
     target, weight = targets.heatmaps(joints, torch.tensor([[0, 1, 2]]), (64, 64))
@@ -163,8 +187,9 @@ def test_a_newton_step_stays_near_its_peak(kind: str) -> None:
     """On noise the published step goes anywhere, hundreds of cells away."""
     noise = torch.rand(8, 17, 64, 48, generator=torch.Generator().manual_seed(0))
     cell = noise.flatten(2).argmax(-1)
-    peak = torch.stack((cell % 48, cell // 48), -1) * 4 + (2 if kind == "udp" else 0.5)
-    assert (targets.decode(noise, kind)[0] - peak).abs().max() <= 4 * targets.LONGEST
+    step = torch.tensor([191 / 47, 255 / 63] if kind == "udp" else [4.0, 4.0])
+    peak = torch.stack((cell % 48, cell // 48), -1) * step + 0.5
+    assert ((targets.decode(noise, kind)[0] - peak).abs() <= step * targets.LONGEST + 1e-3).all()
 
 
 def test_what_is_no_heatmap_is_named() -> None:

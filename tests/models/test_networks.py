@@ -11,6 +11,7 @@ import torch
 
 from asda_fast import models
 from asda_fast.core.errors import UserError
+from asda_fast.models.coding import Heatmaps
 from asda_fast.models.count import multiply_adds, parameters
 
 FILE = """
@@ -43,6 +44,28 @@ def wrong(joints):
 
 def odd(joints):
     return nn.Sequential(nn.Conv2d(3, joints, 3, 2, 1), nn.AdaptiveAvgPool2d(7))
+
+
+def fewer(joints):
+    return nn.Conv2d(3, joints - 1, 4, 4)
+
+
+def flat(joints):
+    return nn.Sequential(nn.Conv2d(3, joints, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class Uneven(Net):
+    def forward(self, image):
+        maps = super().forward(image)
+        return [maps[0], nn.functional.avg_pool2d(maps[1], 2)] if self.training else maps
+
+
+def uneven(joints):
+    return nn.Sequential(nn.BatchNorm2d(3), Uneven(joints, 8))
+
+
+def broken(joints):
+    return nn.Conv2d(5, joints, 4, 4)
 
 
 def without_joints(**options):
@@ -94,11 +117,30 @@ def test_it_starts_from_its_own_and_others_files(name: str, tmp_path: Path) -> N
 
 def test_its_stride_is_found(name: str) -> None:
     model = models.build(name, joints=5).train()
-    assert models.stride(model, (64, 48)) == 8
+    assert models.coding_of(model, (64, 48), 5) == Heatmaps(stride=8)
     assert model.training
-    assert models.stride(models.build("hrnet_tiny"), (64, 96)) == 4
-    with pytest.raises(UserError, match=r"expected heatmaps \[1, joints, 64/s, 48/s\].*got \[1, 5, 7, 7\]"):
-        models.stride(models.build("my_network:odd", joints=5), (64, 48))
+    assert models.coding_of(models.build("hrnet_tiny"), (64, 96)) == Heatmaps(stride=4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ("odd", r"expected heatmaps \[1, 5, 64/s, 48/s\] with a whole s for a crop of 64x48, got \[1, 5, 7, 7\]"),
+        ("fewer", r"expected heatmaps \[1, 5, .*got \[1, 4, 16, 12\]"),
+        ("flat", r"expected heatmaps \[1, 5, .*got \[1, 5\]"),
+        (
+            "uneven",
+            r"while it trains: expected answers \[B, 5, 8, 6\], or a list.*got \[\[2, 5, 8, 6\], \[2, 5, 4, 3\]\]",
+        ),
+        ("broken", r"cannot look at a crop of 64x48: RuntimeError: .*channels"),
+    ],
+)
+def test_an_answer_of_another_shape_is_one_line(name: str, wrong: str, line: str) -> None:
+    network = models.build(f"my_network:{wrong}", joints=5)
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(UserError, match=line):
+        models.coding_of(network, (64, 48), 5)
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
 
 
 def test_it_is_exported_and_counted(name: str, tmp_path: Path) -> None:

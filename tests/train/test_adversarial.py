@@ -12,8 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from asda_fast.adversary import Adversary, Choice
 from asda_fast.augment import Augmented
+from asda_fast.models.loss import pose_loss
 from asda_fast.train import adversarial
-from asda_fast.train.adversarial import Networks, pose_loss
+from asda_fast.train.adversarial import Networks
 
 
 class Pose(nn.Sequential):

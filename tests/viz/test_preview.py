@@ -112,8 +112,8 @@ def test_losses_of_people_average_to_the_loss_of_training() -> None:
     from asda_fast import data
     from asda_fast.core.batch import MEAN, STD
     from asda_fast.models import heatmaps as targets
+    from asda_fast.models.loss import pose_loss
     from asda_fast.pipelines.loader import make_loader
-    from asda_fast.train.adversarial import pose_loss
 
     few = data.load("demo", split="val").select(np.arange(4))
     with make_loader(few, size=(64, 64), batch_size=4, pipeline="native", train=False) as loader:
