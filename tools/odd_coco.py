@@ -15,12 +15,14 @@ import io
 import random
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from asda_fast.core.skeletons import COCO as SKELETON
 from asda_fast.metrics.coco import coco
+from asda_fast.metrics.oks import CROWD_AREA
 
 Table = dict[str, Any]
 # What may be odd about a file, and how often.
@@ -35,8 +37,11 @@ KINDS = {
 }  # fmt: skip
 
 
-def make(seed: int) -> tuple[Table, list[Table], list[Any], set[str]]:
+def make(
+    seed: int, joints: Sequence[str] = SKELETON.joints, sigmas: Sequence[float] = SKELETON.sigmas or ()
+) -> tuple[Table, list[Table], list[Any], set[str]]:
     """(annotations, results, ids of the categories that count, what is odd about them)."""
+    count, plain = len(joints), tuple(joints) == SKELETON.joints
     rng, numbers = random.Random(seed), np.random.default_rng(seed)
     odd = {kind for kind, share in KINDS.items() if rng.random() < share}
     images: list[Any] = rng.sample(range(40), rng.randint(1, 8))
@@ -57,13 +62,13 @@ def make(seed: int) -> tuple[Table, list[Table], list[Any], set[str]]:
             chosen.append(77)
         categories.append({"id": 77, "name": "dog"})
         rng.shuffle(categories)
-    names = list(SKELETON.joints)
+    names = list(joints)
     if "joints in another order" in odd:
         rng.shuffle(names)
-    if "joints by name" in odd or "joints in another order" in odd or len(chosen) > 1:
+    if "joints by name" in odd or "joints in another order" in odd or len(chosen) > 1 or not plain:
         for record in categories:
             record["keypoints"] = [n.replace("_", " ") for n in names]
-    sigma = {n: s for n, s in zip(SKELETON.joints, SKELETON.sigmas or (), strict=True)}
+    sigma = dict(zip(joints, sigmas, strict=True))
     all_ids: list[Any] = [c["id"] for c in categories] + ([9] if "unlisted category" in odd else [])
 
     def some(kind: str, share: float = 0.4) -> bool:
@@ -74,10 +79,10 @@ def make(seed: int) -> tuple[Table, list[Table], list[Any], set[str]]:
     for image in images:
         for _ in range(rng.randint(0, 4)):
             x, y, w, h = numbers.uniform([0, 0, 8, 8], [300, 300, 250, 300]).tolist()
-            flags = numbers.choice([0, 1, 2], 17, p=[0.3, 0.2, 0.5]) * (not some("no joint labelled"))
+            flags = numbers.choice([0, 1, 2], count, p=[0.3, 0.2, 0.5]) * (not some("no joint labelled"))
             if some("flags above 2"):
                 flags = flags * 3
-            points = np.stack([x + w * numbers.random(17), y + h * numbers.random(17), flags], -1)
+            points = np.stack([x + w * numbers.random(count), y + h * numbers.random(count), flags], -1)
             points[flags == 0] = 0
             annotation: Table = {
                 "id": 100 + len(annotations), "image_id": image, "category_id": rng.choice(all_ids),
@@ -90,7 +95,7 @@ def make(seed: int) -> tuple[Table, list[Table], list[Any], set[str]]:
             if some("empty keypoints"):
                 annotation |= {"keypoints": [], "num_keypoints": rng.choice((0, 0, 3))}
             if some("num_keypoints disagrees"):
-                annotation["num_keypoints"] = rng.choice((0, 1, 17))
+                annotation["num_keypoints"] = rng.choice((0, 1, count))
             if some("no area"):
                 del annotation["area"]
             if "fraction ids" in odd:
@@ -100,7 +105,9 @@ def make(seed: int) -> tuple[Table, list[Table], list[Any], set[str]]:
             annotations.append(annotation)
             for _ in range(rng.randint(0, 3)):
                 noise = rng.choice((0.0, 0.01, 0.05, 0.3)) * w
-                found = np.stack([x + w * numbers.random(17), y + h * numbers.random(17), numbers.random(17)], -1)
+                found = np.stack(
+                    [x + w * numbers.random(count), y + h * numbers.random(count), numbers.random(count)], -1
+                )
                 found[flags > 0, :2] = points[flags > 0, :2] + numbers.normal(0, noise, (int((flags > 0).sum()), 2))
                 if some("far predictions"):
                     found[:, :2] += 1e6
@@ -125,7 +132,7 @@ def make(seed: int) -> tuple[Table, list[Table], list[Any], set[str]]:
         listed += listed[:2]
     if "no predictions" in odd:
         results = []
-    if names != list(SKELETON.joints):
+    if names != list(joints):
         odd.add("sigmas in another order")
     table = {
         "images": listed,
@@ -143,7 +150,7 @@ def pycocotools(table: Table, results: list[Table], categories: list[Any]) -> np
 
     table, results = copy.deepcopy(table), copy.deepcopy(results)
     for annotation in table["annotations"]:  # it has no answer without one
-        annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+        annotation.setdefault("area", CROWD_AREA * annotation["bbox"][2] * annotation["bbox"][3])
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
         truth, found = COCO(), COCO()
         truth.dataset = table

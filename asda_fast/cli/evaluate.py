@@ -14,7 +14,6 @@ from asda_fast.data.custom import Files
 from asda_fast.evaluate.options import FileOptions, NetworkOptions, TruthOptions
 
 if TYPE_CHECKING:
-    from asda_fast.core.skeletons import Skeleton
     from asda_fast.metrics.result import Result
 
 
@@ -49,23 +48,21 @@ class Evaluate:
 
 
 def evaluate(options: Evaluate) -> None:
-    from asda_fast.evaluate.files import score_file, skeleton_of, write_json
+    from asda_fast.evaluate.files import score_file, write_json
 
-    skeleton: Skeleton | None
     if options.network.checkpoint is None:
         result = score_file(options.truth, options.file, options.files.images)
-        skeleton = skeleton_of(result.numbers["dataset"]) if options.sheet else None
     else:
         from asda_fast.evaluate.network import score_network
 
-        result, skeleton = score_network(options.truth, options.network, options.files)
+        result = score_network(options.truth, options.network, options.files)
     show(result)
     if options.json:
         write_json(options.json, result.numbers)
-    if options.sheet and skeleton is not None:
+    if options.sheet and result.skeleton is not None:
         from asda_fast.viz.worst_best import write_result
 
-        write_result(options.sheet, result, skeleton)
+        write_result(options.sheet, result, result.skeleton)
 
 
 def show(result: Result) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from asda_fast.core.coco_json import Id, annotation_numbers, choose, image_numbers, images_of, is_id, read_table
 from asda_fast.core.errors import UserError, short
-from asda_fast.core.skeletons import Skeleton, order_of, other_joints
+from asda_fast.core.skeletons import COCO, WHOLEBODY, Skeleton, order_of, other_joints
 from asda_fast.data.people import People
 
 
@@ -39,7 +39,9 @@ def read_terms(path: Path, skeleton: Skeleton) -> CocoTerms:
     """The terms of a file whose people were read with `skeleton`. UserError as of the people's reader (coco.py)."""
     table = read_table(path)
     numbers, choice = image_numbers(images_of(path, table)), choose(path, table)
-    order = order_of(choice.joints, skeleton) if choice.joints else list(range(len(skeleton.joints)))
+    whole = skeleton.name == WHOLEBODY.name and len(choice.joints) == len(COCO.joints)  # the body's joints have names
+    named = choice.joints and not whole
+    order = order_of(choice.joints, skeleton) if named else list(range(len(skeleton.joints)))
     if order is None:
         raise UserError(f"{path}: category {choice.name!r}: {other_joints(choice.joints, skeleton)}")
     ids, _ = annotation_numbers(table)

@@ -65,9 +65,8 @@ class Files:
         return Path(named)
 
     def has_oks(self, people: People) -> bool:
-        """Whether COCO's scorer takes the annotations as they are: its form, and joints with published sigmas."""
-        known = people.skeleton.sigmas is not None and people.skeleton in SKELETONS.values()
-        return known and self.skeleton is None and self.category is None
+        """Whether COCO's scorer takes the annotations as they are: its form (MPII's has no areas), and one category."""
+        return people.skeleton.name != MPII.name and self.category is None
 
     def told(self) -> Skeleton | SkeletonFile | None:
         """What `skeleton` says. UserError for what is neither a file nor known."""

@@ -7,11 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from asda_fast.core import skeletons
 from asda_fast.core.errors import UserError
-from asda_fast.core.skeletons import Skeleton
 from asda_fast.evaluate.options import FileOptions, TruthOptions
-from asda_fast.metrics import Options, Result, coco, lsp, mpii
+from asda_fast.metrics import Options, Result, coco, keypoints, lsp, mpii
 
 DATASETS = ("demo", "lsp", "mpii", "coco", "crowdpose")
 
@@ -22,17 +20,28 @@ def score_file(truth: TruthOptions, file: FileOptions, images: tuple[str, ...] =
         missing = "annotations" if truth.annotations is None else "predictions"
         raise UserError(f"{missing}: needed to score a file (`checkpoint` runs a network instead)")
     one_based = True if file.one_based else False if file.zero_based else None
-    options = Options(file.key, one_based, truth.bootstrap, file.visibility)
-    if truth.dataset == "lsp":
+    options = Options(
+        file.key, one_based, truth.bootstrap, file.visibility, truth.sigmas,
+        normalise=truth.normalise, threshold=truth.threshold,
+    )  # fmt: skip
+    dataset, listed = truth.dataset or "coco", Path(file.predictions).suffix.lower() == ".json"
+    if truth.dataset is None and Path(truth.annotations).suffix.lower() != ".json":
+        raise UserError(f"dataset: expected one of {', '.join(DATASETS)} for {truth.annotations}")
+    if (dataset in ("lsp", "mpii") or listed) and (truth.normalise or truth.threshold):
+        what = f"{dataset} has its own" if dataset in ("lsp", "mpii") else "a results JSON is scored by OKS"
+        raise UserError(f"`normalise` and `threshold`: of a network, or of an array and a COCO file ({what})")
+    if dataset == "lsp":
         result = lsp(truth.annotations, file.predictions, options)
-    elif truth.dataset == "mpii":
+    elif dataset == "mpii":
         result = mpii(truth.annotations, file.predictions, options)
-    elif truth.dataset in ("coco", "crowdpose", "demo"):
-        if file.key is not None:
-            raise UserError("key: a COCO results file is a list of records, it has no named arrays")
-        result = coco(truth.annotations, file.predictions, options)
+    elif dataset not in DATASETS:
+        raise UserError(f"dataset: expected one of {', '.join(DATASETS)}, got {dataset!r}")
+    elif not listed:
+        result = keypoints(truth.annotations, file.predictions, options)
+    elif file.key is not None:
+        raise UserError("key: a COCO results file is a list of records, it has no named arrays")
     else:
-        raise UserError(f"dataset: expected one of {', '.join(DATASETS)}, got {truth.dataset!r}")
+        result = coco(truth.annotations, file.predictions, options)
     folder = Path(images[0]) if images else None
     if folder is not None and not folder.is_dir():
         raise UserError(f"images {folder}: no such folder")
@@ -55,11 +64,3 @@ def write_json(path: str, numbers: dict[str, Any]) -> None:
         Path(path).write_text(json.dumps(plain(numbers), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"json {path}: {error.strerror}") from None
-
-
-def skeleton_of(dataset: str) -> Skeleton:
-    """For pictures of a scored file."""
-    known = {"lsp": skeletons.LSP, "mpii": skeletons.MPII, "coco": skeletons.COCO, "demo": skeletons.COCO}
-    if dataset not in known:
-        raise UserError(f"sheet: no skeleton to draw for {dataset}")
-    return known[dataset]

@@ -35,7 +35,7 @@ from asda_fast.models.coding import decoders_of
 from asda_fast.pipelines.loader import make_loader
 
 
-def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | None = None) -> tuple[Result, Skeleton]:
+def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | None = None) -> Result:
     """Run a network over a dataset."""
     from rich.progress import Progress
 
@@ -63,7 +63,8 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
     terms = None if annotations is None else read_terms(annotations, people.skeleton)
     if annotations is not None and terms is not None:
         check_photos(annotations, terms, people)
-        check(annotations)  # what cannot be scored is said before the network runs
+        # What cannot be scored is said before the network runs.
+        check(annotations, Options(sigmas=truth.sigmas, skeleton=people.skeleton))
     box_score: np.ndarray | None = None
     boxes = people
     if config.detections is not None:
@@ -98,9 +99,11 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
         loader.close()
     if not np.isfinite(found.score).all():
         raise UserError(f"{config.checkpoint}: the network answers with values that are not finite")
-    result = score_people(found, people, truth.bootstrap) if box_score is None else None
+    result = None
+    if box_score is None:
+        result = score_people(found, people, truth.bootstrap, truth.normalise, truth.threshold)
     if annotations is not None and terms is not None:
-        result = _score_coco(found, boxes, box_score, annotations, terms, result, truth.bootstrap, config, size)
+        result = _score_coco(found, boxes, box_score, annotations, terms, result, truth, config, size)
     elif config.save_predictions:
         _save_array(config.save_predictions, found)
     assert result is not None
@@ -109,7 +112,8 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
     result.notes = [*dict.fromkeys((*people.notes, *boxes.notes)), *said, *result.notes]
     result.numbers |= {"checkpoint": config.checkpoint, "input": list(size), "flip_test": config.flip_test}
     result.numbers |= {"decode": decode, "scales": list(PYRAMID) if config.pyramid else [1.0]}
-    return result, people.skeleton
+    result.skeleton = people.skeleton
+    return result
 
 
 def card_size(card: dict[str, Any]) -> Size | None:
@@ -148,7 +152,7 @@ def _coco_annotations(
 
 def _score_coco(
     found: Predictions, boxes: People, box_score: np.ndarray | None, annotations: Path, terms: CocoTerms,
-    pck_result: Result | None, bootstrap: int, config: NetworkOptions, size: tuple[int, int],
+    pck_result: Result | None, truth: TruthOptions, config: NetworkOptions, size: tuple[int, int],
 ) -> Result:  # fmt: skip
     width = fit_aspect(region(boxes, np.arange(len(boxes))), size)
     records = results(found, boxes, box_score, width * width * size[0] / size[1], terms=terms)
@@ -161,7 +165,8 @@ def _score_coco(
     content = dict(terms.table)
     for kind, key in (("images", "id"), ("annotations", "image_id")) if unread else ():
         content[kind] = [record for record in content[kind] if record[key] not in unread]
-    result = coco(content if unread else annotations, records, Options(bootstrap=bootstrap))
+    options = Options(bootstrap=truth.bootstrap, sigmas=truth.sigmas, skeleton=boxes.skeleton)
+    result = coco(content if unread else annotations, records, options)
     if unread:
         result.notes.append(f"{len(unread)} images left out: they could not be read")
     if box_score is None:
@@ -172,8 +177,11 @@ def _score_coco(
     folder = photo_folder(boxes, (image["file_name"] for image in terms.table["images"]))
     result.photos = [str(folder / name) for name in result.photos or []]
     if pck_result is not None:
-        result.numbers |= {"pck": pck_result.numbers["pck"], "pck_per_joint": pck_result.numbers["per_joint"]}
-        result.notes += [f"{pck_result.title}: {pck_result.numbers['pck']:.2f}", *pck_result.notes]
+        given = pck_result.numbers
+        result.numbers |= {"pck": given["pck"], "pck_per_joint": given["per_joint"]}
+        result.numbers |= {name: given[name] for name in ("auc", "epe") if name in given}
+        more = f", AUC@30px {given['auc']:.2f}, EPE {given['epe']:.2f} px" if "epe" in given else ""
+        result.notes += [f"{pck_result.title}: {given['pck']:.2f}{more}", *pck_result.notes]
     return result
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.options import CROP, AtLeast, Size, check
+from asda_fast.core.options import CROP, Above, AtLeast, Size, check
 from asda_fast.pipelines import PIPELINES
 
 
@@ -15,7 +15,8 @@ class FileOptions:
     """A file of predictions, and how to read it."""
 
     predictions: str | None = None
-    """.npy .npz .mat .h5 .json in any order of axes; for coco and crowdpose a results JSON"""
+    """.npy .npz .mat .h5 .json in any order of axes; for coco a results JSON, or an array of the annotated
+    people in the file's order"""
     key: str | None = None
     """name of the array in --predictions [found by its shape and name]"""
     one_based: bool = False
@@ -36,12 +37,19 @@ class TruthOptions:
     """What is scored against."""
 
     dataset: str | None = None
-    """demo | lsp | mpii | coco | crowdpose | module:DATASET of your own [the checkpoint's]"""
+    """demo | lsp | mpii | coco (any keypoints in its format) | module:DATASET of your own [the checkpoint's; coco for a
+    .json]"""
     annotations: str | None = None
     """with --predictions: gt_valid.mat (mpii; valid.h5 has rounded joints and scores a little otherwise), joints.mat
-    (lsp), a COCO JSON (coco, crowdpose); with --checkpoint: coco's JSON where --root has none, as a store"""
+    (lsp), a COCO JSON (coco); with --checkpoint: coco's JSON where --root has none, as a store"""
     bootstrap: Annotated[int, AtLeast(0)] = 0
     """samples of people for a 95 % confidence interval, e.g. 1000"""
+    normalise: Literal["box", "torso", "head"] | None = None
+    """PCK, AUC and EPE as mmpose has them, distances measured in this [MPII: PCKh; a torso: PCK of it; else box]"""
+    threshold: Annotated[float | None, Above(0)] = None
+    """how many of those a correct joint may be away [head: 0.5, torso and box: 0.2]"""
+    sigmas: tuple[float, ...] = ()
+    """OKS: a number for each joint in the order of --annotations, or one for all [the published ones, else 0.05]"""
 
     def __post_init__(self) -> None:
         check(self)

@@ -1,51 +1,62 @@
-"""Scores of COCO keypoint results, of COCO's own joints and of others with published sigmas: an annotation JSON and a
-results JSON in, one `Result` out."""
+"""Scores of COCO keypoint results, of any joints: an annotation JSON and a results JSON in, one `Result` out."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from asda_fast.core.coco_json import Id
-from asda_fast.core.skeletons import CROWDPOSE
+from asda_fast.core.skeletons import CROWDPOSE, WHOLEBODY
+from asda_fast.core.wholebody import PARTS
 from asda_fast.metrics import oks
-from asda_fast.metrics.coco_files import Annotations, Record, read_annotations, read_results
+from asda_fast.metrics.coco_files import Annotations, Record, read_annotations
+from asda_fast.metrics.coco_predictions import read_records, read_results, whole
+from asda_fast.metrics.pck import groups_of
 from asda_fast.metrics.result import PLAIN, Options, Result
 
 Numbers = dict[str, Any]
 
 
-def check(annotations: str | Path | Record) -> list[str]:
+def check(annotations: str | Path | Record, options: Options = PLAIN) -> list[str]:
     """What `coco` would say of the annotations, before anybody is predicted: notes, or the same UserError."""
-    return read_annotations(annotations).notes
+    named = options.skeleton is not None and options.skeleton.name == WHOLEBODY.name
+    return read_annotations(annotations, options, whole=named).notes
 
 
 def coco(
     annotations: str | Path | Record, predictions: str | Path | list[Any] | Record, options: Options = PLAIN
 ) -> Result:
-    """The ten numbers of pycocotools, or for CrowdPose its nine, and both on invisible joints only.
+    """The ten numbers of pycocotools, or for CrowdPose its nine, and both on invisible joints only; for COCO-WholeBody
+    those of each part.
 
     annotations: a COCO annotation file, or its content.
     predictions: a results JSON, or its content: records of image_id, category_id, keypoints (x, y, score of each of the
-    file's joints), score and perhaps bbox. Coordinates are 0-based pixel indices unless `one_based`.
+    file's joints), score and perhaps bbox; of COCO-WholeBody also foot_kpts and its kin, or all 133 joints as
+    keypoints. Coordinates are 0-based pixel indices unless `one_based`.
 
     The category called person is scored, else those with joints, each apart and then averaged. Joints are known by the
-    names in the file; where it has none, 17 are COCO's and 14 CrowdPose's.
+    names in the file; where it has none, 17 are COCO's and 14 CrowdPose's. Their sigmas are those of `options`, else
+    the published ones, else one for all; the notes say which.
     """
-    truth = read_annotations(annotations)
-    found, said = read_results(predictions, truth, bool(options.one_based))
-    whole, matches, best = _block(truth, truth.people, found)
-    if whole["AP"] == 0 and any(len(people.score) for people in found.values()):
+    where, records = read_records(predictions)
+    truth = read_annotations(annotations, options, whole(records))
+    found, said = read_results(where, records, truth, bool(options.one_based))
+    name = truth.skeleton.name
+    titles = {"crowdpose": "CrowdPose", "coco": "COCO", "wholebody": "COCO-WholeBody"}
+    names = oks.CROWD_STATS if name == CROWDPOSE.name else oks.STATS
+    parts = {"all joints": slice(None)} if name != WHOLEBODY.name else PARTS
+    blocks = {part: _block(truth, *_part(truth.people, found, part, place), place) for part, place in parts.items()}
+    whole_block, matches, best = list(blocks.values())[-1]
+    if whole_block["AP"] == 0 and any(len(people.score) for people in found.values()):
         said.append("AP is 0: no prediction resembles an annotated person: are they pixels of these photos?")
-    crowd_pose = truth.skeleton is CROWDPOSE
-    title = {"crowdpose": "CrowdPose", "coco": "COCO"}.get(truth.skeleton.name, truth.skeleton.name)
-    names = oks.CROWD_STATS if crowd_pose else oks.STATS
-    numbers: Numbers = {
-        "dataset": truth.skeleton.name, "protocol": "OKS", "images": len(truth.images), **whole
-    }  # fmt: skip
-    table = [("all joints", {n: whole[n] for n in names})]
+    numbers: Numbers = {"dataset": name, "protocol": "OKS", "images": len(truth.images), **whole_block}
+    numbers["sigmas"] = truth.sigmas.tolist()
+    if len(blocks) > 1:
+        numbers["parts"] = {part: block for part, (block, *_) in blocks.items()}
+    table = [(part, {n: block[n] for n in names}) for part, (block, *_) in blocks.items()]
     hidden = {category: people.hidden_only() for category, people in truth.people.items()}
     if not all(people.ignore.all() for people in hidden.values()):
         numbers["invisible"], *_ = _block(truth, hidden, found)
@@ -55,7 +66,7 @@ def coco(
     shown = [_shown(people, found[c], *of) for (c, people), of in zip(truth.people.items(), best, strict=True)]
     people, labelled, predicted, quality, image = (np.concatenate(column) for column in zip(*shown, strict=True))
     return Result(
-        title=f"{title} keypoints, {len(truth.images)} images, {len(people)} people",
+        title=f"{titles.get(name, name)} keypoints, {len(truth.images)} images, {len(people)} people",
         rows=table,
         numbers=numbers,
         notes=[*said, *truth.notes],
@@ -64,27 +75,55 @@ def coco(
         predicted=predicted,
         quality=quality,
         photos=[truth.file_names[i] for i in image],
+        skeleton=truth.skeleton,
     )
 
 
 Best = tuple[np.ndarray, np.ndarray]  # of each person the row of the most similar prediction, and that similarity
+People = dict[Id, oks.GroundTruth]
+Found = dict[Id, oks.Predictions]
+
+
+def _part(people: People, found: Found, name: str, place: slice) -> tuple[People, Found]:
+    """The people with the joints of one of COCO-WholeBody's parts only, as xtcocotools takes them: who has none of
+    them labelled is ignored; predictions have the part's own score, and those that score no joint of it do not count.
+    """
+    if name not in PARTS:
+        return people, found
+    wanted, given = {}, {}
+    for category, truth in people.items():
+        keypoints = truth.keypoints[:, place]
+        bare = ~(keypoints[..., 2] > 0).any(1)
+        wanted[category] = replace(truth, keypoints=keypoints, ignore=truth.crowd | bare)
+    for category, persons in found.items():
+        assert persons.parts is not None
+        score = persons.parts[:, list(PARTS).index(name)]
+        part = replace(persons, keypoints=persons.keypoints[:, place], score=score)
+        given[category] = part.select(np.flatnonzero((part.keypoints[..., 2] > 0).any(1)))
+    return wanted, given
 
 
 def _block(
-    truth: Annotations, people: dict[Id, oks.GroundTruth], found: dict[Id, oks.Predictions]
+    truth: Annotations, people: People, found: Found, place: slice = slice(None)
 ) -> tuple[Numbers, list[oks.Matches], list[Best]]:
     """The numbers of one way of counting joints; categories apart, then their mean."""
-    sigmas = np.array(truth.skeleton.sigmas)
+    sigmas = truth.sigmas[place]
     pairs = [(wanted, found[category]) for category, wanted in people.items()]
     matches = [oks.match(*pair, sigmas) for pair in pairs]
-    if truth.skeleton is CROWDPOSE:
+    if truth.skeleton.name == CROWDPOSE.name:
         each = [oks.crowd_summary(m, truth.difficulty) for m in matches]
     else:
         each = [oks.summary(m) for m in matches]
     stats = {name: oks.mean(np.array([s[name] for s in each])) for name in each[0]}
     best = [oks.best_of_image(*pair, sigmas) for pair in pairs]
     joints = np.stack([oks.joint_similarity(*pair, sigmas, row) for pair, (row, _) in zip(pairs, best, strict=True)])
-    groups = {name: _finite_mean(joints[:, list(members)]) for name, members in truth.skeleton.groups.items()}
+    first = range(len(truth.sigmas))[place].start
+    inside = {name: [j - first for j in members] for name, members in groups_of(truth.skeleton).items()}
+    groups = {
+        name: _finite_mean(joints[:, members])
+        for name, members in inside.items()
+        if all(0 <= j < joints.shape[1] for j in members)
+    }
     return {**stats, "stats": list(stats.values()), "per_joint": groups}, matches, best
 
 

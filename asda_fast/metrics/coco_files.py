@@ -1,4 +1,4 @@
-"""COCO annotation and result files as arrays for `oks`, checked record by record."""
+"""COCO annotation files as arrays for `oks`, checked record by record; results: coco_predictions.py."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import numpy as np
 from asda_fast.core.coco_json import Choice, Id, choose, is_id, short
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import read_json
-from asda_fast.core.skeletons import COCO, CROWDPOSE, SKELETONS, Skeleton, order_of
-from asda_fast.metrics.oks import CROWD_AREA, GroundTruth, Predictions
+from asda_fast.core.skeletons import COCO, CROWDPOSE, SKELETONS, WHOLEBODY, Skeleton, from_names, order_of, other_joints
+from asda_fast.core.wholebody import FIELDS, has_parts, join_parts
+from asda_fast.metrics.oks import CROWD_AREA, GroundTruth
+from asda_fast.metrics.result import PLAIN, Options
 
 Record = dict[str, Any]
 LARGEST = 1e300  # beyond, a number may be infinite
+DEFAULT_SIGMA = 0.05  # where nobody published any: COCO-WholeBody's hands have 0.027 on average, COCO's bodies 0.072
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Annotations:
 
     where: str
     skeleton: Skeleton
+    sigmas: np.ndarray  # [K] of the skeleton's joints
     order: list[int] | slice  # place in the file of each of the skeleton's joints; all of them where it is the same
     images: list[Id]  # ids of the evaluated images, sorted; everything below counts by places in it
     file_names: list[str]
@@ -34,10 +38,12 @@ class Annotations:
     notes: list[str] = field(default_factory=list)  # what was left out, and what was taken for what
 
 
-def read_annotations(annotations: str | Path | Record) -> Annotations:
+def read_annotations(
+    annotations: str | Path | Record, options: Options = PLAIN, whole: bool | None = False
+) -> Annotations:
     """The people of an annotation file or of its content, as pycocotools takes them: of annotations with one id the
-    last counts, as often as the id is there. UserError for what it would not survive, and for joints of no skeleton
-    that OKS is defined for."""
+    last counts, as often as the id is there. whole: their 133 joints are wanted where COCO-WholeBody's fields hold
+    them; None: if they do. UserError for what pycocotools would not survive."""
     where = "annotations" if isinstance(annotations, dict) else str(annotations)
     table = annotations if isinstance(annotations, dict) else read_json(Path(annotations))
     for name in ("images", "annotations"):
@@ -59,8 +65,12 @@ def read_annotations(annotations: str | Path | Record) -> Annotations:
     if not persons:
         raise UserError(f"{where}: no annotation with keypoints" + (f" ({'; '.join(notes)})" if notes else ""))
     persons = _last_of_each_id(where, table["annotations"], persons, place, choice, notes)
-    skeleton, order, said = _skeleton(where, choice, persons)
-    notes += said
+    if whole or (whole is None and any(map(has_parts, persons))):
+        persons = [_whole(where, person) for person in persons]
+        choice = replace(choice, joints=WHOLEBODY.joints)
+    skeleton, order, said = _skeleton(where, choice, persons, options)
+    sigmas, source = _sigmas(skeleton, order, options.sigmas)
+    notes += [*said, source]
     places = slice(None) if order == sorted(order) else order  # the common case without a copy
     groups: dict[Id, list[Record]] = {identity: [] for identity in (_only(choice),) if identity is not None}
     for person in persons:
@@ -73,6 +83,7 @@ def read_annotations(annotations: str | Path | Record) -> Annotations:
     return Annotations(
         where,
         skeleton,
+        sigmas,
         places,
         images,
         [str(by_id[identity].get("file_name", "")) for identity in images],
@@ -139,27 +150,57 @@ def _last_of_each_id(
     return _persons(found, place, choice, [])
 
 
-def _skeleton(where: str, choice: Choice, persons: list[Record]) -> tuple[Skeleton, list[int], list[str]]:
+def _whole(where: str, person: Record) -> Record:
+    joined = isinstance(person["keypoints"], list) and len(person["keypoints"]) == 3 * len(WHOLEBODY.joints)
+    if joined:
+        return person
+    bare = {name: [0] * (3 * joints) for name, joints in FIELDS.items() if person.get(name) in (None, [])}
+    return join_parts({**person, **bare}, f"{where}: annotation {short(person.get('id'))}")
+
+
+def _skeleton(
+    where: str, choice: Choice, persons: list[Record], options: Options
+) -> tuple[Skeleton, list[int], list[str]]:
     """Whose joints they are, the place of each in the file, and what is to be said of that."""
     lists = (person["keypoints"] for person in persons if isinstance(person["keypoints"], list) and person["keypoints"])
-    number = len(next(lists, [])) // 3
+    number, given = len(next(lists, [])) // 3, options.skeleton
+    if given is not None:
+        order = order_of(choice.joints, given) if choice.joints else list(range(len(given.joints)))
+        if order is None:
+            raise UserError(f"{where}: category {choice.name!r}: {other_joints(choice.joints, given)}")
+        return given, order, []
     if not choice.joints:
+        names = "no categories" if not choice.names else "categories without names of joints"
         for skeleton in (COCO, CROWDPOSE):
             if number in (len(skeleton.joints), 0):
-                names = "no categories" if not choice.names else "categories without names of joints"
                 return skeleton, list(range(len(skeleton.joints))), [f"{names}: taken for {skeleton.name.upper()}'s"]
-        raise UserError(f"{where}: expected 17 joints (COCO) or 14 (CrowdPose), got {number}")
+        if options.sigmas:
+            numbered = from_names(choice.name, [str(joint) for joint in range(number)])
+            return numbered, list(range(number)), [f"{names}: {number} joints by their numbers"]
+        raise UserError(
+            f"{where}: expected 17 joints (COCO) or 14 (CrowdPose), got {number} ({names}): others need `sigmas`"
+        )
     orders = [(s, order_of(choice.joints, s)) for s in SKELETONS.values() if s.sigmas is not None]
     orders.sort(key=lambda found: found[1] is None or found[1] != sorted(found[1]))
     for skeleton, order in orders:
         if order is not None:
             moved = order != sorted(order)
             return skeleton, order, [f"joints put into {skeleton.name.upper()}'s order by their names"] * moved
-    known = ", ".join(s.name for s, _ in orders)
-    raise UserError(
-        f"{where}: category {choice.name!r}: its {len(choice.joints)} joints ({short(', '.join(choice.joints))}) are "
-        f"those of no skeleton with published sigmas ({known})"
-    )
+    return from_names(choice.name, choice.joints, choice.edges), list(range(len(choice.joints))), []
+
+
+def _sigmas(skeleton: Skeleton, order: list[int], given: Sequence[float]) -> tuple[np.ndarray, str]:
+    """[K] in the skeleton's order, and whose they are; given: in the file's order, or one for all."""
+    joints = len(skeleton.joints)
+    if given:
+        if len(given) not in (1, joints) or not all(0 < sigma < 10 for sigma in given):
+            raise UserError(f"sigmas: expected 1 or {joints} numbers between 0 and 10, got {short(list(given))}")
+        values = np.array(given, np.float64)
+        return (np.full(joints, values[0]) if len(given) == 1 else values[order]), "OKS sigmas: as given"
+    if skeleton.sigmas is not None:
+        return np.array(skeleton.sigmas), f"OKS sigmas: {skeleton.name}'s"
+    said = f"OKS sigmas: {DEFAULT_SIGMA} of every joint, as none are known for {skeleton.name} (`sigmas` gives others)"
+    return np.full(joints, DEFAULT_SIGMA), said
 
 
 def _ground_truth(
@@ -171,104 +212,23 @@ def _ground_truth(
     keypoints = numbers(where, "annotation", filled, "keypoints", 3 * number).reshape(-1, number, 3)[:, order]
     box = numbers(where, "annotation", persons, "bbox", 4)
     area = box[:, 2] * box[:, 3] * CROWD_AREA
-    if skeleton is not CROWDPOSE:
+    if skeleton.name != CROWDPOSE.name:
         bare = sum("area" not in p for p in persons)
         if bare:
-            notes.append(f"{bare} annotations without area: that of the box stands in, which is more lenient")
-        area = numbers(where, "annotation", persons, "area", 1, (box[:, 2] * box[:, 3]).tolist())[:, 0]
+            notes.append(f"{bare} annotations without area: {CROWD_AREA} of the box's stands in, as in xtcocotools")
+        area = numbers(where, "annotation", persons, "area", 1, area.tolist())[:, 0]
     labelled = (keypoints[..., 2] > 0).sum(1)
     counted = labelled
-    if any("num_keypoints" in p for p in persons):
+    whole = skeleton.name == WHOLEBODY.name  # its scorer goes by the joints, and by no id
+    if any("num_keypoints" in p for p in persons) and not whole:
         counted = numbers(where, "annotation", persons, "num_keypoints", 1, labelled.tolist())[:, 0]
     crowd = numbers(where, "annotation", persons, "iscrowd", 1, [0] * len(persons))[:, 0]
-    void = np.array([p.get("id") == 0 for p in persons], bool)
+    void = np.array([p.get("id") == 0 and not whole for p in persons], bool)
     if void.any():
         notes.append("an annotation has id 0: as in pycocotools, whoever is matched with it counts as wrong")
     image = np.array([place[p["image_id"]] for p in persons], np.int64)
     ignore = (crowd != 0) | (counted == 0)
     return GroundTruth(image, keypoints, box, area, ignore, np.trunc(crowd) != 0, len(place), void)
-
-
-def read_results(
-    predictions: str | Path | list[Any] | Record, truth: Annotations, one_based: bool
-) -> tuple[dict[Id, Predictions], list[str]]:
-    """Predicted people by category (all of the truth's), and what is to be said of them."""
-    where = str(predictions) if isinstance(predictions, (str, Path)) else "predictions"
-    records = _records(where, read_json(Path(predictions)) if isinstance(predictions, (str, Path)) else predictions)
-    number = len(truth.skeleton.joints)
-    notes = [f"{len(records)} predicted people of {number} joints; first pixel is {int(one_based)}"]
-    categories = list(truth.people)
-    given = [record.get("category_id") for record in records]
-    if len(categories) == 1:
-        given = [categories[0] if category is None else category for category in given]
-    found = _predictions(where, records, truth, one_based)
-    rows: dict[Id, list[int]] = {category: [] for category in categories}
-    strangers = 0
-    for row, category in enumerate(given):
-        if (type(category) is int or is_id(category)) and category in rows:
-            rows[category].append(row)
-        else:
-            strangers += 1
-    if records and strangers == len(records):
-        raise UserError(
-            f"{where}: no prediction of category {', '.join(map(short, categories[:6]))}, which {truth.where} has; "
-            f"theirs is {short(given[0])}"
-        )
-    if strangers:
-        notes.append(f"{strangers} predictions of another category left out")
-    if not strangers and len(categories) == 1:
-        return {categories[0]: found}, notes
-    return {
-        category: replace(
-            found,
-            image=found.image[chosen],
-            keypoints=found.keypoints[chosen],
-            score=found.score[chosen],
-            area=found.area[chosen],
-        )
-        for category, chosen in rows.items()
-    }, notes
-
-
-def _records(where: str, content: Any) -> list[Record]:
-    """The list of results, also where it is wrapped in an object."""
-    if isinstance(content, dict):
-        content = next((content[k] for k in ("annotations", "predictions", "results") if k in content), content)
-    if not isinstance(content, list):
-        raise UserError(f"{where}: expected a list of COCO keypoint results, got {type(content).__name__}")
-    for row, record in enumerate(content):
-        if not isinstance(record, dict):
-            raise UserError(f"{where}: record {row}: expected an object, got {type(record).__name__}")
-        for name in ("image_id", "keypoints", "score"):
-            if name not in record:
-                raise UserError(f"{where}: record {row}: no key '{name}', it has {', '.join(record) or 'none'}")
-    return content
-
-
-def _predictions(where: str, records: list[Record], truth: Annotations, one_based: bool) -> Predictions:
-    number = len(truth.skeleton.joints)
-    place = {identity: i for i, identity in enumerate(truth.images)}
-    for row, record in enumerate(records):
-        identity = record["image_id"]
-        if not (type(identity) is int or is_id(identity)) or identity not in place:
-            raise UserError(f"{where}: record {row}: image_id {short(identity)} is not in the annotations")
-        count = len(record["keypoints"]) if isinstance(record["keypoints"], list) else 0
-        if count != 3 * number:
-            raise UserError(
-                f"{where}: record {row}: wrong number of joints: expected {number} x (x, y, score), got {count} numbers"
-            )
-    keypoints = numbers(where, "record", records, "keypoints", 3 * number).reshape(-1, number, 3)[:, truth.order]
-    score = numbers(where, "record", records, "score", 1)[:, 0]
-    if len(records) > 1 and 0 < np.abs(keypoints[..., :2]).max() <= 1:
-        raise UserError(f"{where}: keypoints: expected pixels of the photo, but all lie within -1 .. 1")
-    keypoints[..., :2] -= float(one_based)
-    if records and records[0].get("bbox"):  # pycocotools goes by the first record
-        box = numbers(where, "record", records, "bbox", 4)
-        area = box[:, 2] * box[:, 3]
-    else:
-        spread = np.ptp(keypoints[..., :2], axis=1) if records else np.zeros((0, 2))
-        area = spread[:, 0] * spread[:, 1]
-    return Predictions(np.array([place[r["image_id"]] for r in records], np.int64), keypoints, score, area)
 
 
 def numbers(

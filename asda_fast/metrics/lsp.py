@@ -53,6 +53,7 @@ def lsp(annotations: str | Path, predictions: str | Path, options: Options = PLA
         labelled=visible,
         predicted=predicted - 0.5,
         quality=quality(distance, labelled, 0.2),
+        skeleton=LSP,
         photos=[f"im{row + 1:0{4 if people == 2 * TEST else 5}d}.jpg" for row in rows],
     )
 

@@ -56,6 +56,7 @@ def mpii(annotations: str | Path, predictions: str | Path, options: Options = PL
         labelled=shown,
         predicted=predicted - 0.5,
         quality=quality(distance, counted, 0.5),
+        skeleton=MPII,
         photos=_photos(annotations, len(truth)),
     )
 

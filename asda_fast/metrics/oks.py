@@ -52,6 +52,13 @@ class Predictions:
     keypoints: np.ndarray  # [D, K, 3] float64 x, y, score
     score: np.ndarray  # [D] float64
     area: np.ndarray  # [D] float64: decides whether an unmatched person counts at a size
+    parts: np.ndarray | None = None  # [D, parts] float64: the score of each of WholeBody's parts
+
+    def select(self, rows: np.ndarray | Sequence[int]) -> Predictions:
+        """These rows."""
+        of = np.asarray(rows, np.int64)
+        parts = None if self.parts is None else self.parts[of]
+        return Predictions(self.image[of], self.keypoints[of], self.score[of], self.area[of], parts)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asda_fast.core.skeletons import Skeleton
+from asda_fast.core.skeletons import Skeleton, canonical
 
 Groups = Mapping[str, tuple[int, ...]]
 
 MPII_LEFT_OUT = (6, 7)  # pelvis and thorax
 LEGACY = 0.11  # HRNet's "Mean@0.1" reads the twelfth of the thresholds 0, 0.01, ..: 0.11
+
+
+def groups_of(skeleton: Skeleton) -> Groups:
+    """The body parts of a skeleton; where it names none, each pair of joints and each joint that has no other side."""
+    if skeleton.groups:
+        return skeleton.groups
+    found: dict[str, tuple[int, ...]] = {}
+    for number, name in enumerate(skeleton.joints):
+        key = canonical(name)
+        part = key.removeprefix("left_").removeprefix("right_")
+        found[part] = (*found.get(part, ()), number)
+    return found
 
 
 def distances(predicted: np.ndarray, truth: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -41,9 +53,13 @@ def torso(truth: np.ndarray, labelled: np.ndarray, skeleton: Skeleton) -> np.nda
     """Left shoulder to right hip, [P, J, 2] and [P, J] -> [P]; nan where either is not labelled."""
     if skeleton.torso is None:
         return np.full(len(truth), np.nan)
-    shoulder, hip = skeleton.torso
-    length = np.linalg.norm(truth[:, shoulder] - truth[:, hip], axis=-1)
-    return np.where((labelled[:, [shoulder, hip]] > 0).all(1), length, np.nan)
+    return length(truth, labelled, skeleton.torso)
+
+
+def length(truth: np.ndarray, labelled: np.ndarray, ends: tuple[int, int]) -> np.ndarray:
+    """The distance of two joints, [P, J, 2] and [P, J] -> [P]; nan where either is not labelled."""
+    a, b = ends
+    return np.where((labelled[:, [a, b]] > 0).all(1), np.linalg.norm(truth[:, a] - truth[:, b], axis=-1), np.nan)
 
 
 def rates(distance: np.ndarray, counted: np.ndarray, threshold: float, strict: bool = False) -> np.ndarray:
@@ -99,6 +115,17 @@ def plain_mean(distance: np.ndarray, counted: np.ndarray, threshold: float, leav
     return _mean(rate[[j for j in range(len(rate)) if j not in leave_out]])
 
 
+def pixel_auc(pixels: np.ndarray, counted: np.ndarray, top: float = 30.0, steps: int = 20) -> float:
+    """mmpose's AUC, a percentage: the mean of `plain_mean` at 0, top / steps, .. top - top / steps pixels."""
+    return float(np.mean([plain_mean(pixels / top, counted, step / steps) for step in range(steps)]))
+
+
+def epe(pixels: np.ndarray, counted: np.ndarray) -> float:
+    """mmpose's end-point error: the mean distance in pixels of the counted joints."""
+    values = pixels[(counted > 0) & ~np.isnan(pixels)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
 def auc(distance: np.ndarray, counted: np.ndarray, top: float, step: float = 0.01) -> float:
     """Area under the rate over thresholds 0 .. top by the trapezoid rule, each counted joint weighing the same, as a
     percentage of the whole (LSP's AUC: top 0.2, step 0.01)."""
@@ -119,17 +146,23 @@ def interval(
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    plain: bool = False,
 ) -> tuple[float, float]:
-    """Bootstrap confidence interval of `total` over people: how far another sample of people could move it."""
+    """Bootstrap confidence interval of `total` (plain: of `plain_mean`) over people: how far another sample of people
+    could move it."""
     kept = [j for j in range(distance.shape[1]) if j not in leave_out]
     counted = (counted[:, kept] > 0) & ~np.isnan(distance[:, kept])
     if not counted.any():
         return float("nan"), float("nan")
-    number = counted.sum(1).astype(np.float64)  # [P]
-    hit = ((distance[:, kept] <= threshold) & counted).sum(1).astype(np.float64)
+    near = distance[:, kept] < threshold if plain else distance[:, kept] <= threshold
+    number, hit = counted.astype(np.float64), (near & counted).astype(np.float64)  # [P, J]
+    if not plain:
+        number, hit = number.sum(1, keepdims=True), hit.sum(1, keepdims=True)
     rng = np.random.Generator(np.random.Philox(seed))
     weight = rng.multinomial(len(hit), np.full(len(hit), 1 / len(hit)), size=draws)  # [draws, P]
-    totals = 100.0 * (weight @ hit) / np.maximum(weight @ number, 1)
+    drawn = weight @ number
+    rate = np.where(drawn > 0, weight @ hit / np.maximum(drawn, 1), np.nan if plain else 0.0)
+    totals = 100.0 * np.nanmean(rate, axis=1)
     tail = 50 * (1 - level)
     low, high = np.percentile(totals, [tail, 100 - tail])
     return float(low), float(high)

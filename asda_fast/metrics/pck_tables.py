@@ -1,4 +1,5 @@
-"""The tables that papers print of PCK (LSP) and PCKh (MPII): all joints, invisible joints only, their intervals."""
+"""The tables that papers print of PCK (LSP), PCKh (MPII) and, as mmpose has them, of any joints: all joints, invisible
+joints only, their intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.core.skeletons import MPII
+from asda_fast.core.skeletons import MPII, Skeleton
 from asda_fast.metrics import pck
 
 
@@ -53,6 +54,31 @@ def head_pck(
     return _both(block, labelled, hidden, {"protocol": "PCKh@0.5"}, distance, bootstrap, 0.5, pck.MPII_LEFT_OUT)
 
 
+COLUMNS = 10  # more body parts than that are left to the numbers
+
+
+def keypoint_pck(
+    pixels: np.ndarray, size: np.ndarray, visible: np.ndarray, skeleton: Skeleton, unit: str, threshold: float,
+    bootstrap: int = 0,
+) -> tuple[dict[str, Any], list[tuple[str, dict[str, float]]]]:  # fmt: skip
+    """PCK, AUC and EPE of any joints as mmpose defines them: distances in pixels [N, J], what stands for a person's
+    size [N] and what that is. A joint strictly closer than `threshold` sizes is correct, and joints weigh the same."""
+    distance = pixels / np.where(size > 0, size, np.nan)[:, None]
+    groups = pck.groups_of(skeleton)
+
+    def block(counted: np.ndarray) -> tuple[dict[str, Any], dict[str, float]]:
+        score = pck.score(distance, counted, threshold, groups, strict=True)
+        total = pck.plain_mean(distance, counted, threshold)
+        area, error = pck.pixel_auc(pixels, counted), pck.epe(pixels, counted)
+        joints = dict(zip(skeleton.joints, score.joints.tolist(), strict=True))
+        numbers = {"per_joint": score.groups, "total": total, "auc": area, "epe": error, "joints": joints}
+        shown = score.groups if len(groups) <= COLUMNS else {}
+        return {**numbers, "counted": score.counted}, {**shown, "Mean": total, "AUC@30px": area, "EPE px": error}
+
+    head = {"protocol": f"PCK@{threshold:g} of the {unit}"}
+    return _both(block, visible > 0, visible == 1, head, distance, bootstrap, threshold, plain=True)
+
+
 def _both(
     block: Callable[[np.ndarray], tuple[dict[str, Any], dict[str, float]]],
     labelled: np.ndarray,
@@ -62,6 +88,7 @@ def _both(
     bootstrap: int,
     threshold: float,
     leave_out: tuple[int, ...] = (),
+    plain: bool = False,
 ) -> tuple[dict[str, Any], list[tuple[str, dict[str, float]]]]:
     numbers, row = block(labelled)
     numbers, table = {**head, **numbers}, [("all joints", row)]
@@ -69,7 +96,7 @@ def _both(
         numbers["invisible"], row = block(hidden)
         table.append(("invisible joints only", row))
     if bootstrap:
-        numbers["interval"] = pck.interval(distance, labelled, threshold, leave_out, draws=bootstrap)
+        numbers["interval"] = pck.interval(distance, labelled, threshold, leave_out, draws=bootstrap, plain=plain)
     return numbers, table
 
 

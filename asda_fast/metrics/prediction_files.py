@@ -103,7 +103,7 @@ def _layout(array: np.ndarray, people: Sequence[int], number: Sequence[int]) -> 
     if array.ndim != 3:
         return None
     orders = ((0, 1, 2), (2, 1, 0), (2, 0, 1), (0, 2, 1), (1, 0, 2), (1, 2, 0))
-    for count, j, order in itertools.product(people, number, orders):
+    for order, count, j in itertools.product(orders, people, number):
         shape = tuple(array.shape[i] for i in order)
         if shape[0] == count and shape[1] == j and shape[2] in (2, 3):
             return order

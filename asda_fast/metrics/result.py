@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+from asda_fast.core.skeletons import Skeleton
 
 
 @dataclass
@@ -21,6 +23,7 @@ class Result:
     predicted: np.ndarray | None = None  # [N, J, 2] continuous photo pixels
     quality: np.ndarray | None = None  # [N] the larger the better; nan = not counted
     photos: list[str] | None = None  # [N] names
+    skeleton: Skeleton | None = None  # whose joints they are, for pictures
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Options:
     one_based: bool | None = None  # None: by the kind of file
     bootstrap: int = 0
     visibility: str | None = None
+    sigmas: tuple[float, ...] = ()  # OKS: of each joint in the file's order, or one for all; none: the skeleton's
+    skeleton: Skeleton | None = None  # whose joints they are; None: told from their names
+    normalise: Literal["box", "torso", "head"] | None = None  # what distances of any joints are measured in
+    threshold: float | None = None  # how many of those a correct joint may be away
 
 
 PLAIN = Options()

@@ -80,6 +80,10 @@ def test_mistakes_are_one_line_and_exit_code_2(command: Command, shared_data: Pa
     cases = [
         (["mpii", truth, tmp_path / "few.npy"], "wrong number of people: expected 2958 people"),
         (["mpii", truth, tmp_path / "joints.npy"], "wrong number of joints: expected 2958 people with 16 joints"),
+        (
+            ["mpii", truth, good, "--normalise", "box"],
+            "--normalise and --threshold: of a network, or of an array",
+        ),
         (["mpii", truth, good, "--key", "pred"], "--key pred: no such array, there is preds (2958, 16, 2)"),
         (["mpii", truth, lsp / "pred_keypoints_lsp_pc.mat"], "expected 2958 people with 16 joints"),
         (["mpii", truth, tmp_path / "none.npy"], "none.npy: no such file"),
@@ -100,6 +104,10 @@ def test_mistakes_are_one_line_and_exit_code_2(command: Command, shared_data: Pa
         assert errors.count("\n") == 1
     for arguments, line in (
         (["--dataset", "mpii"], "--annotations: needed"),
+        (
+            ["--annotations", truth, "--predictions", good],
+            "--dataset: expected one of demo, lsp, mpii, coco, crowdpose",
+        ),
         (["--dataset", "mpii", "--annotations", truth], "--predictions: needed"),
         (["--checkpoint", "x.pth", "--predictions", good], "expected one of them"),
         (["--checkpoint", tmp_path / "x.pth"], "x.pth: no such checkpoint"),
@@ -244,6 +252,30 @@ def test_unread_people_are_left_out_and_torsos_stand_in() -> None:
     assert numbers["counted"] == 3 * 17 - 1
     assert numbers["pck"] == pytest.approx(100 * 49 / 50)
     assert numbers["invisible"]["total"] == 0
+
+
+def test_distances_are_measured_in_what_is_asked_for() -> None:
+    people = crowd(4)
+    found = Predictions(people.joints + np.float32([7, 0]), np.ones(people.visible.shape, np.float32))
+    labelled, box = people.visible > 0, people.box[:, 2:].max(1)
+    torso = np.linalg.norm(people.joints[:, 5] - people.joints[:, 12], axis=-1)
+    for unit, size, threshold in (("box", box, 7 / float(np.mean(box))), ("torso", torso, 7 / float(np.median(torso)))):
+        numbers = score_people(found, people, normalise=unit, threshold=threshold).numbers
+        near = np.where(labelled, (threshold * size > 7)[:, None], np.nan)
+        assert 0 < numbers["pck"] < 100
+        assert numbers["pck"] == pytest.approx(100 * np.nanmean(np.nanmean(near, 0)))
+        assert numbers["epe"] == pytest.approx(7, abs=1e-4)
+        assert numbers["auc"] == pytest.approx(100 * 15 / 20)  # of 0, 1.5, .. 28.5 pixels 15 are more than 7
+        assert numbers["protocol"] == f"PCK@{threshold:g} of the {unit}"
+    hand = replace(people, skeleton=replace(people.skeleton, name="hand", torso=None, head=None))
+    assert score_people(found, hand).numbers["protocol"] == "PCK@0.2 of the box"
+    with pytest.raises(UserError, match=r"normalise: nobody of .* has a head that is labelled \(hand joints\)"):
+        score_people(found, hand, normalise="head")
+    heads = replace(hand, skeleton=replace(hand.skeleton, head=(0, 5)))
+    result = score_people(found, heads, normalise="head")
+    assert result.numbers["protocol"] == "PCK@0.5 of the head"
+    mpii = replace(people, skeleton=replace(people.skeleton, name="lsp"))
+    assert score_people(found, mpii, normalise="torso").numbers == score_people(found, mpii).numbers  # as published
 
 
 def test_the_trainers_numbers_are_plain_json() -> None:

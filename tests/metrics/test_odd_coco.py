@@ -22,12 +22,12 @@ def test_odd_files_score_as_in_pycocotools() -> None:
     """`python -m tools.odd_coco --count 1000` compares more."""
     seen: set[str] = set()
     scored = 0
-    for seed in range(200):
+    for seed in range(60):
         said, odd = compare(seed)
         assert said == "", f"seed {seed}: {said}, {sorted(odd)}"
         seen |= odd
         scored += odd != {"refused"}
-    assert scored > 180
+    assert scored > 54
     assert len(seen) > 25
 
 
@@ -60,13 +60,13 @@ def odd(people: list[dict[str, Any]]) -> dict[str, Any]:
     return {**table(*people), "sigmas": list(COCO.sigmas or ())}
 
 
-def test_without_area_the_box_stands_in_and_it_is_said_beforehand() -> None:
+def test_without_area_half_the_box_stands_in_and_it_is_said_beforehand() -> None:
     people = [person(1, 0), person(2, 1)]
     del people[1]["area"]
     notes = check(table(*people))
-    assert any(note.startswith("1 annotations without area: that of the box stands in") for note in notes)
+    assert any(note.startswith("1 annotations without area: 0.53 of the box's stands in") for note in notes)
     whole = copy.deepcopy(people)
-    whole[1]["area"] = 90 * 90
+    whole[1]["area"] = 90 * 90 * oks.CROWD_AREA
     results = [found(p, keypoints=[v + 3 for v in p["keypoints"]]) for p in people]
     assert coco(table(*people), results).numbers["stats"] == coco(table(*whole), results).numbers["stats"]
 
@@ -97,8 +97,6 @@ def test_joints_are_known_by_name() -> None:
         expected = pycocotools({**table(*people), "sigmas": list(sigmas or ())}, results, [1])
         assert numbers["stats"] == pytest.approx(expected)
         assert numbers["dataset"] == dataset
-    with pytest.raises(UserError, match=r"annotations: category 'person': its 17 joints \('j0, j1, .* are those of no"):
-        coco(table(*people, keypoints=[f"j{i}" for i in range(17)]), results)
     with pytest.raises(UserError, match=r"annotation 1: keypoints: expected 42 finite numbers"):
         coco(table(*people, keypoints=list(CROWDPOSE.joints)), results)
 

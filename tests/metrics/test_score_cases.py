@@ -1,0 +1,106 @@
+"""Any joints score as the official scorers have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import WHOLEBODY
+from asda_fast.core.wholebody import PARTS, split_parts
+from asda_fast.metrics import pck
+from asda_fast.metrics.coco import coco
+from asda_fast.metrics.keypoints import keypoints
+from asda_fast.metrics.result import Options
+from tools.odd_coco import Table, pycocotools
+from tools.score_cases import KINDS, compare, make
+
+
+@pytest.mark.parametrize("first", range(len(KINDS)), ids=[kind.__name__ for kind in KINDS])
+def test_generated_cases_score_as_officially(first: int) -> None:
+    """`python -m tools.score_cases` compares 1,000."""
+    for seed in range(first, 24, len(KINDS)):
+        assert compare(seed)[0] == "", f"seed {seed}"
+
+
+def hand(*names: str) -> Table:
+    """Two hands of three joints in one photo."""
+    people = [
+        {
+            "id": n, "image_id": 1, "category_id": 1, "bbox": [0, 0, 40, 20 * n], "area": 800, "iscrowd": 0,
+            "keypoints": [5, 5, 2, 10, 20 * n, 2, 30, 4, n - 1], "num_keypoints": n + 1,
+        }
+        for n in (1, 2)
+    ]  # fmt: skip
+    category = {"id": 1, "name": "hand", "keypoints": list(names)}
+    return {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": people, "categories": [category]}
+
+
+def test_joints_of_no_known_skeleton_are_scored_and_whose_sigmas_is_said() -> None:
+    table = hand("palm", "L tip", "R tip")
+    results = [
+        {"image_id": 1, "category_id": 1, "score": 0.5, "keypoints": [8, 5, 1, 10, 20, 1, 30, 4, 1]},
+    ]
+    for options, sigmas, said in (
+        (Options(), [0.05] * 3, "OKS sigmas: 0.05 of every joint, as none are known for hand"),
+        (Options(sigmas=(0.2,)), [0.2] * 3, "OKS sigmas: as given"),
+        (Options(sigmas=(0.3, 0.1, 0.02)), [0.3, 0.1, 0.02], "OKS sigmas: as given"),
+    ):
+        result = coco(table, results, options)
+        np.testing.assert_allclose(result.numbers["stats"], pycocotools({**table, "sigmas": sigmas}, results, [1]))
+        assert any(said in note for note in result.notes)
+        assert list(result.numbers["per_joint"]) == ["palm", "tip"]
+    with pytest.raises(UserError, match=r"sigmas: expected 1 or 3 numbers between 0 and 10, got \[0.1, 0.2\]"):
+        coco(table, results, Options(sigmas=(0.1, 0.2)))
+    with pytest.raises(UserError, match=r"expected 17 joints \(COCO\) or 14 \(CrowdPose\), got 3 .*: others need `sig"):
+        coco(hand(), results)
+    assert coco(hand(), results, Options(sigmas=(0.1,))).numbers["AP"] > 0
+
+
+def test_whole_body_is_scored_where_the_results_have_it() -> None:
+    table, results, _ = make(1, WHOLEBODY)
+    flat = coco(table, results).numbers
+    table["annotations"] = [split_parts(a) for a in table["annotations"]]
+    table["categories"][0]["keypoints"] = list(WHOLEBODY.joints[:17])
+    split = coco(table, [split_parts(r) for r in results])
+    assert split.numbers["stats"] == flat["stats"] == coco(table, results).numbers["stats"]
+    assert [label for label, _ in split.rows] == [*PARTS, "invisible joints only"]
+    assert set(split.numbers["parts"]["foot"]["per_joint"]) == {"Foot"}
+    body = coco(table, [{**r, "keypoints": r["keypoints"][:51]} for r in results]).numbers
+    assert (body["dataset"], "parts" in body) == ("coco", False)
+    table["annotations"][0]["face_kpts"] = [0, 0, 0]
+    with pytest.raises(
+        UserError, match=r"annotation 50: face_kpts: expected 68 x \(x, y, flag or score\), got \[0, 0, 0"
+    ):
+        coco(table, [split_parts(r) for r in results])
+
+
+def test_arrays_of_any_joints(tmp_path: Path) -> None:
+    table, path = hand("palm", "L tip", "R tip"), tmp_path / "found.npy"
+    table["annotations"].append({**table["annotations"][0], "id": 9, "iscrowd": 1})
+    truth = np.array([a["keypoints"] for a in table["annotations"]], float).reshape(3, 3, 3)[..., :2]
+    found = truth + np.array([[[3, 4]], [[0, 8]], [[99, 99]]])
+    for array in (found, found[:2]):  # everybody, or whom a network is shown
+        np.save(path, array)
+        result = keypoints(table, path)
+        assert result.numbers["protocol"] == "PCK@0.2 of the box"
+        assert result.numbers["epe"] == pytest.approx((2 * 5 + 3 * 8) / 5)  # one joint is not labelled
+        assert result.numbers["pck"] == pytest.approx(100 * (0.5 + 0.5 + 0) / 3)  # 8 is not closer than 0.2 x 40
+        assert result.numbers["people"] == 2
+    assert keypoints(table, path, Options(threshold=0.21)).numbers["pck"] == 100
+    with pytest.raises(UserError, match="normalise: expected box, got torso: hand joints name no torso"):
+        keypoints(table, path, Options(normalise="torso"))
+    np.save(path, found[:1])
+    with pytest.raises(UserError, match="wrong number of people: expected 2 people with 3 joints"):
+        keypoints(table, path)
+
+
+def test_the_interval_is_of_the_mean_it_stands_by() -> None:
+    rng = np.random.default_rng(0)
+    distance, counted = rng.random((60, 4)) * 0.4, rng.random((60, 4)) < [0.1, 0.9, 0.9, 0.9]
+    mean = pck.plain_mean(distance, counted, 0.2)
+    low, high = pck.interval(distance, counted, 0.2, plain=True, draws=300)
+    assert low < mean < high
+    assert high - low > np.subtract(*pck.interval(distance, counted, 0.2, draws=300)[::-1])  # few have the first joint
