@@ -21,6 +21,9 @@ from asda_fast.core.skeletons import Skeleton, canonical
 
 Groups = Mapping[str, tuple[int, ...]]
 
+CROP_SHARE = (
+    0.05  # of the crop's longer side: within it a joint counts as found while a network trains (HRNet's measure)
+)
 MPII_LEFT_OUT = (6, 7)  # pelvis and thorax
 LEGACY = 0.11  # HRNet's "Mean@0.1" reads the twelfth of the thresholds 0, 0.01, ..: 0.11
 

@@ -47,7 +47,7 @@ class Report:
     def _sheet(self, epoch: int) -> None:
         """The same few validation people after every epoch: crop | pasted | predicted."""
         batch = self._people()
-        path = self.folder.out / "sheets" / f"epoch-{epoch:03d}.png"
+        path = self.folder.out / "sheets" / f"epoch-{epoch:03d}.jpg"
         write_sheet(  # bare: DistributedDataParallel would wait here for ranks that draw nothing
             path, batch, self.parts.augmentation, bare(self.parts.networks.pose), self.parts.adversary,
             self.parts.skeleton, epoch - 1, f"epoch {epoch}", self.parts.networks.coding,

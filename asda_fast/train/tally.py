@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 
 from asda_fast.augment.base import Augmented
+from asda_fast.metrics.pck import CROP_SHARE
 from asda_fast.models.coding import Coding
 from asda_fast.train.adversarial import StepOutput
 
 # Joints found of so many joints, people who got a part, parts whose place was not finite.
 SUMS_OF = ("L_D", "L_G", "found", "joints", "pasted", "lost")
 SUMS = len(SUMS_OF)
-HIT = 0.05  # training PCK counts a joint found within this share of the crop's longer side (HRNet's own measure)
 
 
 def tally(output: StepOutput, target: Tensor, weight: Tensor, pasted: Augmented, coding: Coding) -> Tensor:
     """[SUMS] float64, on the device."""
-    found = coding.found(output.heatmaps, target, HIT) * weight
+    found = coding.found(output.heatmaps, target, CROP_SHARE) * weight
     zero = output.loss_d.new_zeros(())
     people, lost = zero, zero
     if pasted.slots is not None and pasted.matrix is not None:

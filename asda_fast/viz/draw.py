@@ -49,9 +49,11 @@ def skeleton(
     skeleton: Skeleton,
     *,
     thickness: float | None = None,
-    alpha: float = 1.0,
+    predicted: bool = False,
 ) -> Image:
-    """A copy of `image` with limbs and joints: left warm, right cool; occluded joints hollow, limbs to them thin.
+    """A copy of `image` with limbs and joints: left warm, right cool. What is annotated has solid limbs and round
+    joints (occluded ones hollow, limbs to them thin), what is predicted has dashed limbs and square joints: the two
+    differ without colours too.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -59,7 +61,7 @@ def skeleton(
         visible: [J] 0 not drawn, 1 occluded, 2 visible (a bool or a score > 0 counts as visible from True).
         skeleton: joint names, pairs and edges.
         thickness: limb width in pixels; by default 1/70 of the image's longer side, at least 1.5.
-        alpha: opacity of the drawing.
+        predicted: as a prediction, not as the truth.
     """
     seen = np.asarray(visible)
     seen = np.where(seen, 2, 0) if seen.dtype == np.bool_ else seen.astype(np.int64)
@@ -79,16 +81,57 @@ def skeleton(
                 if outline
                 else colours[side[a] if side[a] == side[b] else side[a] + side[b] if side[a] * side[b] == 0 else 0]
             )
-            cv2.line(canvas, _point(joints[a]), _point(joints[b]), colour, thick, cv2.LINE_AA, _SHIFT)
+            for start, end in _dashes(joints[a], joints[b], 2.5 * width) if predicted else [(joints[a], joints[b])]:
+                cv2.line(canvas, _point(start), _point(end), colour, thick, cv2.LINE_AA, _SHIFT)
     for j in range(len(joints)):
         if not seen[j]:
+            continue
+        if predicted:
+            for side_length, colour in ((width * 1.9 + 2, INK), (width * 1.9, colours[side[j]])):
+                _square(canvas, joints[j], side_length, colour)
             continue
         radius = round(width * 0.95 * (1 << _SHIFT))
         cv2.circle(canvas, _point(joints[j]), radius + (1 << _SHIFT), INK, -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(canvas, _point(joints[j]), radius, colours[side[j]], -1, cv2.LINE_AA, _SHIFT)
         if seen[j] == 1:
             cv2.circle(canvas, _point(joints[j]), round(radius * 0.55), INK, -1, cv2.LINE_AA, _SHIFT)
-    return canvas if alpha >= 1 else cv2.addWeighted(canvas, alpha, np.ascontiguousarray(image), 1 - alpha, 0)
+    return canvas
+
+
+def _dashes(start: np.ndarray, end: np.ndarray, length: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A line as dashes of about `length` pixels with gaps as long, one at either end; all of it where it is short."""
+    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    pieces = 2 * int(np.linalg.norm(end - start) / (2 * length)) + 1
+    step = (end - start) / pieces
+    return [(start + k * step, start + (k + 1) * step) for k in range(0, min(pieces, 999), 2)]
+
+
+def _square(canvas: Image, xy: np.ndarray, side: float, colour: tuple[int, int, int]) -> None:
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * side / 2 + np.asarray(xy, np.float64)
+    cv2.fillPoly(canvas, [np.array([_point(c) for c in corners], np.int32)], colour, cv2.LINE_AA, _SHIFT)
+
+
+def misses(image: Image, truth: np.ndarray, predicted: np.ndarray, missed: np.ndarray) -> Image:
+    """A copy of `image` with a thin line from each missed joint's prediction to a ring where the joint is.
+
+    truth, predicted: [J, 2] continuous pixels; missed: [J] bool.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    radius = round(max(2.0, max(image.shape[:2]) / 70) * (1 << _SHIFT))
+    for j in np.flatnonzero(missed):
+        for tint, thick in ((INK, 3), (PAPER, 1)):
+            cv2.line(canvas, _point(predicted[j]), _point(truth[j]), tint, thick, cv2.LINE_AA, _SHIFT)
+            cv2.circle(canvas, _point(truth[j]), radius, tint, thick, cv2.LINE_AA, _SHIFT)
+    return canvas
+
+
+def contour(image: Image, mask: np.ndarray) -> Image:
+    """A copy of `image` with the edge of `mask` [H, W] bool drawn black and white: what was pasted, as it lies."""
+    canvas = np.ascontiguousarray(image).copy()
+    edges, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for tint, thick in ((INK, 3), (PAPER, 1)):
+        cv2.drawContours(canvas, edges, -1, tint, thick, cv2.LINE_AA)
+    return canvas
 
 
 def outline(image: Image, polygons: Sequence[np.ndarray], colour: tuple[int, int, int] = (255, 64, 160)) -> Image:
@@ -124,6 +167,7 @@ def sheet(
     captions: Sequence[Sequence[str]] | Sequence[str] | None = None,
     *,
     title: str = "",
+    notes: Sequence[str] = (),
     cell: int | None = None,
     gap: int = 8,
 ) -> Image:
@@ -132,7 +176,7 @@ def sheet(
     Args:
         rows: rows of images [H, W, 3] uint8 RGB, any sizes (fitted to one height, aspect kept).
         captions: one list per row (a caption under each image), or one flat list (headings above the columns).
-        title: printed on top.
+        title: printed on top; notes: smaller lines below it, what the captions and the lines mean.
         cell: height of a cell in pixels; by default the tallest image's, between 128 and 320.
         gap: paper between cells in pixels.
 
@@ -148,12 +192,15 @@ def sheet(
     left = [gap + sum(wide[:c]) + gap * c for c in range(len(wide))]
     flat = bool(captions) and isinstance(captions[0], str)  # type: ignore[index]
     line = 20
-    top = gap + (28 if title else 0) + (line if flat else 0)
+    head = gap + (28 if title else 0)
+    top = head + line * len(notes) + (line if flat else 0)
     step = high + gap + (line if captions and not flat else 0)
     canvas = np.empty((top + step * len(rows), left[-1] + wide[-1] + gap, 3), np.uint8)
     canvas[:] = PAPER
     if title:
         text(canvas, (gap, gap + 17), _fit(title, canvas.shape[1] - 2 * gap, 18), 18)
+    for k, words in enumerate(notes):
+        text(canvas, (gap, head + line * k + 11), _fit(words, canvas.shape[1] - 2 * gap, 13), 13, GREY)
     if flat:
         for c, words in enumerate(captions or ()):
             text(canvas, (left[c], top - 6), _fit(str(words), wide[c], 13), 13, GREY)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -16,10 +18,16 @@ from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.core.batch import Batch, to_uint8
 from asda_fast.core.skeletons import Skeleton
+from asda_fast.metrics.pck import CROP_SHARE
 from asda_fast.models.coding import Coding, Heatmaps
 from asda_fast.viz import draw
 
-SHOWN_SCORE = 0.15  # a joint whose peak is lower is not drawn: the network does not know
+CELL = 224  # height of a picture
+NOTES = (
+    "Found: within 1/20 of the crop's longer side of where it is annotated. Left is warm, right is cool.",
+    "Annotated: solid, round (hollow: occluded). Predicted: dashed, square; a line leads from a miss to its place.",
+    "Pasted: within the black and white edge.",
+)
 
 
 @torch.no_grad()
@@ -35,33 +43,83 @@ def write_sheet(
     coding: Coding | None = None,
     amp: torch.dtype | None = None,
 ) -> Path:
-    """Write a PNG with a row per person: crop and annotation | pasted crop | prediction on it. Returns its path.
+    """Write a picture with a row per person: crop and annotation | prediction on it | pasted crop | prediction on that.
+    Returns its path.
 
     amp: the type that the networks are autocast to, where `augmentation` writes it.
     """
     coding = coding or Heatmaps()
+    clean = Augmented(augmentation.clean(batch))
     if isinstance(augmentation, Adversarial) and adversary is not None:
         scene = Scene.of(batch, augmentation, pose, epoch, amp=amp, trained=False, coding=coding)
         augmented = scene.paste(adversary.choose(scene, explore=False).theta)
     else:
         augmented = augmentation(batch, epoch)
     with evaluating(pose), nullcontext() if amp is None else torch.autocast(batch.image.device.type, amp):
-        maps = pose(augmented.image).float()
-    joints, score = coding.decode(maps)
-    pasted = to_uint8(augmented.image).cpu().numpy()
+        without, pasted = (coding.decode(pose(seen.image).float())[0].cpu().numpy() for seen in (clean, augmented))
+    shown = to_uint8(augmented.image).cpu().numpy()
+    zoom = max(1, round(CELL / batch.image.shape[1]))  # small crops are enlarged first: lines stay fine
+    crops = [_enlarged(image, zoom) for image in batch.image.cpu().numpy()]
+    truth, visible = batch.joints.cpu().numpy(), batch.visible.cpu().numpy()
+    size = tuple(batch.image.shape[1:3])
     rows, captions = [], []
-    for i, crop in enumerate(batch.image.cpu().numpy()):
-        visible = batch.visible[i].cpu().numpy()
-        known = (score[i] > SHOWN_SCORE).cpu().numpy()
-        rows.append(
+    for i, crop in enumerate(crops):
+        image = _enlarged(shown[i], zoom)
+        pasted_here = changed(batch.image[i].cpu().numpy(), shown[i])
+        marked = draw.contour(image, np.kron(pasted_here, np.ones((zoom, zoom), bool)))
+        told = [
+            prediction(picture, zoom, truth[i], visible[i], joints[i], size, skeleton)
+            for picture, joints in ((crop, without), (image, pasted))
+        ]
+        rows.append([draw.skeleton(crop, truth[i] * zoom, visible[i], skeleton), told[0], marked, told[1]])
+        hidden = int((visible[i] == 1).sum())
+        captions.append(
             [
-                draw.skeleton(crop, batch.joints[i].cpu().numpy(), visible, skeleton),
-                draw.outline(pasted[i], outlines(augmented, i)),
-                draw.skeleton(pasted[i], joints[i].cpu().numpy(), known, skeleton),
+                f"annotated: {int((visible[i] > 0).sum())} joints" + f", {hidden} occluded" * (hidden > 0),
+                count(truth[i], visible[i], without[i], size),
+                describe(augmented, i),
+                f"{count(truth[i], visible[i], pasted[i], size)} with it",
             ]
         )
-        captions.append(["annotated", describe(augmented, i), f"predicted, {known.sum()} of {len(known)} joints"])
-    return draw.save(path, draw.sheet(rows, captions, title=title, cell=224))
+    return draw.save(path, draw.sheet(rows, captions, title=title, notes=NOTES, cell=CELL))
+
+
+def _enlarged(image: np.ndarray, zoom: int) -> np.ndarray:
+    return image if zoom == 1 else cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
+
+
+def prediction(
+    picture: np.ndarray,
+    zoom: int,
+    truth: np.ndarray,
+    visible: np.ndarray,
+    joints: np.ndarray,
+    size: Sequence[int],
+    skeleton: Skeleton,
+) -> np.ndarray:
+    """A crop, enlarged `zoom` times, with the predictions of its annotated joints; misses lead to the truth."""
+    known = visible > 0
+    drawn = draw.skeleton(picture, joints * zoom, known, skeleton, predicted=True)
+    return draw.misses(drawn, truth * zoom, joints * zoom, known & ~found(truth, visible, joints, size))
+
+
+def count(truth: np.ndarray, visible: np.ndarray, joints: np.ndarray, size: Sequence[int]) -> str:
+    """'12 of 15 found': of the annotated joints, occluded ones too."""
+    return f"{int(found(truth, visible, joints, size).sum())} of {int((visible > 0).sum())} found"
+
+
+def found(truth: np.ndarray, visible: np.ndarray, joints: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """[J] bool: the annotated joints of a person that lie within CROP_SHARE of the crop's longer side.
+
+    truth, joints: [J, 2] crop pixels, annotated and predicted; visible: [J], 0 not annotated; size: (height, width)."""
+    near: np.ndarray = np.linalg.norm(joints - truth, axis=-1) <= CROP_SHARE * max(size)
+    return (visible > 0) & near
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """[H, W] bool: where two crops differ by more than rounding: what was pasted, to the pixel."""
+    differs: np.ndarray = (np.abs(after.astype(np.int16) - before) > 2).any(-1)
+    return differs
 
 
 def outlines(augmented: Augmented, i: int) -> list[np.ndarray]:
@@ -78,10 +136,14 @@ def outlines(augmented: Augmented, i: int) -> list[np.ndarray]:
 
 
 def describe(augmented: Augmented, i: int) -> str:
-    """'Left-arm r=12 tx=+0.1 ty=-0.2' of the first part of image i."""
+    """'Left-arm +12 deg, 5% left, 10% down' of the first part of image i: turned clockwise, moved from the centre by
+    shares of the crop."""
     slots: Any = augmented.slots
     if slots is None or augmented.theta is None or augmented.pool is None or not (slots.part[i] >= 0).any():
         return "nothing pasted"
     n = int((slots.part[i] >= 0).float().argmax())
     _, r, tx, ty = augmented.theta[i, n].tolist()
-    return f"{augmented.pool.types[int(slots.type[i, n])]} {np.rad2deg(r):+.0f} deg, {tx:+.2f}, {ty:+.2f}"
+    more = int((slots.part[i] >= 0).sum()) - 1
+    shift = [f"{abs(v):.0%} {way[v > 0]}" for v, way in ((tx / 2, ("right", "left")), (ty / 2, ("down", "up")))]
+    others = f", {more} more" if more else ""
+    return f"{augmented.pool.types[int(slots.type[i, n])]} {np.rad2deg(r):+.0f} deg, {', '.join(shift)}{others}"

@@ -120,6 +120,7 @@ def _parts(augmented: Augmented, i: int) -> list[dict[str, Any]]:
 
 def contact(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> np.ndarray:
     """The sheet: a row per person; joints as annotated on the clean crop, as predicted where a network tells them."""
+    size = batch.image.shape[1:3]
     rows, captions = [], []
     truth, visible = batch.joints.numpy(), batch.visible.numpy()
     zoom = max(1, round(CELL / batch.image.shape[1]))  # small crops are enlarged first: lines stay fine
@@ -131,20 +132,23 @@ def contact(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> 
                 picture = draw.skeleton(picture, truth[i] * zoom, visible[i], skeleton)
             else:
                 picture = draw.outline(picture, [polygon * zoom for polygon in view.outlines[i]])
-                if view.joints is not None and view.score is not None:
-                    known = view.score[i] > epoch_sheet.SHOWN_SCORE
-                    picture = draw.skeleton(picture, view.joints[i] * zoom, known, skeleton)
+                if view.joints is not None:
+                    picture = epoch_sheet.prediction(
+                        picture, zoom, truth[i], visible[i], view.joints[i], size, skeleton
+                    )
             row.append(picture)
             names = ", ".join(p["type"] for p in view.parts[i])
             loss = f"loss {1e3 * view.loss[i]:.2f}e-3" if view.loss else ""
-            words.append("  ".join(w for w in (view.name, names, loss) if w))
+            hits = "" if view.joints is None else epoch_sheet.count(truth[i], visible[i], view.joints[i], size)
+            words.append("  ".join(w for w in (view.name, names, hits, loss) if w))
         rows.append(row)
         captions.append(words)
     if len(shown) < 3:  # two people side by side fill the paper better
         half = (len(rows) + 1) // 2
         rows = [a + b for a, b in zip(rows[:half], [*rows[half:], []])]
         captions = [a + b for a, b in zip(captions[:half], [*captions[half:], []])]
-    return draw.sheet(rows, captions, title=title, cell=CELL)
+    notes = epoch_sheet.NOTES[: 2 if any(view.joints is not None for view in shown) else 0]
+    return draw.sheet(rows, captions, title=title, notes=notes, cell=CELL)
 
 
 @torch.no_grad()

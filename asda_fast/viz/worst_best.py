@@ -41,7 +41,12 @@ def write(
     for word, people in chosen:
         for target in (truth, predicted):
             rows.append(
-                [_picture(skeleton, target[i], labelled[i], truth[i], labelled[i] > 0, photos[i]) for i in people]
+                [
+                    _picture(
+                        skeleton, target[i], labelled[i], truth[i], labelled[i] > 0, photos[i], target is predicted
+                    )
+                    for i in people
+                ]
             )
             what = "annotated" if target is truth else "predicted"
             captions.append([f"{word}: person {i}, {quality[i]:.2f}, {what}" for i in people])
@@ -64,6 +69,7 @@ def _picture(
     truth: np.ndarray,
     known: np.ndarray,
     photo: str | None,
+    predicted: bool,
 ) -> np.ndarray:
     """The square round a person's true joints, with `joints` drawn."""
     import cv2
@@ -83,4 +89,4 @@ def _picture(
         picture = np.ascontiguousarray(cv2.warpAffine(image, matrix, (SIDE, SIDE)))
     usable = np.isfinite(joints).all(-1)
     where = np.where(usable[:, None], (joints - corner) * ratio, 0)
-    return draw.skeleton(picture, where, np.where(usable, visible, 0), skeleton)
+    return draw.skeleton(picture, where, np.where(usable, visible, 0), skeleton, predicted=predicted)

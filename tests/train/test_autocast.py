@@ -34,4 +34,4 @@ def test_a_run_in_bfloat16(options: dict[str, Any], tmp_path: Path, monkeypatch:
     (row,) = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     assert row["loss_d"] > 0 and 0 <= row["pck"] <= 100 and row["hardness"] is not None
     assert kinds.count(torch.bfloat16) > 0.9 * len(kinds)
-    assert (tmp_path / "sheets" / "epoch-001.png").stat().st_size > 10_000
+    assert (tmp_path / "sheets" / "epoch-001.jpg").stat().st_size > 10_000

@@ -65,7 +65,7 @@ def test_every_mode_trains(augment: str, update: str, pipeline: str, tmp_path: P
     assert (row["loss_g"] is not None and row["loss_g"] < 0) == (augment == "asda")
     saved = state.load(out / "last.pt")
     assert (saved["epoch"], saved["step"], saved["generator"] is not None) == (1, 0, augment == "asda")
-    assert (out / "sheets" / "epoch-001.png").stat().st_size > 10_000
+    assert (out / "sheets" / "epoch-001.jpg").stat().st_size > 10_000
     assert list((out / "tensorboard").iterdir())
 
 
@@ -226,7 +226,7 @@ def test_bad_photos_are_skipped_on_the_sheet_too(tmp_path: Path) -> None:
         photo.write_bytes(b"x")
     options: dict[str, Any] = {"root": str(root), "augment": "none", "pipeline": "native", "on_bad_image": "skip"}
     train(*run_options(**SMALL, **options, out=str(tmp_path / "run")))
-    assert (tmp_path / "run" / "sheets" / "epoch-001.png").is_file()
+    assert (tmp_path / "run" / "sheets" / "epoch-001.jpg").is_file()
 
 
 def test_a_network_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
