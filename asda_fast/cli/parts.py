@@ -24,14 +24,17 @@ POSITIONAL = {"positional": True}
 
 @dataclass(frozen=True)
 class Build:
-    """Cut people into parts: photos and label maps -> a pool file."""
+    """Cut people into parts: photos and label maps (or a COCO file with outlines and keypoints) -> a pool file."""
 
     images: Path
     """folder of photos"""
-    labels: Path
+    labels: Path | None = None
     """folder of label maps with the photos' names"""
-    scheme: str
+    scheme: str | None = None
     """what the ids mean: lip, cihp, atr, ccp, pascal, or a .json file"""
+    coco: Path | None = None
+    """instead of label maps: a COCO annotation file with people's outlines and keypoints (person_keypoints_*.json);
+    limbs are cut along the bones"""
     out: Path = Path("pool.safetensors")
     """the pool file"""
     instances: Path | None = None
@@ -78,6 +81,7 @@ class Build:
             filters=self.filters,
             instances=self.instances,
             people=self.people,
+            coco=self.coco,
             label_suffix=self.label_suffix,
             exclude=self.exclude_images or (),
             workers=self.workers,

@@ -14,21 +14,22 @@ from asda_fast.parts.cut import Filters
 from asda_fast.parts.exclude import excluded
 from asda_fast.parts.instances import PeopleOfPhoto, read_people
 from asda_fast.parts.names import matching
-from asda_fast.parts.pairs import Pair, find_pairs
+from asda_fast.parts.pairs import Pair, find_pairs, find_photos
 from asda_fast.parts.pool_file import merge_pools
 from asda_fast.parts.report import PoolReport
-from asda_fast.parts.scheme import Scheme, load_scheme
+from asda_fast.parts.scheme import LIMBS, Scheme, load_scheme
 
 
 def build_pool(
     images: str | Path,
-    labels: str | Path,
-    scheme: str | Path | Scheme,
+    labels: str | Path | None,
+    scheme: str | Path | Scheme | None,
     out: str | Path,
     *,
     filters: Filters = Filters(),  # noqa: B008 - frozen
     instances: str | Path | None = None,
     people: str | Path | None = None,
+    coco: str | Path | None = None,
     label_suffix: str = "",
     exclude: str | Path | Collection[str] = (),
     workers: int = 1,
@@ -42,6 +43,8 @@ def build_pool(
     scheme       a name (lip, cihp, atr, ccp, pascal), a JSON file, or a Scheme
     instances    folder of maps with person numbers (0 = nobody); people: a COCO annotation file, instead of maps.
                  Without either a map shows one person; with `apart`, one in every connected piece of it.
+    coco         a COCO annotation file with outlines and keypoints, instead of maps, scheme and all of these: limbs are
+                 cut along the bones (limbs.py)
     exclude      photos that must not be cut, as the ones you evaluate on: their names, or a file or folder that lists
                  them (exclude.py; names.py says how they are compared). One that names no photo at all is a mistake.
     workers      processes; more than one needs the `if __name__ == "__main__"` guard in the calling script
@@ -55,14 +58,29 @@ def build_pool(
         raise UserError(f"out {out}: expected a file to write, found a folder")
     if workers < 1:
         raise UserError(f"workers: expected at least 1, got {workers}")
+    if coco is not None:
+        given = {"labels": labels, "scheme": scheme, "instances": instances, "people": people}
+        for name, value in given.items():
+            if value is not None:
+                raise UserError(f"{name}: expected none beside coco, which says who and what a pixel is, got {value}")
+        scheme, people = LIMBS, coco
+    elif labels is None or scheme is None:
+        raise UserError("labels, scheme: expected both (or coco, a COCO file with outlines and keypoints), got none")
     found = load_scheme(scheme) if not isinstance(scheme, Scheme) else scheme
     folder = Path(instances) if instances is not None else None
-    pairs, problems = find_pairs(Path(images), Path(labels), label_suffix, folder)
+    if labels is None:
+        pairs, problems = find_photos(Path(images))
+    else:
+        pairs, problems = find_pairs(Path(images), Path(labels), label_suffix, folder)
     report = PoolReport(found.name)
     pairs = _without(pairs, exclude, Path(images), report)
     persons = None
     if people is not None:
         pairs, persons, missing = _who(pairs, Path(people), report)
+        if coco is not None and not any(p.outline and p.joints for each in persons for p in each.people):
+            raise UserError(
+                f"coco {coco}: expected people with outlines (segmentation) and named keypoints, found none"
+            )
         problems += missing
     if strict and problems:
         raise UserError(problems[0][1])

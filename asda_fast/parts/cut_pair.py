@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import cv2
 import numpy as np
 
 from asda_fast.core.images import OtherSize
 from asda_fast.parts.cut import Filters, Patch, cut, spans_of
 from asda_fast.parts.instances import PeopleOfPhoto, instance_map
+from asda_fast.parts.limbs import limb_map
 from asda_fast.parts.pairs import Pair
 from asda_fast.parts.read import Unusable, read_map, read_photo
 from asda_fast.parts.report import Notes, Outcomes
@@ -23,6 +26,9 @@ def cut_pair(
     apart: bool = False,
 ) -> tuple[list[Patch], Outcomes, Notes]:
     """Read one photo and its maps, and cut it. Raises `Unusable` with one line when they do not fit."""
+    if pair.label is None:
+        assert people is not None
+        return _cut_limbs(pair, people, scheme, filters, dropped)
     label = read_map(pair.label)
     spans = spans_of(label)
     present = set(spans)
@@ -52,6 +58,33 @@ def cut_pair(
     elif not apart and _several(label, spans, scheme):
         notes.add("maps with several faces, cut as one person (tell them apart: instances, people or apart)", pair.name)
     return (*cut(photo, label, scheme, filters, instances, boxes, dropped, apart), notes)
+
+
+def _cut_limbs(
+    pair: Pair, people: PeopleOfPhoto, scheme: Scheme, filters: Filters, dropped: bool
+) -> tuple[list[Patch], Outcomes, Notes]:
+    """A photo without a label map: its people's outlines and joints say what is what."""
+    notes = Notes()
+    outlined = tuple(person for person in people.people if person.outline and person.joints)
+    without = [person for person in people.people if not (person.outline and person.joints)]
+    if without:
+        notes.add("people without outline or joints, not cut", f"{without[0].name} in {pair.photo}", len(without))
+    if not outlined:
+        return [], Counter(), notes
+    size = None if people.size is None else (people.size[1], people.size[0])
+    try:
+        photo = read_photo(pair.photo, size)
+    except OtherSize as error:
+        line = f"{pair.photo}: is {error.found}, the people file says {error.expected}"
+        raise Unusable(line, "photo of another size than the people file says") from None
+    # All are drawn, so that a pixel of somebody without joints is not taken for a neighbour's.
+    numbers, boxes, more = instance_map(people.people, photo.shape[0], photo.shape[1])
+    notes.update(more)
+    label, trunkless = limb_map(people.people, numbers)
+    if trunkless:
+        line = f"{trunkless[0]} in {pair.photo}"
+        notes.add("people without a labelled shoulder and hip, not cut", line, len(trunkless))
+    return (*cut(photo, label, scheme, filters, numbers, boxes, dropped), notes)
 
 
 def _note_lost(

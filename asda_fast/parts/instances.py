@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 
 from asda_fast.core.coco_json import choose, images_of, is_id, read_table
 from asda_fast.core.errors import UserError, short
+from asda_fast.core.skeleton import canonical
 from asda_fast.parts.names import plain
 from asda_fast.parts.report import Notes
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels of the photo
+Joint = tuple[float, float, int]  # x, y in pixels of the photo; 1 hidden, 2 visible
 
 
 class BadOutline(Exception):
@@ -28,6 +31,7 @@ class Person:
     name: str  # "annotation 40"
     box: Box | None  # None: the file has none, or one without area
     outline: Any  # the file's `segmentation`: polygons, RLE, or what people write instead
+    joints: Mapping[str, Joint] = field(default_factory=dict)  # the labelled ones, by name (skeleton.canonical)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ def read_people(path: Path) -> tuple[dict[str, PeopleOfPhoto], Notes]:
         elif not is_id(image_id) or image_id not in names:
             strangers.append(f"{name}: image_id {short(image_id)} is not the id of an image")
         else:
-            found[names[image_id]].append(Person(name, _box(path, row.get("bbox"), name), row.get("segmentation")))
+            joints = _joints(path, row.get("keypoints"), tuple(map(canonical, choice.joints)), name)
+            box = _box(path, row.get("bbox"), name)
+            found[names[image_id]].append(Person(name, box, row.get("segmentation"), joints))
     if strangers and not any(found.values()):
         raise UserError(f"{path}: {strangers[0]}")
     if strangers:
@@ -69,6 +75,9 @@ def read_people(path: Path) -> tuple[dict[str, PeopleOfPhoto], Notes]:
     if boxes and max(max(box) for box in boxes) <= 1.5:
         most = max(max(box) for box in boxes)
         raise UserError(f"{path}: every bbox lies in 0..{most:g}: expected pixels, these are shares of the photo")
+    places = [max(joint[:2]) for people in found.values() for p in people for joint in p.joints.values()]
+    if places and max(places) <= 1.5:
+        raise UserError(f"{path}: all keypoints lie in 0..{max(places):g}: expected pixels, got shares of the photo")
     return {name: PeopleOfPhoto(sizes.get(name), tuple(people)) for name, people in found.items()}, notes
 
 
@@ -186,6 +195,16 @@ def _box(path: Path, value: Any, name: str) -> Box | None:
         return None
     x, y, w, h = (float(v) for v in value)
     return x, y, w, h
+
+
+def _joints(path: Path, value: Any, names: tuple[str, ...], where: str) -> dict[str, Joint]:
+    """A flat list of x, y, v -> the labelled joints; none where the file gives no names for them."""
+    if not value or not names:
+        return {}
+    if not isinstance(value, list) or len(value) != 3 * len(names):
+        raise UserError(f"{path}: {where}: keypoints: expected {3 * len(names)} numbers x, y, v, got {short(value)}")
+    rows = zip(names, value[::3], value[1::3], value[2::3])
+    return {n: (float(x), float(y), int(v)) for n, x, y, v in rows if _is_number(x) and _is_number(y) and v in (1, 2)}
 
 
 def _is_number(value: Any) -> bool:

@@ -21,7 +21,7 @@ class Pair:
 
     name: str  # path below the images folder, without suffix: the source id of its patches
     photo: Path
-    label: Path
+    label: Path | None  # None: drawn from outlines and joints (limbs.py)
     instance: Path | None
 
 
@@ -73,6 +73,17 @@ def find_pairs(
             + _why_not(images, wanted, labels, list(maps), label_suffix)
         )
     return pairs, problems
+
+
+def find_photos(images: Path) -> tuple[list[Pair], list[tuple[str, str]]]:
+    """Every photo, without maps, in order of name; and (kind, line) for every name that two photos have."""
+    if not images.is_dir():
+        raise UserError(f"images {images}: expected a folder, found none")
+    photos, twins = _by_stem(images, PHOTOS)
+    if not photos:
+        raise UserError(f"images {images}: expected photos ({', '.join(PHOTOS)}), found {_holds(images)}")
+    problems = [(TWINS, f"{a}: {b} has the same name but for its suffix; neither is taken") for a, b in twins.values()]
+    return [Pair(name, path, None, None) for name, path in photos.items() if name not in twins], problems
 
 
 def _why_not(images: Path, photos: dict[str, Path], labels: Path, maps: list[str], suffix: str) -> str:

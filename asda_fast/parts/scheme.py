@@ -43,6 +43,7 @@ class Scheme:
 
 
 SCHEMES = ("lip", "cihp", "atr", "ccp", "pascal")
+LIMBS = Path(__file__).with_name("schemes") / "limbs.json"  # of maps that are drawn from outlines and joints
 _KEYS = ("name", "note", "labels", "background", "pairs", "types")
 
 

@@ -1,0 +1,152 @@
+"""Parts from outlines and joints alone: a drawn person whose limbs are known, real photos, and the command."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from asda_fast.cli.parts import main
+from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import COCO
+from asda_fast.parts.instances import Joint, Person
+from asda_fast.parts.limbs import HEAD, LIMBS, OTHER, TORSO, limb_map
+from asda_fast.parts.pool import PartPool
+from asda_fast.parts.read import read_map
+from tools.limb_agreement import agreement, pose_of
+
+HEIGHT, WIDTH = 240, 160
+# Seen from the front: the person's left is on the right of the picture.
+POSE = {
+    "nose": (80, 30), "left_eye": (84, 26), "right_eye": (76, 26),
+    "left_shoulder": (100, 60), "right_shoulder": (60, 60), "left_elbow": (130, 90), "right_elbow": (30, 90),
+    "left_wrist": (140, 120), "right_wrist": (20, 120), "left_hip": (92, 130), "right_hip": (68, 130),
+    "left_knee": (98, 175), "right_knee": (62, 175), "left_ankle": (100, 215), "right_ankle": (60, 215),
+}  # fmt: skip
+JOINTS: dict[str, Joint] = {name: (float(x), float(y), 2) for name, (x, y) in POSE.items()}
+
+
+def drawn() -> np.ndarray:
+    """[H, W] what limb each pixel of the drawn person belongs to."""
+    label = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.fillPoly(label, [np.array([(60, 55), (100, 55), (94, 135), (66, 135)])], TORSO)
+    cv2.line(label, (80, 40), (80, 60), TORSO, 14)
+    cv2.circle(label, (80, 30), 18, HEAD, -1)
+    for limb, names in LIMBS.items():
+        for a, b in itertools.pairwise(names):
+            cv2.line(label, POSE[a], POSE[b], limb, 12 if limb < 5 else 18)
+    return label
+
+
+def person(**changed: Joint | None) -> Person:
+    joints = {name: joint for name, joint in {**JOINTS, **changed}.items() if joint is not None}
+    return Person("annotation 1", None, [[0, 0, 1, 1, 2, 0]], joints)
+
+
+def test_limbs_of_a_drawn_person() -> None:
+    truth = drawn()
+    made, without = limb_map((person(),), (truth > 0).astype(np.uint8))
+    assert without == [] and (made[truth == 0] == 0).all()
+    for limb in (*LIMBS, TORSO, HEAD):
+        both, either = ((made == limb) & (truth == limb)).sum(), ((made == limb) | (truth == limb)).sum()
+        assert both / either > 0.65, (limb, both / either)
+
+
+def test_a_mirror_swaps_the_sides_and_nothing_else() -> None:
+    mask = (drawn() > 0).astype(np.uint8)
+    other = {"left": "right", "right": "left"}
+    flipped = {
+        "_".join(other.get(word, word) for word in name.split("_")): (WIDTH - x, y, v)
+        for name, (x, y, v) in JOINTS.items()
+    }
+    made, _ = limb_map((person(),), mask)
+    mirrored, _ = limb_map((Person("m", None, [1], flipped),), np.ascontiguousarray(mask[:, ::-1]))
+    swap = np.array([0, 1, 2, 4, 3, 6, 5, 7], np.uint8)
+    assert (swap[mirrored[:, ::-1]] == made).mean() > 0.999  # ties of distance aside
+
+
+@pytest.mark.parametrize("changed", [{"left_wrist": (140.0, 120.0, 1)}, {"left_wrist": (150.0, 60.0, 2)}])
+def test_a_limb_with_a_hidden_joint_or_one_off_the_person_is_left_out(changed: dict[str, Joint]) -> None:
+    truth = drawn()
+    made, _ = limb_map((person(**changed),), (truth > 0).astype(np.uint8))
+    assert not (made == 3).any() and (made == 4).any()
+    assert (made[truth == 3] == OTHER).mean() > 0.8
+
+
+def test_of_somebody_without_a_trunk_nothing_is_cut_and_neighbours_keep_their_pixels() -> None:
+    mask = (drawn() > 0).astype(np.uint8)
+    mask[:, :50] *= 2  # the right forearm is another person's
+    alone = Person("annotation 2", None, [1], {"nose": (10.0, 10.0, 2)})
+    made, without = limb_map((person(), alone), mask)
+    assert without == ["annotation 2"]
+    assert not made[mask == 2].any() and not (made == 4).any() and (made == 3).any()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT * 2, WIDTH * 2, 3), dtype=np.uint8)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(noise).save(tmp_path / "images" / "a.png")
+    mask = cv2.resize(drawn(), (WIDTH * 2, HEIGHT * 2), interpolation=cv2.INTER_NEAREST)
+    outlines, _ = cv2.findContours((mask > 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    points = [v for name in COCO.joints for v in ((*(2 * c for c in POSE[name]), 2) if name in POSE else (0, 0, 0))]
+    annotation = {"id": 1, "image_id": 5, "category_id": 1, "iscrowd": 0, "bbox": [20, 20, 280, 430],
+                  "keypoints": points, "segmentation": [outline.ravel().tolist() for outline in outlines]}  # fmt: skip
+    write(tmp_path, annotation)
+    return tmp_path
+
+
+def write(folder: Path, *annotations: dict) -> None:
+    category = {"id": 1, "name": "person", "keypoints": list(COCO.joints)}
+    images = [{"id": 5, "file_name": "a.png", "width": WIDTH * 2, "height": HEIGHT * 2}]
+    table = {"images": images, "annotations": list(annotations), "categories": [category]}
+    (folder / "coco.json").write_text(json.dumps(table))
+
+
+def build(folder: Path, *more: str) -> None:
+    command = ["build", "--images", str(folder / "images"), "--coco", str(folder / "coco.json"), "--workers", "1"]
+    main([*command, "--out", str(folder / "pool.safetensors"), *more])
+
+
+def test_build_from_a_coco_file(folder: Path) -> None:
+    build(folder)
+    pool = PartPool.load(folder / "pool.safetensors")
+    kinds = sorted(pool.types[i] for i in pool.type.tolist())
+    assert kinds == [
+        "All", "Head", "Left-arm", "Left-leg-with-shoe", "Lower-body", "Right-arm", "Right-leg-with-shoe", "Upper-body",
+        "Upper-body-with-head",
+    ]  # fmt: skip
+    assert set(pool.source) == {"a"}
+
+
+def test_what_cannot_be_built_is_one_line(folder: Path) -> None:
+    annotation = json.loads((folder / "coco.json").read_text())["annotations"][0]
+    shares = [v / 500 if i % 3 < 2 else v for i, v in enumerate(annotation["keypoints"])]
+    for changed, words in (
+        ({"segmentation": []}, "expected people with outlines .segmentation. and named keypoints, found none"),
+        ({"keypoints": [1, 2, 2]}, r"annotation 1: keypoints: expected 51 numbers x, y, v, got \[1, 2, 2\]"),
+        ({"keypoints": shares}, "expected pixels"),
+    ):
+        write(folder, {**annotation, **changed})
+        with pytest.raises(UserError, match=words):
+            build(folder)
+    write(folder, annotation)
+    with pytest.raises(UserError, match="--labels: expected none beside coco"):
+        build(folder, "--labels", str(folder))
+    with pytest.raises(UserError, match="expected both"):
+        main(["build", "--images", str(folder / "images"), "--out", str(folder / "p.safetensors")])
+
+
+def test_joints_agree_with_label_maps_of_real_photos(shared_data: Path) -> None:
+    folder, seen = shared_data / "viton_hd", 0
+    for path in sorted((folder / "image-parse").glob("*.png")):
+        pose = pose_of(folder / "openpose-json" / f"{path.stem}_keypoints.json")
+        for name, (pixels, same, other) in agreement(read_map(path), pose, "lip").items():
+            assert other == 0 and same > (0.75 if name == "Head" else 0.85) * pixels, (path.name, name)
+            seen += 1
+    assert seen >= 8
