@@ -150,8 +150,7 @@ def splits(asked: str, files: Files) -> tuple[str, ...]:
     """Those asked for; of files of one's own those that are named."""
     if asked != "both":
         return (asked,)
-    named = {"train": files.train_annotations, "val": files.val_annotations}
-    return tuple(split for split, file in named.items() if file is not None or not files.given)
+    return tuple(split for split in ("train", "val") if not files.given or files.has(split))
 
 
 def read_photos(people: People) -> list[Problem]:

@@ -54,7 +54,11 @@ class Choice:
 
 def read_table(path: Path) -> dict[str, Any]:
     """The content of a COCO annotation file: an object whose 'images' and 'annotations' are lists of objects."""
-    table = read_json(path)
+    return checked(path, read_json(path))
+
+
+def checked(path: Path, table: Any) -> dict[str, Any]:
+    """The content of `path`, as `read_table` gives it; UserError where it is none."""
     if not isinstance(table, dict) or not {"images", "annotations"} <= table.keys():
         raise UserError(f"{path}: expected COCO annotations, an object with 'images' and 'annotations'")
     for kind in ("images", "annotations"):

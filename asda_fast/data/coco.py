@@ -58,24 +58,24 @@ class _Person:
 
 
 def read_file(
-    path: Path, folders: Sequence[Path], name: str, wanted: Told = None, category: str | None = None,
-    unique: bool = False,
-) -> People:  # fmt: skip
+    path: Path, folders: Sequence[Path], name: str, wanted: Told = None, category: str | None = None
+) -> People:
     """The people of one COCO keypoint file, with its photos in the first of `folders` that holds them.
 
     wanted: whose joints they must be. They are known by the names in `categories`, and read in `wanted`'s order
     whatever the file's; those of a file that names none are `wanted`'s where the number fits, and `notes` says so.
     None: the skeleton of the table that has these names, else one made of them. category: the name of the one to read.
-    unique: a photo that is in two of the folders is refused.
     """
-    return read_records(path, read_table(path), folders, name, wanted, category, unique)
+    return read_records(path, read_table(path), folders, name, wanted, category)
 
 
 def read_records(
     path: Path, table: dict[str, Any], folders: Sequence[Path], name: str, wanted: Told = None,
     category: str | None = None, unique: bool = False,
 ) -> People:  # fmt: skip
-    """The people of a file of another format, given in COCO's form; else as `read_file`."""
+    """As `read_file`, of a table that is read already, or that was made of a file of another format.
+
+    unique: a photo that is in two of the folders is refused."""
     images = images_of(path, table)
     choice = choose(path, table, category)
     first: dict[str, Any] = next((a for a in table["annotations"] if _has_keypoints(a, choice)), {})

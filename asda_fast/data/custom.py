@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asda_fast.core import skeleton_file
+from asda_fast.core.coco_json import checked
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import read_json
 from asda_fast.core.registry import nearest
 from asda_fast.core.skeleton import Skeleton, described
 from asda_fast.core.skeleton_file import SkeletonFile
 from asda_fast.core.skeletons import MPII, SKELETONS
-from asda_fast.data import coco, mpii
+from asda_fast.data import coco, mpii, yolo
 from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug
@@ -27,8 +28,8 @@ class Files:
     whose joints and preset are then taken."""
 
     train_annotations: str | None = None
-    """keypoints to train on, instead of a dataset's: a JSON in COCO's or MPII's form (also as CVAT, Label Studio and
-    Roboflow export it)"""
+    """keypoints to train on, instead of a dataset's: a JSON in COCO's form (also as CVAT, Label Studio and Roboflow
+    export it) or MPII's, MPII's .mat, or the .yaml of a YOLO-pose folder, which names both splits"""
     val_annotations: str | None = None
     """the same, to validate on"""
     images: tuple[str, ...] = ()
@@ -56,9 +57,19 @@ class Files:
             if getattr(self, name) and not self.given:
                 raise UserError(f"{name}: goes with `train_annotations` or `val_annotations`, the files to read")
 
+    def has(self, split: str) -> bool:
+        """Whether a file of the split is named."""
+        return self._named(split) is not None
+
+    def _named(self, split: str) -> str | None:
+        train, val = self.train_annotations, self.val_annotations
+        if val is None and train is not None and train.lower().endswith((".yaml", ".yml")):
+            val = train  # a YOLO data file names both
+        return train if split == "train" else val
+
     def annotations(self, split: str) -> Path:
         """The file of a split. UserError where none is named."""
-        named = self.train_annotations if split == "train" else self.val_annotations
+        named = self._named(split)
         if named is None:
             what = "to train on" if split == "train" else "to validate on"
             raise UserError(f"{split}_annotations: needed: the people {what}")
@@ -66,7 +77,9 @@ class Files:
 
     def has_oks(self, people: People) -> bool:
         """Whether COCO's scorer takes the annotations as they are: its form (MPII's has no areas), and one category."""
-        return people.skeleton.name != MPII.name and self.category is None
+        named = (self.train_annotations, self.val_annotations)
+        coco_form = people.skeleton.name != MPII.name and all(name is None or name.endswith(".json") for name in named)
+        return coco_form and self.category is None
 
     def told(self) -> Skeleton | SkeletonFile | None:
         """What `skeleton` says. UserError for what is neither a file nor known."""
@@ -93,17 +106,33 @@ class Files:
             if not Path(folder).is_dir():
                 raise UserError(f"images {folder}: no such folder")
         name = f"{NAME} {split}"
-        if path.suffix.lower() != ".json":
-            raise UserError(f"{path}: expected a JSON in COCO's or MPII's form")
-        if isinstance(read_json(path), list):
+        kind = path.suffix.lower()
+        if kind in (".yaml", ".yml"):
+            return self._yolo(path, split, told)
+        if kind not in (".json", ".mat"):
+            raise UserError(f"{path}: expected a JSON in COCO's or MPII's form, MPII's .mat or a YOLO-pose .yaml")
+        content = None if kind == ".mat" else read_json(path)
+        if content is None or isinstance(content, list):
             if self.category is not None or isinstance(told, SkeletonFile):
                 raise UserError(f"{path}: MPII's form has no categories, and MPII's joints")
             if told is not None and told != MPII:
                 raise UserError(f"{path}: of MPII's 16 joints, not the {len(told.joints)} of {told.name.upper()}")
             return mpii.read_file(path, folders, name)
-        people = coco.read_file(path, folders, name, told, self.category, unique=bool(named))
-        lines = () if people.skeleton in SKELETONS.values() else described(people.skeleton)
-        return replace(people, notes=(*people.notes, *lines))
+        table = checked(path, content)
+        people = coco.read_records(path, table, folders, name, told, self.category, unique=bool(named))
+        return _with_joints_said(people)
+
+    def _yolo(self, path: Path, split: str, told: Skeleton | SkeletonFile | None) -> People:
+        table, notes = yolo.read(path, split, self.category)
+        told = told if told is not None else skeleton_file.read(path)
+        people = coco.read_records(path, table, [Path()], f"{NAME} {split}", told)
+        return _with_joints_said(replace(people, notes=(*notes, *people.notes)))
+
+
+def _with_joints_said(people: People) -> People:
+    """Joints that are not in the table of skeletons are shown before anything is learnt of them."""
+    lines = () if people.skeleton in SKELETONS.values() else described(people.skeleton)
+    return replace(people, notes=(*people.notes, *lines))
 
 
 def usual_folders(annotations: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""MPII as HRNet stores it (annot/train.json, annot/valid.json, images/) -> People."""
+"""MPII as HRNet stores it (annot/train.json, annot/valid.json, images/), or its own .mat -> People."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import read_json
 from asda_fast.core.matlab import read_matlab
 from asda_fast.core.skeletons import FAR, MPII
+from asda_fast.data import mpii_release
 from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import PIXEL_STD, People, box_of_joints
 from asda_fast.data.photos import locate
@@ -34,8 +35,13 @@ def read(root: Path, split: str) -> People:
 
 
 def read_file(path: Path, folders: Sequence[Path], name: str, notes: Sequence[str] = ()) -> People:
-    """The people of one JSON in HRNet's form (MMPose's as well), its photos in the first of `folders` that has them."""
-    table = read_json(path)
+    """The people of one JSON in HRNet's form (MMPose's as well), or of MPII's own .mat, with its photos in the first of
+    `folders` that has them."""
+    if path.suffix.lower() == ".mat":
+        table, said = mpii_release.read(path, read_matlab(path))
+        notes = (*notes, *said)
+    else:
+        table = read_json(path)
     if not isinstance(table, list) or not table:
         coco = "; COCO's form is read as dataset coco" if isinstance(table, dict) and "annotations" in table else ""
         raise UserError(f"{path}: expected a list of records (HRNet's MPII JSON), got {type(table).__name__}{coco}")
@@ -65,8 +71,8 @@ def read_file(path: Path, folders: Sequence[Path], name: str, notes: Sequence[st
         centre=(centre + annotated[:, None] * [0.0, DOWN]).astype(np.float32),
         scale=(annotated * PAD).astype(np.float32),
         joints=np.where(known[..., None], joints, 0).astype(np.float32),
-        visible=np.where(known, 2, 0).astype(np.uint8),
-        head=_head_sizes(path, joints, known),
+        visible=np.where(known, columns["joints_vis"] if path.suffix.lower() == ".mat" else 2, 0).astype(np.uint8),
+        head=_head_sizes(path, joints, known, [record.get("head") for record in table]),
         id=np.arange(count, dtype=np.int64),
         image_id=np.array([number_of[name] for name in names], dtype=np.int64),
         image_size=np.zeros((len(used), 2), dtype=np.int32),
@@ -120,7 +126,10 @@ def _columns(path: Path, table: list[Any]) -> dict[str, list[np.ndarray]]:
     return columns
 
 
-def _head_sizes(path: Path, joints: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _head_sizes(path: Path, joints: np.ndarray, known: np.ndarray, given: list[Any]) -> np.ndarray:
+    if path.suffix.lower() == ".mat":
+        corners = np.array(given, dtype=np.float64)
+        return (0.6 * np.linalg.norm(corners[:, 2:] - corners[:, :2], axis=1)).astype(np.float32)
     matlab = path.with_name("gt_valid.mat")
     if path.name == "valid.json" and matlab.is_file():
         boxes = np.asarray(read_matlab(matlab).get("headboxes_src"))  # [2 corners, 2, P]

@@ -15,12 +15,11 @@ LEVEL = 0.12  # of a box's height: joints that mirror each other lie as high on 
 
 def summary(people: People) -> list[str]:
     """Joints, pairs and sizes; a line each."""
-    skeleton = people.skeleton
-    known: np.ndarray = people.visible > 0
+    skeleton, known = people.skeleton, np.greater(people.visible, 0)
     lines = described(skeleton)
     each = known.sum(axis=1)
     lines.append(f"labelled: {each.mean():.3g} joints of a person on average, {100 * known.mean():.3g} % of all")
-    never = [name for name, some in zip(skeleton.joints, known.any(axis=0).tolist()) if not some]
+    never = [name for name, some in zip(skeleton.joints, known.any(axis=0)) if not some]
     if never:
         lines.append(f"never labelled: {', '.join(never)}")
     lines.append(f"boxes: {_spread(people.box[:, 2])} wide, {_spread(people.box[:, 3])} high, in pixels")
@@ -42,7 +41,7 @@ def mirror_problems(people: People) -> list[str]:
     no pair. Nothing is said where fewer than ENOUGH people tell."""
     pairs = np.array(people.skeleton.pairs, dtype=np.int64).reshape(-1, 2)
     names = [f"{people.skeleton.joints[a]} - {people.skeleton.joints[b]}" for a, b in pairs]
-    known: np.ndarray = (people.visible > 0)[:, pairs].all(axis=2)  # [P, pairs]
+    known = np.greater(people.visible, 0)[:, pairs].all(axis=2)  # [P, pairs]
     box = np.maximum(people.box[:, 2:], 1)
     apart = (people.joints[:, pairs[:, 0]] - people.joints[:, pairs[:, 1]]) / box[:, None]  # [P, pairs, 2]
     found = []

@@ -1,0 +1,78 @@
+"""MPII's own annotation file, mpii_human_pose_v1_u12_1.mat -> records as in HRNet's JSON.
+
+RELEASE.annolist(i) is a photo: image.name and annorect(j), its people, with scale, objpos (x, y), annopoints.point(k)
+(x, y, id, is_visible) and the head's box x1, y1, x2, y2; RELEASE.img_train(i) is 1 where joints are published
+(http://human-pose.mpi-inf.mpg.de, README of the release). Coordinates are MATLAB's: the first pixel is 1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asda_fast.core.errors import UserError, short
+from asda_fast.core.skeletons import MPII
+
+JOINTS = len(MPII.joints)
+
+
+def read(path: Path, content: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The records of the people whose joints are published, and what is to be said of the others."""
+    try:
+        release = content["RELEASE"][0, 0]
+        photos, published = np.ravel(release["annolist"]), np.ravel(release["img_train"])
+        people = [
+            (str(np.ravel(photo["image"]["name"][0, 0])[0]), person)
+            for photo, known in zip(photos, published)
+            if known and photo["annorect"].dtype.names
+            for person in np.ravel(photo["annorect"])
+        ]
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: expected MPII's RELEASE with annolist and img_train ({short(str(error))})") from None
+    records, left_out = [], 0
+    for number, (photo, person) in enumerate(people):
+        try:
+            record = _record(photo, person)
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise UserError(f"{path}: person {number} ({photo[:60]}): {short(str(error))}") from None
+        left_out += record is None
+        records += [record] if record is not None else []
+    if not records:
+        raise UserError(f"{path}: nobody with published joints")
+    without = len(photos) - int((published > 0).sum())
+    notes = [f"left out: {left_out} people without joints, {without} photos whose joints are not published"]
+    return records, notes
+
+
+def _record(photo: str, person: Any) -> dict[str, Any] | None:
+    fields = person.dtype.names or ()
+    if not {"annopoints", "scale", "objpos"} <= set(fields):
+        return None
+    if not person["annopoints"].size or not person["scale"].size or not person["objpos"].size:
+        return None
+    inner = person["annopoints"][0, 0]
+    points = np.ravel(inner["point"]) if "point" in (inner.dtype.names or ()) else ()
+    joints, known = np.zeros((JOINTS, 2)), np.zeros(JOINTS, np.int64)
+    for point in points:
+        joint = int(_number(point["id"]))
+        if not 0 <= joint < JOINTS:
+            raise ValueError(f"expected joints 0 to {JOINTS - 1}, got id {joint}")
+        joints[joint] = _number(point["x"]), _number(point["y"])
+        flag = np.ravel(point["is_visible"]) if "is_visible" in point.dtype.names else np.zeros(0)
+        known[joint] = 1 if flag.size and str(flag[0]) == "0" else 2
+    if not known.any():
+        return None
+    place = person["objpos"][0, 0]
+    head = [
+        _number(person[name]) if person[name].size else np.nan for name in ("x1", "y1", "x2", "y2") if name in fields
+    ]
+    return {
+        "image": photo, "center": [_number(place["x"]), _number(place["y"])], "scale": _number(person["scale"]),
+        "joints": joints.tolist(), "joints_vis": known.tolist(), "head": head if len(head) == 4 else [np.nan] * 4,
+    }  # fmt: skip
+
+
+def _number(value: Any) -> float:
+    return float(np.ravel(value)[0])
