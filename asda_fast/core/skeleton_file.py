@@ -89,6 +89,8 @@ class SkeletonFile:
                 raise UserError(f"{self.path}: upper, lower: expected every joint in one of them; {both_of[0]} is not")
             change["upper"] = tuple(sorted(upper))
         made = replace(base, **change)
+        if made == base and base.name in SKELETONS:
+            return SKELETONS[base.name]
         if made != base or base.name not in SKELETONS:  # a known one with a change is no longer that one
             made = replace(made, name=str(self.said.get("name") or (self.path.stem if made != base else base.name)))
         self._check_pairs(made)

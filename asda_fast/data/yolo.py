@@ -20,6 +20,7 @@ from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import files_below
 from asda_fast.core.images import SUFFIXES
 
+MOST = 10_000  # classes
 PIXELS = 2.0  # a share beyond it is one of another unit
 
 
@@ -69,9 +70,8 @@ def read(path: Path, split: str, category: str | None = None) -> tuple[dict[str,
 def _names(given: Any) -> list[str]:
     """The classes' names, by their numbers."""
     if isinstance(given, dict):
-        given = [
-            given.get(number, "") for number in range(max((n for n in given if isinstance(n, int)), default=-1) + 1)
-        ]
+        by_number = {int(number): name for number, name in given.items() if str(number).isdecimal()}
+        given = [by_number.get(number, "") for number in range(min(max(by_number, default=-1) + 1, MOST))]
     return [str(name) for name in given] if isinstance(given, list) else []
 
 

@@ -160,7 +160,7 @@ def test_yolo_pose_where_roboflow_puts_it(tmp_path: Path) -> None:
         ("0 .5 .5 .1 .1" + " 30 20 2" * 4, "expected shares of the photo, 0 to 1, got 30: pixels"),
         ("0 .5 .5 .1 .1" + " .3 .2 0.7" * 4, "expected flags 0, 1 or 2, got 0.7"),
         ("0 .5 .5 .1 .1" + " .3 x 2" * 4, "expected numbers"),
-        ("0 .5 .5 .1 .1" + " .3 nan 2" * 4, "finite"),
+        ("0 .5 .5 .1 .1" + " .3 nan 2" * 4, "expected a class and finite"),
     ],
 )
 def test_a_wrong_label_is_named_by_its_line(tmp_path: Path, line: str, words: str) -> None:
