@@ -1,19 +1,27 @@
 """python -m benchmarks.counts: what one step asks of the host and the device, by counting, so that any machine will do.
 
-Operations, clones and copies of one step of each kind (HRNet-W32 and the generator on small crops: the counts do not
-depend on their size), of the updates alone and of the trainer's whole step, and what is left of it to the host once it
-is a CUDA graph; the host's time to hold the pose network still for the generator's step, its own forward left out; and
-the bytes that paste writes for a batch of 128 crops of 256x192.
+    python -m benchmarks.counts [--json FILE] [--before FILE]
+
+Operations, clones and the host's time of one step of each kind, of the updates alone and of the trainer's whole step,
+and what is left of it to the host once it is a CUDA graph; the host's time to hold the pose network still for the
+generator's step, its own forward left out; what a call of paste costs Python, its launch stubbed; the kernels'
+instructions and registers (where NVRTC and nvdisasm are at hand); the bytes that paste writes for 128 crops of 256x192.
+
+The networks are HRNet-W32 and the generator with one channel for each 32 (four) on small crops: as many operations,
+each on next to nothing: CPU time, which on a CPU computes them too, is an upper bound of what launching them costs. It
+is the best of some steps on one thread: a slow one is the machine's. `--before`: an earlier tree's JSON, whose rows
+then stand beside these.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -21,13 +29,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from asda_fast import models
 from asda_fast.models.frozen import frozen
+from asda_fast.train import setup
 from asda_fast.train.adversarial import Networks, step_alone, step_alternate, step_joint
 from asda_fast.train.graph import WARM_UP, GraphedStep
-from asda_fast.train.setup import paste_format
+from benchmarks import kernel_counts, paste_launch
+from benchmarks.common import Report, parser
 from benchmarks.step import STEPS, batch_of, trainer_for
 
-CLONES = ("clone",)
-COPIES = ("copy_", "_to_copy")
+THIN = {"width": 1, "stem": 1}
+THIN_GENERATOR = 16  # at 1 to 4, channels last, oneDNN (torch 2.13, CPU) writes past its memory
+
+
+class Row(NamedTuple):
+    what: str
+    of: str
+    unit: str
+    value: float
 
 
 class Count(TorchDispatchMode):
@@ -43,84 +60,115 @@ class Count(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+def host(function: Callable[[], object], rounds: int) -> float:
+    """Milliseconds of CPU time of this thread and of autograd's, which works while this one waits."""
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        function()
+        times.append((time.process_time() - start) * 1000)
+    return min(times)
+
+
 def players() -> Networks:
-    pose, generator = models.build("hrnet_w32"), models.Generator()
+    pose, generator = models.build("hrnet_w32", **THIN), models.Generator(width=THIN_GENERATOR)
     adams = [torch.optim.Adam(network.parameters(), lr=1e-4, fused=True) for network in (pose, generator)]
     return Networks(pose, adams[0], generator, adams[1])
 
 
-def steps() -> dict[str, Count]:
-    """The second step of each kind: the first makes the optimisers' state."""
-    clean, target, weight = torch.rand(2, 3, 64, 64), torch.rand(2, 17, 16, 16), torch.ones(2, 17)
+def updates(rounds: int) -> Iterator[Row]:
+    """Of the two networks' updates alone. The first step of each kind makes the optimisers' state."""
+    clean, target, weight = torch.rand(1, 3, 64, 64), torch.rand(1, 17, 16, 16), torch.ones(1, 17)
 
     def paste(placement: Tensor) -> Tensor:
         return clean + placement.mean((1, 2))[:, None, None, None]
 
-    kinds = {
-        "none": lambda: step_alone(game, clean, target, weight),
-        "joint": lambda: step_joint(game, clean, paste, target, weight),
-        "alternate": lambda: step_alternate(game, clean, paste, target, weight),
+    kinds: dict[str, Callable[[Networks], object]] = {
+        "none": lambda game: step_alone(game, clean, target, weight),
+        "joint": lambda game: step_joint(game, clean, paste, target, weight),
+        "alternate": lambda game: step_alternate(game, clean, paste, target, weight),
     }
-    found = {}
     for name, step in kinds.items():
         game = players()
-        step()
-        with Count() as found[name]:
-            step()
-    return found
+        step(game)
+        with Count() as count:
+            step(game)
+        yield Row("operations", f"updates, {name}", "", sum(count.seen.values()))
+        yield Row("clones", f"updates, {name}", "", count.seen["clone"])
+        yield Row("host's time", f"updates, {name}", "ms", round(host(lambda g=game, s=step: s(g), rounds), 1))  # type: ignore[misc]
+    network, image = models.build("hrnet_w32", **THIN), torch.zeros(1)
+    network.forward = lambda x: x
+    yield Row("host's time", "holding the pose network still", "ms", round(host(lambda: frozen(network, image), 30), 2))
 
 
-def whole_steps() -> dict[str, tuple[Count, Count]]:
-    """The trainer's step, and what is done besides the one launch where it is a graph."""
+def whole_steps(rounds: int) -> Iterator[Row]:
+    """Of the trainer's step, and of what is done besides the one launch where it is a graph."""
     common = {"dataset": "demo", "model": "hrnet_w32", "input": "64x64", "batch_size": 2, "augment": "asda"}
-    found = {}
+    common["model_options"] = [f"{name}={value}" for name, value in THIN.items()]
     for name in ("none", "sda", "joint", "alternate"):
-        trainer = trainer_for(STEPS[name], "eager", common, torch.device("cpu"))
-        batch = batch_of(trainer, 2)
+        with mock.patch.dict(setup.GENERATOR_WIDTH, hrnet_w32=THIN_GENERATOR):
+            trainer = trainer_for(STEPS[name], "eager", common, torch.device("cpu"))
+        batch = batch_of(trainer, 1)
         graphed = GraphedStep(lambda batch, epoch: None, dict, print, lambda step: lambda: None)
         for _ in range(WARM_UP + 1):
             graphed(batch, 0)
         trainer.learn(batch)
-        with Count() as eager:
-            trainer.learn(batch)
-        with Count() as replay:
-            graphed(batch, 0)
-        found[name] = eager, replay
-    return found
+        for way, run in (("", trainer.learn), (" as a graph", lambda b, g=graphed: g(b, 0))):  # type: ignore[misc]
+            with Count() as count:
+                run(batch)
+            launches = sum(count.seen.values()) + bool(way)
+            yield Row("operations", f"whole step, {name}{way}", "", launches)
+            yield Row(
+                "host's time", f"whole step, {name}{way}", "ms", round(host(lambda r=run, b=batch: r(b), rounds), 2)
+            )  # type: ignore[misc]
 
 
-def host_of_frozen(rounds: int = 30) -> float:
-    """Milliseconds of CPU time, the best of many: what `frozen` does besides the network's own forward."""
-    network, image = models.build("hrnet_w32"), torch.zeros(1)
-    network.forward = lambda x: x
-    times = []
-    for _ in range(rounds):
-        start = time.thread_time()
-        frozen(network, image)
-        times.append((time.thread_time() - start) * 1000)
-    return min(times)
+def kernels() -> Iterator[Row]:
+    try:
+        compiler, _ = kernel_counts.Nvrtc(), kernel_counts.nvdisasm()
+    except (AssertionError, SystemExit) as error:
+        print(f"left out: the kernels ({error})")
+        return
+    for name in ("forward float32", "backward float32"):
+        found = kernel_counts.measure(kernel_counts.KERNELS[name], "sm_90", compiler)
+        yield Row("instructions a pixel and slot", f"kernel, {name}, sm_90", "", found["per pixel and slot"])
+        yield Row("registers", f"kernel, {name}, sm_90", "", found["registers"])
+
+
+def pastes() -> Iterator[Row]:
+    for name, micro in paste_launch.measure().items():
+        if not name.startswith("("):
+            yield Row("host's time", f"a call of paste, {name}", "us", round(micro, 1))
+    crops = 128 * 3 * 256 * 192
+    for amp in (None, torch.bfloat16):
+        kind = setup.paste_format(amp).out_dtype or torch.float32
+        of = "without autocast" if amp is None else "under autocast"
+        yield Row("written by paste", f"128 crops, {of}", "MB", round(crops * kind.itemsize / 1e6, 1))
 
 
 def main() -> None:
-    cli = argparse.ArgumentParser(description=__doc__)
-    cli.add_argument("--json", type=Path, default=None, help="write the counts here")
+    cli = parser((__doc__ or "").splitlines()[0])
+    cli.add_argument("--before", type=Path, default=None, help="an earlier tree's counts, to stand beside these")
     options = cli.parse_args()
-    rows: dict[str, dict[str, float]] = {}
-    for name, count in steps().items():
-        clones, copies = (sum(count.seen[kind] for kind in kinds) for kinds in (CLONES, COPIES))
-        rows[name] = {"operations": sum(count.seen.values()), "clones": clones, "copies": copies}
-    for name, (eager, replay) in whole_steps().items():
-        row = {"operations": sum(eager.seen.values()), "with a graph": sum(replay.seen.values()) + 1}
-        rows[f"{name}, whole step"] = row
-    rows["frozen"] = {"host ms": round(host_of_frozen(), 2)}
-    crops = 128 * 3 * 256 * 192
-    for amp in (None, torch.bfloat16):
-        kind = paste_format(amp).out_dtype or torch.float32
-        rows[f"paste for {amp or torch.float32}".replace("torch.", "")] = {"MB written": crops * kind.itemsize / 1e6}
-    for name, row in rows.items():
-        print(f"{name:22s} {'  '.join(f'{key} {value:g}' for key, value in row.items())}")
+    torch.set_num_threads(1)
+    rounds = 2 if options.quick else 12
+    earlier = (
+        [row for row in json.loads(options.before.read_text())["results"] if row["name"] == "now"]
+        if options.before
+        else []
+    )
+    old = {(row["params"]["count"], row["params"]["of"]): row["median"] for row in earlier}
+    report = Report(1)
+    for part in (updates(rounds), whole_steps(rounds), pastes(), kernels()):
+        for row in part:
+            params = {"count": row.what, "of": row.of}
+            if (row.what, row.of) in old:
+                report.add("before", params, row.unit, old[row.what, row.of])
+            report.add("now", params, row.unit, row.value)
+            was = f"  (before {old[row.what, row.of]:g})" if (row.what, row.of) in old else ""
+            print(f"{row.of:46} {row.what:30} {row.value:g} {row.unit}{was}", flush=True)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+        report.save(options.json)
 
 
 if __name__ == "__main__":

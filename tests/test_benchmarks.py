@@ -30,10 +30,11 @@ def test_committed_results_have_the_form(benchmarks, path):
     assert report.table(data, []).count("|") > 10
 
 
-def test_readme_tables_are_current(benchmarks):
+@pytest.mark.parametrize("page", ["README.md", "docs/performance.md"])
+def test_tables_are_current(benchmarks, page):
     _, report = benchmarks
-    text = (ROOT / "README.md").read_text()
-    assert report.rewrite(text) == text, "run python -m benchmarks.report --into README.md"
+    text = (ROOT / page).read_text()
+    assert report.rewrite(text) == text, f"run python -m benchmarks.report --into {page}"
 
 
 @pytest.mark.parametrize(

@@ -98,15 +98,6 @@ def test_autocast_leaves_the_arithmetic_alone(scene, dtype):
     assert half.grad.dtype == dtype
 
 
-def test_second_derivative_is_refused(scene):
-    s = scene(1, 1, 8, 8, torch.float64)
-    matrix = s.matrix.requires_grad_()
-    out = paste(s.image, s.pool, s.part.clamp(min=0), matrix)
-    (v_matrix,) = torch.autograd.grad(out.square().sum(), matrix, create_graph=True)
-    with pytest.raises(RuntimeError, match=r"once_differentiable|differentiat"):
-        v_matrix.sum().backward()
-
-
 def test_several_callers_at_once(scene):
     """The thread pool and its scratch serve callers from several Python threads."""
     scenes = [scene(4, 4, 64, 64, torch.float32, seed=seed) for seed in range(4)]
@@ -146,5 +137,5 @@ def test_a_second_derivative_is_refused(scene):
         ),
     ):
         (first,) = torch.autograd.grad(call().square().sum(), matrix, create_graph=True)
-        with pytest.raises(RuntimeError, match=r"once_differentiable|no autograd formula"):
+        with pytest.raises(RuntimeError, match="no autograd formula"):
             first.square().sum().backward()
