@@ -9,11 +9,34 @@ from asda_fast.train.ablation import MEASURES, AblateOptions
 
 
 def ablate(options: AblateOptions) -> None:
-    from asda_fast.train.ablation import ablate as run
+    from asda_fast.train import ablation
+    from asda_fast.viz import draw
 
-    results = run(options, lambda text: print(text, flush=True))
+    if options.dry_run:
+        list_runs(options)
+        return
+    results = ablation.ablate(options, lambda text: print(text, flush=True))
     show(results)
-    print(options.out / "results.json")
+    pictures = draw.save(options.out / "results.png", plot(results))
+    print(f"{options.out / 'results.json'}, {pictures}")
+
+
+def list_runs(options: AblateOptions) -> None:
+    """Every run in its order, and its share of the compute of all of them."""
+    from asda_fast.train.ablation import plan
+    from asda_fast.train.arms import costs, expand
+
+    runs, cost = plan(options), costs(expand(options.arms), options.recipe)
+    whole = sum(cost[run.arm] for run in runs)
+    width = max(len(run.folder.name) for run in runs)
+    for run in runs:
+        made = run.recipe.resolved()
+        print(
+            f"{run.folder.name:{width}}  {100 * cost[run.arm] / whole:5.1f} %  {run.state:8}  {made.model}, "
+            f"{made.epochs} epochs"
+        )
+    left = sum(cost[run.arm] for run in runs if run.state != "finished")
+    print(f"{len(runs)} runs, {100 * left / whole:.0f} % of their compute still to go (estimated, without measuring)")
 
 
 def show(results: dict[str, Any]) -> None:
@@ -21,26 +44,48 @@ def show(results: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"correct joints, %; difference from {results['baseline']} [95 % over people and seeds]")
-    for name in ("arm", *MEASURES.values(), "train", "hardness", "gap, 1e-3", "steps", "seconds"):
+    baselines = dict.fromkeys(row["baseline"] for row in results["arms"])
+    table = Table(title=f"correct joints, %; difference from {', '.join(baselines)} [95 % over people and seeds]")
+    for name in ("arm", *MEASURES.values(), "train", "hardness", "gap, 1e-3", "seeds", "steps", "seconds"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for row in results["arms"]:
         cells = [row["arm"]]
         for measure in MEASURES:
-            cells.append(_cell(row[measure], row["arm"] == results["baseline"]) if measure in row else "-")
+            cells.append(_cell(row[measure], row["arm"] in baselines) if measure in row else "-")
         hardness = "-" if row["hardness"] is None else f"{row['hardness']:.2f}"
-        cells += [f"{row['pck_train']:.1f}", hardness, f"{1e3 * row['gap']:.2f}", f"{row['steps']:.0f}"]
-        table.add_row(*cells, f"{row['seconds']:.0f}")
+        cells += [f"{row['pck_train']:.1f}", hardness, f"{1e3 * row['gap']:.2f}", str(len(row["seeds"]))]
+        table.add_row(*cells, f"{row['steps']:.0f}", f"{row['seconds']:.0f}")
     Console(highlight=False, width=max(Console().width, 150)).print(table)
-    early = [row["arm"] for row in results["arms"] if not row["past_its_peak"]]
-    if results["baseline"] in early:
-        print(f"{results['baseline']} is not past its best epoch: so short a run shows how augmentation slows learning")
+    for row in results["arms"]:
+        if row["arm"] in baselines and not row["past_its_peak"]:
+            print(f"{row['arm']} is not past its best epoch: so short a run shows how augmentation slows learning")
+
+
+def plot(results: dict[str, Any]) -> Any:
+    """The differences from the baseline with their intervals, and how hard each arm's places were (+- 2 errors)."""
+    from asda_fast.viz.forest import Panel, forest
+
+    rows = results["arms"]
+    panels = []
+    for measure, name in MEASURES.items():
+        more = [row[measure]["more"] if measure in row else None for row in rows]
+        if any(more):
+            points = [None if m is None else (m["mean"], m["low"], m["high"]) for m in more]
+            panels.append(Panel(f"{name}: difference, %", points, 0.0))
+    hard = [row["hardness"] for row in rows]
+    if any(value is not None for value in hard):
+        errors = [2 * (row["hardness_se"] or 0.0) for row in rows]
+        points = [None if s is None else (s, s - e, s + e) for s, e in zip(hard, errors)]
+        panels.append(Panel("hardness (0 chance, 1 worst of 32)", points, 0.0))
+    least = min(len(row["seeds"]) for row in rows)
+    title = f"Correct joints beside the baseline, 95 % over people and seeds (at least {least} each)"
+    return forest([row["arm"] for row in rows], panels, title)
 
 
 def _cell(found: dict[str, Any], baseline: bool) -> str:
     spread = "" if found["spread"] is None else f" +- {found['spread']:.1f}"
     more = found["more"]
-    beside = "" if baseline else f"\n{more['mean']:+.2f} [{more['low']:+.2f}, {more['high']:+.2f}]"
+    beside = "" if baseline or more is None else f"\n{more['mean']:+.2f} [{more['low']:+.2f}, {more['high']:+.2f}]"
     return f"{found['mean']:.2f}{spread}{beside}"
 
 

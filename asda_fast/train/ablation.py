@@ -8,30 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.options import AtLeast, check
-from asda_fast.core.registry import nearest
+from asda_fast.core.options import Above, AtLeast, check
+from asda_fast.train.arms import baseline_of, expand, folder_of, recipe_of
 from asda_fast.train.recipe import Recipe, RunOptions
 
-# What each arm changes in the recipe; "epochs" is a factor, the rest are fields of Recipe and its groups.
-ARMS: dict[str, dict[str, Any]] = {
-    "none": {"augment": "none"},
-    "none-twice": {"augment": "none", "epochs": 2},
-    "cutout": {"augment": "cutout"},
-    "cutout-rtmpose": {"augment": "cutout", "augment_options": ("extent=0.2,0.4",)},
-    "ror": {"augment": "ror"},
-    "random": {"augment": "sda"},
-    "random-twice": {"augment": "sda", "epochs": 2},
-    "search": {"augment": "asda", "adversary": "search", "verify": 4},
-    "cover": {"augment": "asda", "adversary": "cover", "clean_pass": True},
-    "generator": {"augment": "asda", "adversary": "generator"},
-    "generator-joint": {"augment": "asda", "adversary": "generator", "update": "joint"},
-    "critic": {"augment": "asda", "adversary": "critic"},
-    "critic-verify-2": {"augment": "asda", "adversary": "critic", "verify": 2},
-}
-BASELINE = "none"
+RESULT = "result.json"
 MEASURES = {"clean": "all joints", "hidden": "occluded", "random": "random paste", "worst": "worst of 8"}
 
 
@@ -42,11 +26,17 @@ class AblateOptions:
     A finished run is never repeated and a part of one is gone on with: give the same command again.
     """
 
-    arms: tuple[str, ...] = ("none", "random", "generator", "critic", "critic-verify-2")
+    arms: tuple[str, ...] = ("none", "random", "generator", "critic", "critic-verify-4")
     """of none, none-twice, cutout, cutout-rtmpose, ror, random, random-twice, search, cover, generator,
-    generator-joint, critic, critic-verify-2; -twice: twice the epochs, for equal compute"""
+    generator-joint, critic, critic-verify-2, critic-verify-4 (for 3/8 of the people); -twice: twice the epochs, for
+    equal compute. ARM:FIELD=VALUE changes the recipe further (generator:parts=2). Sets of arms: table-4 (occlusion),
+    table-5 (number of parts), table-6 (networks) as in the paper; telling (none, critic-verify-4, random, generator)"""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """every arm is trained with each"""
+    """every arm is trained with each; all arms of a seed before the next"""
+    seconds: Annotated[float | None, Above(0)] = None
+    """after so much time save what is under way and compare what is finished [no limit]"""
+    dry_run: bool = False
+    """only list the runs, with their estimated share of the compute"""
     jobs: Annotated[int, AtLeast(1)] = 1
     """runs at once, each with its share of the cores"""
     recipe: Recipe = field(default_factory=Recipe)
@@ -54,53 +44,65 @@ class AblateOptions:
 
     def __post_init__(self) -> None:
         check(self)
-        for arm in self.arms:
-            if arm not in ARMS:
-                raise UserError(f"arms: expected some of {', '.join(ARMS)}, got {arm!r}{nearest(arm, list(ARMS))}")
-        for name in ("arms", "seeds"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise UserError(f"{name}: expected different ones, at least one, got {' '.join(map(str, values))}")
+        expand(self.arms)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"seeds: expected different ones, at least one, got {' '.join(map(str, self.seeds))}")
 
     @property
     def out(self) -> Path:
         return Path(self.run.out or f"runs/ablate-{self.recipe.dataset}")
 
 
-def recipe_of(arm: str, seed: int, recipe: Recipe) -> Recipe:
-    """The recipe of one run."""
-    change = dict(ARMS[arm])
-    epochs = (recipe.resolved().epochs or 1) * change.pop("epochs", 1)
-    return Recipe.from_dict({**recipe.to_dict(), **change, "seed": seed, "epochs": epochs})
+@dataclass(frozen=True)
+class Planned:
+    """A run: done, begun (a part of it is saved) or to do."""
+
+    arm: str
+    seed: int
+    folder: Path
+    recipe: Recipe
+    state: Literal["finished", "begun", "to do"]
+
+
+def plan(options: AblateOptions) -> list[Planned]:
+    """All runs, in their order. UserError where a folder holds a finished run of another recipe."""
+    found = []
+    for seed in options.seeds:  # all arms of a seed before the next: early results compare
+        for arm in expand(options.arms):
+            folder, recipe = options.out / folder_of(arm, seed), recipe_of(arm, seed, options.recipe)
+            done = (folder / RESULT).is_file()
+            if done:
+                finished(folder / RESULT, recipe.resolved())
+            begun = (folder / "last.pt").is_file()
+            found.append(Planned(arm, seed, folder, recipe, "finished" if done else "begun" if begun else "to do"))
+    return found
 
 
 def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run what is missing, then compare: the content of results.json. UserError where a run fails or a folder holds
-    another one. KeyboardInterrupt leaves every run where it can be gone on with."""
+    """Run what is missing, then compare: the content of results.json, with a picture of it beside. UserError where a
+    run fails, a folder holds another one, or none was finished in time. KeyboardInterrupt leaves every run where it can
+    be gone on with."""
     from asda_fast.core.files import write_atomic
     from asda_fast.core.hardware import cores
-    from asda_fast.train.trial import RESULT, trial
+    from asda_fast.train.trial import trial
 
-    threads = options.run.threads or max(1, cores() // options.jobs)
-    waiting = []
-    for seed in options.seeds:  # all arms of a seed before the next: early results compare
-        for arm in options.arms:
-            folder, recipe = options.out / f"{arm}-{seed}", recipe_of(arm, seed, options.recipe)
-            if (folder / RESULT).is_file():
-                finished(folder / RESULT, recipe.resolved())
-                continue
-            run = replace(options.run, out=str(folder), threads=threads)
-            waiting.append((folder, (recipe, run, {"arm": arm, "seed": seed})))
-    total, context = len(waiting), multiprocessing.get_context("spawn")
-    say(f"{len(options.arms) * len(options.seeds) - total} runs are finished, {total} to go")
+    began, threads = time.monotonic(), options.run.threads or max(1, cores() // options.jobs)
+    runs = plan(options)
+    waiting = [run for run in runs if run.state != "finished"]
+    context = multiprocessing.get_context("spawn")
+    say(f"{len(runs) - len(waiting)} runs are finished, {len(waiting)} to go")
     running: list[tuple[Path, Any]] = []
     try:
         while waiting or running:
+            if options.seconds is not None and time.monotonic() - began > options.seconds:
+                say(f"time is over, {len(waiting) + len(running)} runs to go: the same command goes on")
+                break
             while waiting and len(running) < options.jobs:
-                folder, arguments = waiting.pop(0)
-                process = context.Process(target=trial, args=arguments)
+                run = waiting.pop(0)
+                where = replace(options.run, out=str(run.folder), threads=threads)
+                process = context.Process(target=trial, args=(run.recipe, where, {"arm": run.arm, "seed": run.seed}))
                 process.start()
-                running.append((folder, process))
+                running.append((run.folder, process))
             for folder, process in [entry for entry in running if not entry[1].is_alive()]:
                 running.remove((folder, process))
                 if process.exitcode:
@@ -112,8 +114,10 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
             process.terminate()  # a run that gets SIGTERM saves its state
         for _, process in running:
             process.join()
-    results = compare([json.loads((options.out / f"{arm}-{seed}" / RESULT).read_text())
-                       for arm in options.arms for seed in options.seeds])  # fmt: skip
+    done = [json.loads((run.folder / RESULT).read_text()) for run in runs if (run.folder / RESULT).is_file()]
+    if not done:
+        raise UserError(f"seconds: {options.seconds:g} were too few for a run; the same command goes on")
+    results = compare(done)
     write_atomic(options.out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
     return results
 
@@ -127,30 +131,35 @@ def finished(path: Path, recipe: Recipe) -> None:
 
 
 def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The runs' result.json -> each arm's means and spreads over seeds, and its paired difference from the baseline
-    (the first arm, where there is no `none`) with a 95 % interval over people and seeds."""
+    """The runs' result.json -> each arm's means and spreads over seeds, and its paired difference from its baseline
+    (`none`, else the first arm, of the same network) with a 95 % interval over people and the seeds of both."""
     import numpy as np
 
     from asda_fast.evaluate.paired import difference, percentage
 
     arms = list(dict.fromkeys(run["arm"] for run in runs))
-    baseline = BASELINE if BASELINE in arms else arms[0]
-    of = {arm: [run for run in runs if run["arm"] == arm] for arm in arms}
+    of = {arm: {run["seed"]: run for run in runs if run["arm"] == arm} for arm in arms}
     found = []
     for arm in arms:
-        row: dict[str, Any] = {"arm": arm, "seeds": [run["seed"] for run in of[arm]]}
-        for name in ("steps", "seconds", "pck_train", "hardness"):
-            values = [run[name] for run in of[arm] if run[name] is not None]
+        own, base = of[arm], of[baseline_of(arm, arms)]
+        row: dict[str, Any] = {"arm": arm, "baseline": baseline_of(arm, arms), "seeds": list(own)}
+        for name in ("steps", "seconds", "pck_train", "hardness", "hardness_se"):
+            values = [run[name] for run in own.values() if run[name] is not None]
             row[name] = float(np.mean(values)) if values else None
-        row["gap"] = float(np.mean([run["losses"]["best_of_32"] - run["losses"]["random"] for run in of[arm]]))
-        row["past_its_peak"] = all(max(run["pck_by_epoch"]) > run["pck_by_epoch"][-1] for run in of[arm])
+        row["gap"] = float(np.mean([run["losses"]["best_of_32"] - run["losses"]["random"] for run in own.values()]))
+        row["past_its_peak"] = all(max(run["pck_by_epoch"]) > run["pck_by_epoch"][-1] for run in own.values())
         for measure in MEASURES:
-            counted = np.array(of[arm][0]["people"]["hidden_counted" if measure == "hidden" else "counted"])
+            counted = np.array(
+                next(iter(own.values()))["people"]["hidden_counted" if measure == "hidden" else "counted"]
+            )
             if not counted.sum():
                 continue
-            hits, base = (np.array([run["people"][measure] for run in of[name]]) for name in (arm, baseline))
-            each, more = percentage(hits, counted), difference(hits, base, counted)
+            hits = {seed: np.array(run["people"][measure]) for seed, run in own.items()}
+            each = percentage(np.array(list(hits.values())), counted)
             spread = float(each.std(ddof=1)) if len(each) > 1 else None
-            row[measure] = {"mean": float(each.mean()), "spread": spread, "seeds": each.tolist(), "more": vars(more)}
+            row[measure] = {"mean": float(each.mean()), "spread": spread, "seeds": each.tolist(), "more": None}
+            if both := [seed for seed in own if seed in base]:
+                other = np.array([base[seed]["people"][measure] for seed in both])
+                row[measure]["more"] = vars(difference(np.array([hits[seed] for seed in both]), other, counted))
         found.append(row)
-    return {"baseline": baseline, "arms": found}
+    return {"arms": found}

@@ -10,7 +10,8 @@ import pytest
 
 from asda_fast.cli import ablate as command
 from asda_fast.core.errors import UserError
-from asda_fast.train.ablation import ARMS, AblateOptions, ablate, compare, recipe_of
+from asda_fast.train.ablation import AblateOptions, ablate, compare
+from asda_fast.train.arms import ARMS, SETS, baseline_of, costs, expand, recipe_of
 from asda_fast.train.recipe import Recipe, RunOptions
 
 SMALL: dict[str, Any] = {"limit": 12, "batch_size": 6, "epochs": 1, "input": "64x64", "candidates": 4}
@@ -38,6 +39,10 @@ def test_runs_are_made_once_and_compared(tmp_path: Path, capsys: pytest.CaptureF
     assert json.loads((tmp_path / "results.json").read_text()) == results
     command.show(results)
     assert "worst of 8" in capsys.readouterr().out
+    assert command.plot(results).shape[1] > 1000
+    command.list_runs(options(tmp_path, arms=("none", "random"), seeds=(3, 4)))
+    listed = [line.split()[:4] for line in capsys.readouterr().out.splitlines()]
+    assert listed[0] == ["none-3", "25.0", "%", "finished"] and listed[3] == ["random-4", "25.0", "%", "to"]
 
     before = (tmp_path / "critic-3" / "result.json").stat().st_mtime_ns
     assert ablate(options(tmp_path), said.append) == results
@@ -54,12 +59,31 @@ def test_a_failed_run_is_named(tmp_path: Path) -> None:
     assert "became" in (tmp_path / "none-3" / "log.txt").read_text()
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_every_arm_is_a_recipe(arm: str) -> None:
+def test_no_run_is_begun_when_the_time_is_over(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(UserError, match="seconds: 1e-09 were too few for a run; the same command goes on"):
+        ablate(options(tmp_path, seconds=1e-9), said.append)
+    assert said[-1] == "time is over, 2 runs to go: the same command goes on" and not list(tmp_path.iterdir())
+
+
+def test_every_arm_is_a_recipe() -> None:
     base = Recipe.from_dict({"dataset": "demo", "epochs": 10})
-    made = recipe_of(arm, 7, base)
-    assert made.seed == 7 and made.epochs == (20 if arm.endswith("twice") else 10)
-    assert made.paste.augment in ("none", "cutout", "ror", "sda", "asda")
+    for arm in {*ARMS, *expand(list(SETS["table-5"])), *SETS["table-6"]}:
+        made = recipe_of(arm, 7, base)
+        assert made.seed == 7 and made.epochs == (20 if arm.endswith("twice") else 10)
+        assert made.paste.augment in ("none", "cutout", "ror", "sda", "asda")
+    several = recipe_of("generator:parts=6:model=hrnet_w48", 0, base)
+    assert (several.paste.parts, several.paste.augment, several.model) == (6, "asda", "hrnet_w48")
+
+
+def test_sets_of_arms_and_what_they_are_compared_with() -> None:
+    arms = expand(["table-6", "generator:parts=2", "random", "none"])
+    assert baseline_of("generator:model=hourglass_8", arms) == "none:model=hourglass_8"
+    assert baseline_of("generator:parts=2", arms) == baseline_of("none", arms) == "none"
+    assert baseline_of("random", ["cover", "random"]) == "cover"
+    small = Recipe(input=(128, 128))
+    cost = costs(expand(["none", "none-twice", "search", "none:input=64x64"]), small)
+    assert cost["none-twice"] == cost["search"] == 2 * cost["none"] == 8 * cost["none:input=64x64"]
 
 
 def test_arms_are_compared_person_by_person() -> None:
@@ -67,22 +91,28 @@ def test_arms_are_compared_person_by_person() -> None:
         people = {"counted": [10, 10], "hidden_counted": [0, 0], "hidden": [0, 0]}
         people |= {name: hits for name in ("clean", "random", "worst")}
         return {
-            "arm": arm, "seed": seed, "steps": 5, "seconds": 2.0, "pck_train": 50.0, "hardness": None, "people": people,
+            "arm": arm, "seed": seed, "steps": 5, "seconds": 2.0, "pck_train": 50.0, "hardness": None,
+            "hardness_se": None, "people": people,
             "losses": {"best_of_32": 3.0, "random": 1.0}, "pck_by_epoch": [2.0, 1.0],
         }  # fmt: skip
 
-    runs = [run("a", 0, [1, 2]), run("a", 1, [3, 4]), run("b", 0, [2, 3]), run("b", 1, [4, 5])]
+    runs = [run("none", 0, [1, 2]), run("none", 1, [3, 4]), run("ror", 0, [2, 3]), run("ror", 1, [4, 5])]
     first, second = compare(runs)["arms"]
     assert first["clean"]["mean"] == 25 and first["clean"]["spread"] == pytest.approx(14.1421, abs=1e-4)
     more = second["clean"]["more"]
     assert (more["mean"], more["low"], more["high"]) == pytest.approx((10, 10, 10)) == (10, 10, 10)
     assert "hidden" not in first and first["past_its_peak"] and first["gap"] == 2
+    early = compare([*runs[:2], run("ror", 1, [4, 5]), run("search", 2, [4, 5])])["arms"]
+    assert early[1]["clean"]["more"]["mean"] == 10, "beside the same seed"
+    assert early[2]["clean"]["more"] is None and early[2]["clean"]["mean"] == 45
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"arms": ("none", "critics")}, "arms: expected some of none, .*, got 'critics'; did you mean critic"),
+        ({"arms": ("none", "critics")}, "arms: expected some of table-4, .* got 'critics'; did you mean critic"),
+        ({"arms": ("ror:part=2",)}, "arms: expected ARM:FIELD=VALUE of the recipe, got 'ror:part=2'; did you mean par"),
+        ({"arms": ("none", "table-4")}, "arms: expected different ones, at least one, got none none ror random gen"),
         ({"arms": ()}, "arms: expected different ones, at least one, got "),
         ({"seeds": (1, 1)}, "seeds: expected different ones, at least one, got 1 1"),
         ({"jobs": 0}, "jobs: expected at least 1, got 0"),
