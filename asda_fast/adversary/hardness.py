@@ -69,8 +69,8 @@ def measure(
 ) -> Hardness:
     """The hardness of `adversary` (None: random placement) over `scenes` of held-out people, by forward passes.
 
-    seconds, people: stop after the batch in which so much time is over, or so many people were pasted on; the number of
-    people makes it repeatable. Waits for the device.
+    seconds: stop after the batch in which so much time is over; people: measure the first so many who get a part, which
+    is repeatable. Waits for the device.
     ValueError where fewer than two people got a part.
     """
     if draws < 2:
@@ -90,7 +90,7 @@ def measure(
     table = torch.cat(rows) if rows else torch.zeros(0, 5)
     if len(table) < LEAST_PEOPLE:
         raise ValueError(f"people: expected at least {LEAST_PEOPLE} who get a part, got {len(table)}")
-    return summarise(table, draws)
+    return summarise(table[:people], draws)
 
 
 def held_out(

@@ -12,10 +12,11 @@ def score(options: ScoreOptions) -> None:
     from asda_fast.core.files import write_atomic
     from asda_fast.train.score import score as measured
 
-    found = measured(options)
+    found = measured(options, print)
     print(f"{found.people} people, {found.draws} random places each; mean loss, 1e-3")
     for name in ("clean", "random", "centre", "chosen", "best_of_32"):
-        print(f"  {name.replace('_', ' '):12s} {1e3 * getattr(found, name):8.4f}")
+        label = f"best of {found.draws}" if name == "best_of_32" else name
+        print(f"  {label:12s} {1e3 * getattr(found, name):8.4f}")
     print(found)
     if options.json:
         from pathlib import Path

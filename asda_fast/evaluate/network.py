@@ -12,6 +12,7 @@ import torch
 
 from asda_fast import data, models
 from asda_fast.core import cuda_graph
+from asda_fast.core.coco_json import annotation_numbers
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.hardware import choose_device
 from asda_fast.core.options import Size, parse_size
@@ -165,13 +166,21 @@ def _score_coco(
     content = dict(terms.table)
     for kind, key in (("images", "id"), ("annotations", "image_id")) if unread else ():
         content[kind] = [record for record in content[kind] if record[key] not in unread]
+    if left := _not_looked_at(boxes, box_score is None, terms) if config.limit is not None else set():
+        ids, _ = annotation_numbers(terms.table)
+        kept = {id(record) for number, record in zip(ids, terms.table["annotations"]) if number not in left}
+        content["annotations"] = [record for record in content["annotations"] if id(record) in kept]
     options = Options(bootstrap=truth.bootstrap, sigmas=truth.sigmas, skeleton=boxes.skeleton)
-    result = coco(content if unread else annotations, records, options)
+    result = coco(content if unread or left else annotations, records, options)
+    if left:
+        result.notes.append(f"limit: {len(left)} annotated people were not looked at and are not scored")
     if unread:
         result.notes.append(f"{len(unread)} images left out: they could not be read")
     if box_score is None:
         known = set(boxes.id.tolist())
-        missed = sum(number not in known and image not in unread for number, image in terms.people.items())
+        missed = sum(
+            number not in known and number not in left and image not in unread for number, image in terms.people.items()
+        )
         if missed:
             result.notes.append(f"{missed} annotated people were not looked at: they count as missed")
     folder = photo_folder(boxes, (image["file_name"] for image in terms.table["images"]))
@@ -183,6 +192,12 @@ def _score_coco(
         more = f", AUC@30px {given['auc']:.2f}, EPE {given['epe']:.2f} px" if "epe" in given else ""
         result.notes += [f"{pck_result.title}: {given['pck']:.2f}{more}", *pck_result.notes]
     return result
+
+
+def _not_looked_at(boxes: People, own: bool, terms: CocoTerms) -> set[int]:
+    """The annotated people whom `limit` left out; own: boxes are theirs, else detections in any photo."""
+    people, photos = set(boxes.id.tolist()), {terms.images[i] for i in boxes.image_id.tolist()}
+    return {n for n, image in terms.people.items() if (n not in people if own else image not in photos)}
 
 
 def _save_array(path: str, found: Predictions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,7 +28,8 @@ class ScoreOptions:
     the centre, and where the adversary puts it; s = 0 is chance, 1 the hardest of the random places."""
 
     checkpoint: str = field(metadata={"positional": True})
-    """folder of a run, its last.pt, or a pose network's file (with --adversary search or cover, else chance)"""
+    """folder of a run or its last.pt, whose own adversary is measured; or a pose network's file; --adversary search or
+    cover measures that one on the network of either"""
     root: str | None = None
     """folder of the dataset"""
     files: Files = field(default_factory=Files)
@@ -49,14 +51,15 @@ class ScoreOptions:
     threads: Annotated[int | None, AtLeast(1)] = None
     """decoding threads [all cores]"""
     json: str | None = None
-    """write the numbers here: clean, random, centre, best_of_32, chosen, s, s_se, people, draws"""
+    """write the numbers here: clean, random, centre, best_of_32 (of --draws), chosen, s, s_se, people, draws"""
 
     def __post_init__(self) -> None:
         check(self)
 
 
-def score(options: ScoreOptions) -> Hardness:
-    """UserError for what is no checkpoint, and for a pool or a dataset that does not go with it."""
+def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: None) -> Hardness:
+    """`say` is told where chance is measured, not an adversary. UserError for what is no checkpoint, and for a pool or a
+    dataset that does not go with it."""
     import torch
 
     from asda_fast import data, models
@@ -82,6 +85,8 @@ def score(options: ScoreOptions) -> Hardness:
     augmentation = recipe.paste.build(pool, recipe.seed, PasteFormat(channels_last=True))
     assert isinstance(augmentation, Semantic) and recipe.input is not None
     adversary = _adversary(path, recipe, augmentation, people.skeleton, device)
+    if adversary is None:
+        say(f"places by chance: {path} holds no adversary (the folder of a run that trained one does)")
     pose = pose.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     amp = torch.bfloat16 if device.type == "cuda" and recipe.amp else None
     with make_loader(
@@ -101,16 +106,21 @@ def _recipe(path: Path, card: dict[str, Any], options: ScoreOptions) -> Recipe:
     """What the run was, or for a lone network what its file says; parts are pasted in any case."""
     from asda_fast.train import checkpoint
 
+    asked = options.game.adversary in ("search", "cover")
     if path.suffix == ".pt":
         recipe = Recipe.from_dict(checkpoint.load(path)["config"])
+        if asked:
+            paste = recipe.paste if recipe.paste.augment == "asda" else PasteOptions()
+            recipe = replace(recipe, paste=paste, game=options.game)
+        elif options.game != AdversaryOptions():
+            raise UserError("adversary: that of a run is measured as it was trained; expected search or cover, or none")
         if not recipe.paste.needs_pool:
             recipe = replace(recipe, paste=PasteOptions(augment="sda"))
     else:
         if options.game.adversary == "critic":
             raise UserError(f"adversary: expected the folder of a run that trained a critic, got {path}")
-        chosen = options.game.adversary in ("search", "cover")
         flat = {name: card[name] for name in ("dataset", "input") if isinstance(card.get(name), str)}
-        recipe = Recipe.from_dict({**flat, **asdict(options.game), "augment": "asda" if chosen else "sda"})
+        recipe = Recipe.from_dict({**flat, **asdict(options.game), "augment": "asda" if asked else "sda"})
     recipe = replace(recipe, dataset=options.dataset) if options.dataset else recipe
     return replace(recipe, dataset=options.files.dataset(recipe.dataset)).resolved()
 
@@ -124,6 +134,6 @@ def _adversary(
     if not isinstance(augmentation, Adversarial) or augmentation.pool is None:
         return None
     types = augmentation.pool.types
-    if path.suffix == ".pt":
+    if path.suffix == ".pt" and recipe.game.adversary not in ("search", "cover"):
         return adversary_of(path, types, skeleton, device)
     return recipe.game.build(len(types), skeleton, 0, recipe.seed, device)

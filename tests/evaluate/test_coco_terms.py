@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asda_fast import models
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import demo_root, load
 from asda_fast.data.coco_terms import check_photos, read_terms
 from asda_fast.data.detections import from_detections, photo_folder
+from asda_fast.evaluate import network
 from asda_fast.evaluate.coco_results import results
 from asda_fast.evaluate.inference import Predictions
+from asda_fast.evaluate.options import NetworkOptions, TruthOptions
 from asda_fast.metrics.coco import coco
 
 ORDER = np.random.default_rng(0).permutation(17)
@@ -240,3 +243,21 @@ def test_annotations_of_other_photos_are_refused(tmp_path: Path, change: Callabl
         check_photos(path, read_terms(path, COCO), people)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", [1, 7, None])
+def test_of_a_limit_only_who_was_looked_at_is_scored(
+    limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = models.save(tmp_path / "net.safetensors", models.build("hrnet_tiny"), {"model": "hrnet_tiny", "joints": 17})
+    people = load("demo", split="val")
+
+    def perfect(model: object, loaders: object, count: int, *args: object, **options: object) -> Predictions:
+        return Predictions(people.joints[:count].copy(), np.ones((count, 17), np.float32))
+
+    monkeypatch.setattr(network, "predict", perfect)
+    options = NetworkOptions(checkpoint=str(path), input=(64, 64), limit=limit, device="cpu", threads=1)
+    result = network.score_network(TruthOptions("demo"), options)
+    assert result.numbers["AP"] == pytest.approx(1)
+    left = [f"limit: {len(people) - (limit or 0)} annotated people were not looked at and are not scored"]
+    assert [note for note in result.notes if "looked at" in note] == (left if limit else [])

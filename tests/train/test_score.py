@@ -50,15 +50,28 @@ def test_a_lone_network_is_scored_with_what_needs_no_learning(runs: Path, tmp_pa
     found = json.loads((tmp_path / "s.json").read_text())
     assert found["s"] > 0.5 and "s " in capsys.readouterr().out  # the best of 8 against the best of 4
     assert set(found) >= {"clean", "random", "centre", "best_of_32", "chosen", "s", "s_se", "people", "draws"}
-    chance = score(ScoreOptions(network, people=16, draws=4, device="cpu"))
-    assert chance.s < found["s"]
+    entry.command(ScoreOptions, "score", command, [network, *small])
+    assert json.loads((tmp_path / "s.json").read_text())["s"] < found["s"]
+    said = capsys.readouterr().out
+    assert f"places by chance: {network} holds no adversary" in said and "  best of 4 " in said
+
+
+def test_another_adversary_on_the_network_of_a_run(runs: Path) -> None:
+    small = {"people": 12, "draws": 4, "device": "cpu"}
+    said: list[str] = []
+    game = AdversaryOptions("search", verify=8)
+    for name in ("generator", "critic"):
+        found = score(ScoreOptions(str(runs / name), game=game, **small), said.append)
+        assert found.people == 12 and found.s > 0.5 and not said
+    with pytest.raises(UserError, match="adversary: that of a run is measured as it was trained"):
+        score(ScoreOptions(str(runs / "critic"), game=AdversaryOptions("critic", explore=0.1), **small))
 
 
 def test_a_critics_places_can_be_looked_at(runs: Path, tmp_path: Path) -> None:
     options = {"paste": PasteOptions(), "people": 4, "out": str(tmp_path / "sheet.png")}
     shown = preview(PreviewOptions(checkpoint=str(runs / "critic" / "last.pt"), **options))
-    assert [view.name for view in shown] == ["clean", "random", "chosen"]
-    parts = [[[part["type"] for part in person] for person in view.parts] for view in shown[1:]]
+    assert [view.name for view in shown][:3] == ["clean", "random", "chosen"]
+    parts = [[[part["type"] for part in person] for person in view.parts] for view in shown[1:3]]
     assert parts[0] == parts[1] and shown[1].parts != shown[2].parts
 
 
