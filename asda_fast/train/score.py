@@ -58,8 +58,8 @@ class ScoreOptions:
 
 
 def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: None) -> Hardness:
-    """`say` is told where chance is measured, not an adversary. UserError for what is no checkpoint, and for a pool or a
-    dataset that does not go with it."""
+    """`say` is told where chance is measured, not an adversary. UserError for what is no checkpoint, and for a pool or
+    a dataset that does not go with it."""
     import torch
 
     from asda_fast import data, models
