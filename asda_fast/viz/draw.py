@@ -202,8 +202,8 @@ def sheet(
     for k, words in enumerate(notes):
         text(canvas, (gap, head + line * k + 11), _fit(words, canvas.shape[1] - 2 * gap, 13), 13, GREY)
     if flat:
-        for c, words in enumerate(captions or ()):
-            text(canvas, (left[c], top - 6), _fit(str(words), wide[c], 13), 13, GREY)
+        for c, caption in enumerate(captions or ()):
+            text(canvas, (left[c], top - 6), _fit(str(caption), wide[c], 13), 13, GREY)
     for r, row in enumerate(rows):
         for c, image in enumerate(row):
             factor = high / image.shape[0]
