@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST ?= tests
+JOBS ?= 2
 RESULTS := benchmarks/results
 
 .PHONY: help env train test pins floor lint format bench wheel aarch64 gpu-check gpu-pack clean
@@ -36,7 +37,7 @@ train: .env-train
 	$(BIN)/python -m asda_fast.train --dataset demo --augment asda --pipeline dali --out runs/demo
 
 test: .env-dev
-	$(BIN)/python -m pytest $(TEST)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TEST)
 
 pins: .env-dev
 	$(BIN)/python -m pytest tests/packaging/test_pins.py -m network

@@ -8,6 +8,9 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads leave the core to the others
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several, on all cores together: one thread each, and their children
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 
