@@ -13,8 +13,6 @@ from asda_fast.core.options import CROP, Size, check
 if TYPE_CHECKING:
     from rich.table import Table
 
-GIGA_PRINTED = 2**30  # the "G" of those tables
-
 
 def table() -> Table:
     import torch
@@ -29,26 +27,25 @@ def table() -> Table:
     for name in NETWORKS:
         with torch.device("meta"):
             model = build(name, joints=17)
-        unit = multiply_adds(model, (64, 64))  # all strides divide it, so that costs are proportional to the area
         printed = NETWORKS.load(name).published
         sizes = [(p.size, p) for p in printed] if printed else [((256, 256), None)]
         for i, (size, paper) in enumerate(sizes):
-            area = size[0] * size[1] / 64**2
+            cost = multiply_adds(model, size)
             shown.add_row(
                 name if i == 0 else "",
                 f"{size[0]}x{size[1]}",
                 f"{parameters(model) / 1e6:.3f}" if i == 0 else "",
                 f"{paper.parameters:.1f}" if paper and i == 0 else "",
                 str(len(model.state_dict())) if i == 0 else "",
-                f"{unit.true * area / 1e9:.2f}",
-                f"{unit.printed * area / GIGA_PRINTED:.2f}" if paper else "",
-                f"{paper.gflops:.4g}" if paper else "",
+                f"{cost.true / 1e9:.2f}",
+                f"{cost.giga(paper.counted):.2f}" if paper else "",
+                f"{paper.gflops:.5g}" if paper else "",
             )
     with torch.device("meta"):
         generator = Generator()
-    cost = multiply_adds(generator, (256, 256)).true
+    made = multiply_adds(generator, (256, 256)).true
     entries = str(len(generator.state_dict()))
-    shown.add_row("generator", "256x256", f"{parameters(generator) / 1e6:.3f}", "", entries, f"{cost / 1e9:.2f}")
+    shown.add_row("generator", "256x256", f"{parameters(generator) / 1e6:.3f}", "", entries, f"{made / 1e9:.2f}")
     return shown
 
 

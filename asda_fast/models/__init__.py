@@ -24,6 +24,10 @@ NETWORKS = Registry(
         "simple_r152": "asda_fast.models.simple_baseline:R152",
         "hourglass_2": "asda_fast.models.hourglass:TWO",
         "hourglass_8": "asda_fast.models.hourglass:EIGHT",
+        "vitpose_s": "asda_fast.models.vitpose:S",
+        "vitpose_b": "asda_fast.models.vitpose:B",
+        "vitpose_l": "asda_fast.models.vitpose:L",
+        "vitpose_h": "asda_fast.models.vitpose:H",
     },
     {"timm": "asda_fast.models.timm_backbone:network"},
 )

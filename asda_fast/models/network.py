@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -22,6 +22,19 @@ class Published:
     gflops: float
     size: tuple[int, int]
     source: str
+    counted: Literal["hrnet", "layers"] = "hrnet"  # how (count.py)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How its authors trained a network: what options that are left out are. By default as in the ASDA paper."""
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    layer_decay: float = 1.0  # of the learning rate, from a layer to the one below it
+    warmup: str = "0"  # steps, or epochs as "2e"
+    clip_gradient: float | None = None  # to this length
 
 
 @dataclass(frozen=True)
@@ -46,15 +59,17 @@ class Network:
     """An entry of `NETWORKS`.
 
     `make(joints=J, **options)` gives a module: image [B, 3, H, W] normalised -> heatmaps [B, J, H/s, W/s] at any whole
-    stride s, or a list of such, the last of which is the answer (a stacked hourglass while it trains). Two attributes
-    of the module are read where it has them: `heads`, the submodules that depend on the number of joints, and
-    `optional`, those that a file to start from may lack (an ImageNet body has no upsampling).
+    stride s, or a list of such, the last of which is the answer (a stacked hourglass while it trains). Attributes of
+    the module that are read where it has them: `heads`, the submodules that depend on the number of joints;
+    `optional`, those that a file to start from may lack (an ImageNet body has no upsampling); `target`, what its
+    answers are (coding.py); `layer_of()`, the depth of each parameter, for a learning rate by layer.
     """
 
     make: Callable[..., nn.Module]
     options: dict[str, Any] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
     adapt: Adapter | None = None  # of files by others; our own name their network and need none
+    training: Training = Training()
 
 
 def from_mmpose(state: State) -> tuple[State, str]:

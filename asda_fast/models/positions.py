@@ -9,11 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def resized(table: Tensor, grid: tuple[int, int], prefix: int = 0) -> Tensor:
+def resized(table: Tensor, grid: tuple[int, int], prefix: int = 0, own: tuple[int, int] | None = None) -> Tensor:
     """[1, P + h * w, C] -> [1, prefix + H * W, C] for a grid of (H, W), bicubic; of P tokens before the map, those that
-    are wanted are kept, and lacking ones are zero. The table's own grid is a square, or 4 high to 3 wide."""
+    are wanted are kept, and lacking ones are zero. own: the table's grid; else a square, or 4 high to 3 wide."""
     count = table.shape[1]
-    shapes = [(before, shape) for before in (prefix, 0, 1, 2, 5) if (shape := grid_of(count - before)) is not None]
+    if own is not None:
+        shapes = [(count - own[0] * own[1], own)]
+    else:
+        shapes = [(before, shape) for before in (prefix, 0, 1, 2, 5) if (shape := grid_of(count - before)) is not None]
     if not shapes:
         return table  # its shape says that it does not fit
     before, (height, width) = shapes[0]

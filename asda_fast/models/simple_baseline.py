@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
+from asda_fast.core.errors import UserError
 from asda_fast.models.network import Adapter, Foreign, Network, Published, State, from_mmpose, joints_of
 from asda_fast.models.resnet import ResNet, small
+from asda_fast.models.simcc_head import SimCCHead
+
+USUAL = (256, 192)  # crop of a network that is made without one
 
 
 class SimpleBaseline(ResNet):
-    """image [B, 3, H, W], normalised -> heatmaps [B, joints, H/4, W/4]. H and W are multiples of 32."""
+    """image [B, 3, H, W], normalised -> heatmaps [B, joints, H/4, W/4]. H and W are multiples of 32.
 
-    heads = ("final_layer",)
-    optional = ("deconv_layers",)
+    head: "deconv", the paper's, or "simcc", RTMPose's (simcc_head.py), for crops of `size` (height, width).
+    """
 
-    def __init__(self, joints: int = 17, depth: int = 50, width: int = 64, planes: int = 256) -> None:
+    heads = ("final_layer", "head.final_layer")
+    optional = ("deconv_layers", "head")
+    target = "hrnet"
+
+    def __init__(
+        self,
+        joints: int = 17,
+        depth: int = 50,
+        width: int = 64,
+        planes: int = 256,
+        head: Literal["deconv", "simcc"] = "deconv",
+        size: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(depth, width)
+        self.head: SimCCHead | None = None
+        if head == "simcc":
+            self.head, self.target = simcc_head(self.features, joints, size or USUAL, 32), "simcc"
+            return
+        if head != "deconv":
+            raise UserError(f"model: head: expected deconv or simcc, got {head!r}")
         self.deconv_layers = deconvolutions(self.features, planes, 3)
         self.final_layer = nn.Conv2d(planes, joints, 1)
         small(self.final_layer)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.final_layer(self.deconv_layers(self.forward_features(image)))
+        features = self.forward_features(image)
+        if isinstance(self.head, SimCCHead):
+            return self.head(features)
+        return self.final_layer(self.deconv_layers(features))
+
+
+def simcc_head(inputs: int, joints: int, size: tuple[int, int], stride: int) -> SimCCHead:
+    """RTMPose's head for features at this stride of crops of `size`."""
+    return SimCCHead(inputs, joints, size, (size[0] // stride, size[1] // stride))
 
 
 def deconvolutions(inputs: int, planes: int, count: int) -> nn.Sequential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,9 @@ from asda_fast.core.errors import UserError, short
 from asda_fast.models.network import Network, State
 from asda_fast.models.positions import resized
 from asda_fast.models.resnet import small
-from asda_fast.models.simple_baseline import deconvolutions
+from asda_fast.models.simcc_head import SimCCHead
+from asda_fast.models.simple_baseline import USUAL, deconvolutions, simcc_head
 
-USUAL = (256, 192)  # crop of a network that is made without one
 STRIDES = (4, 8, 16, 32)
 
 
@@ -28,10 +28,12 @@ class TimmBaseline(nn.Module):
         size: (height, width) of the crops, for backbones that are made for one size.
         planes: of the transposed convolutions.
         drop_path: the backbone's rate of stochastic depth.
+        head: deconv, or simcc (RTMPose's, simcc_head.py).
     """
 
-    heads = ("final_layer",)
-    optional = ("deconv_layers",)
+    heads = ("final_layer", "head.final_layer")
+    optional = ("deconv_layers", "head")
+    target = "hrnet"
 
     def __init__(
         self,
@@ -40,9 +42,11 @@ class TimmBaseline(nn.Module):
         size: tuple[int, int] | None = None,
         planes: int = 256,
         drop_path: float = 0.0,
+        head: Literal["deconv", "simcc"] = "deconv",
     ) -> None:
         super().__init__()
         height, width = size or USUAL
+        self.head: SimCCHead | None = None
         self.name, self.size = backbone, (height, width)
         self.backbone: Any = _create(backbone, self.size, drop_path)
         features = self._probe()
@@ -52,6 +56,11 @@ class TimmBaseline(nn.Module):
                 f"model timm:{backbone}: expected features at stride {', '.join(map(str, STRIDES))} of a crop of "
                 f"{self.size[0]}x{self.size[1]}, got {list(features.shape[1:])}"
             )
+        if head == "simcc":
+            self.head, self.target = simcc_head(features.shape[1], joints, self.size, stride), "simcc"
+            return
+        if head != "deconv":
+            raise UserError(f"model: head: expected deconv or simcc, got {head!r}")
         count = STRIDES.index(stride)
         self.deconv_layers = deconvolutions(features.shape[1], planes, count)
         self.final_layer = nn.Conv2d(planes if count else features.shape[1], joints, 1)
@@ -64,7 +73,10 @@ class TimmBaseline(nn.Module):
         return features[-1]
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.final_layer(self.deconv_layers(self.forward_features(image)))
+        features = self.forward_features(image)
+        if isinstance(self.head, SimCCHead):
+            return self.head(features)
+        return self.final_layer(self.deconv_layers(features))
 
     @torch.no_grad()
     def _probe(self) -> Tensor:
@@ -104,9 +116,13 @@ def network(name: str) -> Network:
     """The network "timm:NAME"."""
 
     def make(
-        joints: int = 17, size: tuple[int, int] | None = None, planes: int = 256, drop_path: float = 0.0
+        joints: int = 17,
+        size: tuple[int, int] | None = None,
+        planes: int = 256,
+        drop_path: float = 0.0,
+        head: Literal["deconv", "simcc"] = "deconv",
     ) -> TimmBaseline:
-        return TimmBaseline(name, joints, size, planes, drop_path)
+        return TimmBaseline(name, joints, size, planes, drop_path, head)
 
     return Network(make)
 

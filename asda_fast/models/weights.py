@@ -176,7 +176,7 @@ def _refuse(model: nn.Module, report: Report, state: State, own: State, complete
     optional = heads + tuple(getattr(model, "optional", ()))
 
     def body(keys: list[str], but: tuple[str, ...]) -> list[str]:
-        return [key for key in keys if key.split(".")[0] not in but]
+        return [key for key in keys if not any(key == part or key.startswith(f"{part}.") for part in but)]
 
     other = body(report.mismatched, heads)
     if other:

@@ -31,6 +31,10 @@ CASES = [
     ("simple_r50", 17, "simple_baseline", {"J": 17, "B": 4, "C": 6}, 338, 34.000),
     ("simple_r101", 16, "simple_baseline", {"J": 16, "B": 4, "C": 23}, None, 52.992),
     ("simple_r152", 17, "simple_baseline", {"J": 17, "B": 8, "C": 36}, None, 68.635),
+    ("vitpose_s", 17, "vitpose", {"J": 17, "C": 384, "D": 12}, None, 24.291),
+    ("vitpose_b", 17, "vitpose", {"J": 17, "C": 768, "D": 12}, None, 89.995),
+    ("vitpose_l", 17, "vitpose", {"J": 17, "C": 1024, "D": 24}, None, 308.545),
+    ("vitpose_h", 133, "vitpose", {"J": 133, "C": 1280, "D": 32}, None, None),
     ("hourglass_2", 16, "hourglass", {"J": 16, "N": 2, "L": 1}, None, None),
     ("hourglass_8", 16, "hourglass", {"J": 16, "N": 8, "L": 7}, None, None),
 ]
@@ -99,6 +103,18 @@ def test_costs_are_the_printed_ones(name: str, printed: dict[tuple[int, int], fl
         assert unit * height * width / 2**30 == pytest.approx(value, rel=0.011)
     if name == "simple_r50":  # proportional to the area
         assert multiply_adds(model, (384, 288)).printed == unit * 384 * 288
+
+
+@pytest.mark.parametrize("name", ["vitpose_s", "vitpose_b", "vitpose_l", "vitpose_h"])
+def test_sizes_of_vitpose_are_the_printed_ones(name: str) -> None:
+    """Its tool counts normalisations and activations too, a thousandth of the whole; not the products of tokens."""
+    (printed,) = models.NETWORKS.load(name).published
+    with torch.device("meta"):
+        model = models.build(name, joints=17)
+    assert parameters(model) / 1e6 == pytest.approx(printed.parameters, abs=0.006)
+    cost = multiply_adds(model, printed.size)
+    assert cost.giga("layers") == pytest.approx(printed.gflops, rel=0.002)
+    assert cost.true - cost.layers == 2 * 192**2 * model.backbone.pos_embed.shape[2] * len(model.backbone.blocks)
 
 
 def test_multiply_adds_by_hand() -> None:
