@@ -40,7 +40,9 @@ class BuildWithKernels(build_py):
 
 setup(
     packages=find_packages(include=["asda_fast", "asda_fast.*"]),
-    package_data={"asda_fast": ["py.typed", "_C.pyi", "data/demo/**/*", "parts/schemes/*.json", "viz/*.html"]},
+    package_data={
+        "asda_fast": ["py.typed", "_C.pyi", "data/demo/**/*", "parts/schemes/*.json", "viz/*.html", "report/*.html"]
+    },
     ext_modules=[Extension("asda_fast._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild, "build_py": BuildWithKernels},
     zip_safe=False,

@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": "score a network or a file of predictions as the literature does",
     "ablate": "train arms and seeds, and compare them with intervals",
     "score": "measure how hard the places are that an adversary chooses",
+    "report": "write a run as one page: curves, sheets, where parts lie, the worst people",
     "preview": "see what an augmentation does to people",
     "data": "pack people into shards; check a dataset before it is trained on",
     "parts": "build, show, count and merge pools of body parts",

@@ -10,6 +10,7 @@ RECORDS = {
     "evaluate": "asda_fast.cli.evaluate:Evaluate",
     "ablate": "asda_fast.train.ablation:AblateOptions",
     "score": "asda_fast.train.score:ScoreOptions",
+    "report": "asda_fast.report.options:ReportOptions",
     "preview": "asda_fast.viz.options:PreviewOptions",
     "data": "asda_fast.cli.data:COMMANDS",
     "parts": "asda_fast.cli.parts:COMMANDS",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from asda_fast import models
+from asda_fast import __version__, models
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import replacing, write_atomic
 from asda_fast.core.skeleton import check_joints
@@ -93,7 +95,7 @@ class RunFolder:
             "config": recipe.to_dict(), "joints": len(parts.skeleton.joints), "types": parts.types, "world": world,
             "epoch": progress.epoch, "step": progress.step, "seconds": progress.seconds, "sums": progress.sums,
             "joint_names": list(parts.skeleton.joints), "skeleton": parts.skeleton.to_dict(),
-            "people": parts.people_mark, "pool": parts.pool_mark,
+            "people": parts.people_mark, "pool": parts.pool_mark, "versions": versions(networks.device),
             "history": history, "random": random_state(), "pose": pose.state_dict(),
             "pose_optimizer": optimizers.state_of(networks.pose_optimizer),
             "generator": bare(networks.generator).state_dict() if networks.generator else None,
@@ -142,6 +144,15 @@ class RunFolder:
         sums = torch.zeros(SUMS, dtype=torch.float64, device=ranks.device)
         sums[: len(saved["sums"])] = saved["sums"].to(ranks.device)  # an older state counted less
         return Progress(saved["history"], sums, saved["epoch"], saved["step"], saved["seconds"])
+
+
+def versions(device: torch.device) -> dict[str, str]:
+    """What a run was made with."""
+    found = {"asda_fast": __version__, "torch": str(torch.__version__), "numpy": np.__version__}
+    found["python"] = platform.python_version()
+    if device.type == "cuda":
+        found |= {"cuda": str(torch.version.cuda), "gpu": torch.cuda.get_device_name(device)}
+    return found
 
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:

@@ -84,7 +84,7 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     pool = pools.choose(options.pool, recipe.dataset, recipe.paste)
     augmentation = recipe.paste.build(pool, recipe.seed, PasteFormat(channels_last=True))
     assert isinstance(augmentation, Semantic) and recipe.input is not None
-    adversary = _adversary(path, recipe, augmentation, people.skeleton, device)
+    adversary = adversary_of_run(path, recipe, augmentation, people.skeleton, device)
     if adversary is None:
         say(f"places by chance: {path} holds no adversary (the folder of a run that trained one does)")
     pose = pose.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -125,9 +125,10 @@ def _recipe(path: Path, card: dict[str, Any], options: ScoreOptions) -> Recipe:
     return replace(recipe, dataset=options.files.dataset(recipe.dataset)).resolved()
 
 
-def _adversary(
+def adversary_of_run(
     path: Path, recipe: Recipe, augmentation: Semantic, skeleton: Skeleton, device: torch.device
 ) -> Adversary | None:
+    """Who places the parts in a run's last.pt, or as the recipe says; None where chance does."""
     from asda_fast.adversary.saved import adversary_of
     from asda_fast.augment.asda import Adversarial
 

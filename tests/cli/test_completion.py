@@ -13,7 +13,7 @@ from asda_fast.cli.entry import flag_names
 from asda_fast.cli.main import COMMANDS
 from asda_fast.cli.records import RECORDS, records
 
-POSITIONAL = {"checkpoint", "pool", "pools"}  # of score and parts
+POSITIONAL = {"checkpoint", "pool", "pools", "run"}  # of score, parts, report
 
 
 def complete(*words: str) -> list[str]:

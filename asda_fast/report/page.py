@@ -1,0 +1,73 @@
+"""The page of a run: read what the run wrote, put it in order, in words and pictures that say what is counted."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from asda_fast.core.errors import UserError
+from asda_fast.core.files import write_atomic
+from asda_fast.report import blocks
+from asda_fast.report.look import Looked, look
+from asda_fast.report.options import ReportOptions
+from asda_fast.train import checkpoint
+
+
+def write(options: ReportOptions) -> Path:
+    """The page's path. UserError where `run` is no run, or its people cannot be read."""
+    folder = Path(options.run)
+    history = read_history(folder)
+    last = folder / "last.pt"
+    saved = checkpoint.load(last) if last.is_file() else {}
+    looked = None
+    if saved and options.people and (options.root or options.files.given or saved["config"]["dataset"] == "demo"):
+        looked = look(options, last, saved)
+    out = Path(options.out) if options.out else folder / "report.html"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    body = "\n".join(sections(folder, history, saved, looked, options.sheets))
+    template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
+    page = template.replace("{{title}}", html.escape(f"Report of {folder}")).replace("{{body}}", body)
+    write_atomic(out, page.encode())
+    return out
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl: an object per epoch. UserError naming the folder or the line."""
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        raise UserError(f"{folder}: expected the folder of a run, with a metrics.jsonl in it")
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+            raise UserError(f"{path}: line {number}: expected an object with an epoch, got {line[:40]!r}")
+        rows.append(row)
+    if not rows:
+        raise UserError(f"{path}: no epoch has ended yet")
+    return rows
+
+
+def sections(
+    folder: Path, history: list[dict[str, Any]], saved: dict[str, Any], looked: Looked | None, sheets: int
+) -> list[str]:
+    """The page's parts from top to bottom."""
+    config = saved.get("config", {})
+    what = ", ".join(str(config[k]) for k in ("dataset", "model", "input", "augment") if config.get(k))
+    if config.get("augment") == "asda":
+        what += f", adversary {config.get('adversary', 'generator')}"
+    found = [f"<h1>{html.escape(str(folder))}</h1><p>{html.escape(what)}</p>", blocks.tiles(history, config)]
+    found += ["<h2>Curves</h2>", f'<div class="charts">{"".join(blocks.curves(history))}</div>', blocks.joints(history)]
+    found += blocks.contact_sheets(folder, sheets)
+    if looked is None:
+        found.append("<h2>Where parts lie, and the worst people</h2><p>Not looked at: that needs the photos. "
+                     "<code>asda-fast report RUN --root DATASET --pool POOL</code> adds them.</p>")  # fmt: skip
+    else:
+        found += [blocks.maps(looked), blocks.worst(looked)]
+    found.append(blocks.made_with(config, saved.get("versions")))
+    found.append(blocks.table(history))
+    return found
