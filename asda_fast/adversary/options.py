@@ -38,6 +38,11 @@ class AdversaryOptions:
     """make those passes at half the resolution: a quarter of their cost, and less sharp a judge"""
     explore: Annotated[float, Between(0, 1, below=True)] = 0.3
     """critic: share of the proposals in training that are random, to learn from"""
+    target_hardness: Annotated[float, Between(0, 1)] = 1.0
+    """cover, critic: propose the candidate whose score is nearest to this share of the way from the mean of a person's
+    candidates to the best: 1 is as hard as can be, 0 like chance"""
+    adversary_from: Annotated[int, AtLeast(1)] = 1
+    """asda: the epoch in which the adversary begins; until then parts lie at random, and it does not learn"""
 
     def __post_init__(self) -> None:
         check(self)
@@ -45,6 +50,8 @@ class AdversaryOptions:
         if self.verify_share <= 0 or (self.verify_share < 1 and (verify == 1 or self.adversary == "search")):
             needs = "1, or more than 0 with verify 2 or more of cover or critic"
             raise UserError(f"verify_share: expected {needs}, got {self.verify_share}")
+        if self.target_hardness < 1 and self.adversary in ("generator", "search"):
+            raise UserError(f"target_hardness: expected adversary cover or critic beside it, got {self.adversary}")
         if self.adversary == "generator":
             if self.verify is not None:
                 raise UserError(f"verify: expected adversary search, cover or critic beside it, got {self.adversary}")
@@ -72,7 +79,7 @@ class AdversaryOptions:
             return Search(skeleton.edges, verify=self.verified, reduced=self.half_resolution, seed=seed)
         options: dict[str, Any] = {
             "candidates": self.candidates, "verify": self.verified, "share": self.verify_share,
-            "clean": self.clean_pass, "reduced": self.half_resolution, "seed": seed,
+            "clean": self.clean_pass, "reduced": self.half_resolution, "target": self.target_hardness, "seed": seed,
         }  # fmt: skip
         if self.adversary == "cover":
             return Cover(skeleton.edges, **options)

@@ -47,6 +47,7 @@ class Selection(Adversary):
     clean       first let D look at the clean crop, which the scores then use
     reduced     those passes at half the resolution
     explore     share of the proposals in training that are drawn at random
+    target      how far from the mean of the candidates' scores (0) to the best one (1) a proposal is sought
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Selection(Adversary):
         clean: bool = False,
         reduced: bool = True,
         explore: float = 0.0,
+        target: float = 1.0,
         seed: int = 0,
     ) -> None:
         for name, value in (("candidates", candidates), ("verify", verify)):
@@ -70,8 +72,10 @@ class Selection(Adversary):
             raise ValueError(f"share: expected more than 0, at most 1, got {share}")
         if not 0 <= explore < 1:
             raise ValueError(f"explore: expected 0 up to, not including, 1, got {explore}")
+        if not 0 <= target <= 1:
+            raise ValueError(f"target: expected 0 to 1, got {target}")
         self.edges, self.candidates, self.verify, self.clean = edges, candidates, verify, clean
-        self.share, self.reduced, self.explore, self.seed = share, reduced, explore, seed
+        self.share, self.reduced, self.explore, self.target, self.seed = share, reduced, explore, target, seed
 
     def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         """How hard each candidate seems: [B, N, K]."""
@@ -108,7 +112,10 @@ class Selection(Adversary):
         return Choice(theta.gather(2, hardest)[:, :, 0], Judged(scene, covered, losses, clean))
 
     def best(self, score: Tensor, row: Tensor, epoch: int | Tensor, groups: int, chance: float) -> Tensor:
-        """[B, N, groups] the best candidate of each group; with probability `chance` a random one."""
+        """[B, N, groups] the best candidate of each group, or the nearest to `target`; a random one with probability
+        `chance`."""
+        if self.target < 1:
+            score = -(score - torch.lerp(score.mean(-1, True), score.amax(-1, True), self.target)).abs()
         best = score.unflatten(-1, (groups, -1)).argmax(-1)
         if chance:
             dice = random_bits(row, groups, self.seed, epoch, CHANCE)[:, None]  # one throw for all of its parts

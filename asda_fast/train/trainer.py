@@ -41,16 +41,24 @@ class Trainer:
         self.progress = Progress([], torch.zeros(SUMS, dtype=torch.float64, device=ranks.device))
         self.report = Report(folder, recipe, run, parts, console)
         self.interrupted = self.saved = False
-        self.step: Callable[[Batch, int], None] = self.learn_from
+        self.graphed = False
         self.record: Record | None = None  # of the validation's forward
         if ranks.device.type == "cuda" and run.cuda_graph == "auto":
             self.record = record if ranks.world == 1 and not run.compile else None
             if why := graph.obstacle(ranks.world, run.compile, None if parts.networks.generator else parts.adversary):
                 console.say(f"cuda_graph: none with {why}")
             else:
-                self.step = graph.GraphedStep(
-                    self.learn_from, lambda: graph.state_of(parts.networks, self.progress.sums), console.say
-                )
+                self.graphed = True
+        self.step = self.new_step()
+
+    def new_step(self) -> Callable[[Batch, int], None]:
+        """What learns from a batch: a graph of its own, where there is one."""
+        if not self.graphed:
+            return self.learn_from
+        networks = self.parts.networks
+        return graph.GraphedStep(
+            self.learn_from, lambda: graph.state_of(networks, self.progress.sums), self.console.say
+        )
 
     def run(self) -> None:
         """Train, save, evaluate, save, look: once per epoch."""
@@ -79,6 +87,8 @@ class Trainer:
         rate = self.recipe.lr * 0.1 ** sum(now.epoch >= drop for drop in self.recipe.drops or ())
         networks.set_rate(rate, None if self.recipe.generator_drops else self.recipe.lr)
         networks.pose.train()
+        if now.epoch + 1 == self.recipe.game.adversary_from > 1:
+            self.step = self.new_step()  # another one than that of the epochs before
         begun, means = time.monotonic() - now.seconds, {}
         loader.load_state({"epoch": now.epoch, "step": now.step})
         task = self.console.begin(f"epoch {now.epoch + 1}/{self.recipe.epochs}", len(loader), now.step)
@@ -109,7 +119,11 @@ class Trainer:
         coding = networks.coding
         target, weight = coding.encode(batch.joints, batch.visible, self.recipe.input)
         adversary = self.parts.adversary
-        if adversary is not None and networks.generator is None:
+        if isinstance(augmentation, Adversarial) and not self.adversary_plays:
+            slots = augmentation.draw(batch, epoch)
+            pasted = augmentation.render(batch, slots, slots.theta, epoch)
+            output = adversarial.step_alone(networks, pasted.image, target, weight)
+        elif adversary is not None and networks.generator is None:
             assert isinstance(augmentation, Adversarial)
             slots = augmentation.draw(batch, epoch)
             pose = bare(networks.pose)
@@ -131,6 +145,10 @@ class Trainer:
             output = adversarial.step_alone(networks, pasted.image, target, weight)
         self.progress.sums += tally(output, target, weight, pasted, coding)
 
+    @property
+    def adversary_plays(self) -> bool:
+        return self.progress.epoch + 1 >= self.recipe.game.adversary_from
+
     def means(self) -> dict[str, Any]:
         """Means of the epoch so far, over all ranks. A host sync. UserError where one is no longer finite."""
         now, networks = self.progress, self.parts.networks
@@ -144,7 +162,7 @@ class Trainer:
         people = now.step * self.parts.loader.batch_size * self.ranks.world
         return {
             "loss_d": loss_d / now.step,
-            "loss_g": loss_g / now.step if networks.generator is not None else None,
+            "loss_g": loss_g / now.step if networks.generator is not None and self.adversary_plays else None,
             "pck_train": 100 * found / max(joints, 1),
             "pasted": self.ranks.world * pasted / people,  # share of the people who got a part
             "images_per_second": round(people / now.seconds, 2),

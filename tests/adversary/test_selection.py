@@ -61,6 +61,18 @@ def test_verified_proposals_are_the_best_of_each_group(make_scene) -> None:
         assert torch.equal(chosen[person, 0], places[person, 0, hardest])
 
 
+@pytest.mark.parametrize("target", [0.0, 0.5])
+def test_a_target_between_the_mean_and_the_best(make_scene, target) -> None:
+    scene = make_scene(WhereWhite(), count=50)
+    cover = Cover(EDGES, candidates=64, target=target)
+    places = candidates(scene.slots, scene.batch.row, 64, scene.augmentation.ranges, 0, 0, CANDIDATES)
+    score = cover.score(scene, coverage(scene, places, EDGES), None)[:, 0]
+    theta = cover.choose(scene, explore=False).theta
+    found = cover.score(scene, coverage(scene, theta[:, :, None], EDGES), None)[:, 0, 0]
+    way = (found.mean() - score.mean()) / (score.amax(1).mean() - score.mean())
+    assert way.item() == pytest.approx(target, abs=0.1)
+
+
 def test_only_the_promising_are_judged(make_scene) -> None:
     """Half of the people: those whose best place hides most more than a place hides on average."""
     torch.manual_seed(0)
@@ -126,6 +138,7 @@ def test_the_generators_placement_is_that_of_each_slots_type(make_scene) -> None
         (lambda: Cover(verify=0), "verify: expected at least 1, got 0"),
         (lambda: Cover(candidates=32, verify=5), r"verify: expected a divisor of candidates \(32\), got 5"),
         (lambda: Cover(share=0.0), "share: expected more than 0, at most 1, got 0.0"),
+        (lambda: Cover(target=1.5), "target: expected 0 to 1, got 1.5"),
         (lambda: Cover(explore=1.0), "explore: expected 0 up to, not including, 1, got 1.0"),
         (lambda: Cover().load_state_dict({"rise": 1}), "adversary: expected no state, got rise"),
     ],

@@ -113,6 +113,20 @@ def test_the_released_codes_generator(drops: bool, tmp_path: Path, capsys: pytes
     assert rates == pytest.approx([1e-4, 1e-4 if drops else 1e-3])
 
 
+@pytest.mark.parametrize("adversary", ["generator", "critic"])
+def test_a_late_start_is_sda_until_then(adversary: str, tmp_path: Path) -> None:
+    small = {"limit": 16, "batch_size": 8, "epochs": 2, "input": "64x64", "drops": [2], "adversary": adversary}
+    small |= {"candidates": 8, "generator_width": 4}
+    for name, more in (("late", {"adversary_from": 2}), ("sda", {"augment": "sda", "adversary": "generator"})):
+        run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / name), hardness_people=0)
+        train(Recipe.from_dict({**small, **more}), run)
+    late, sda = (rows(tmp_path / name) for name in ("late", "sda"))
+    assert late[0]["loss_d"] == sda[0]["loss_d"] and late[1]["loss_d"] != sda[1]["loss_d"]
+    assert late[0]["loss_g"] is None and (late[1]["loss_g"] is None) == (adversary == "critic")
+    if adversary == "critic":
+        assert checkpoint.load(tmp_path / "late" / "last.pt")["adversary"]["replay"]["filled"] == 16
+
+
 def test_a_critic_of_another_skeleton_is_refused(tmp_path: Path) -> None:
     small = {"limit": 16, "batch_size": 8, "epochs": 1, "input": "64x64", "adversary": "critic", "candidates": 8}
     run = {"pipeline": "native", "device": "cpu", "out": str(tmp_path / "run"), "hardness_people": 0}
@@ -140,6 +154,7 @@ def test_a_critic_of_another_skeleton_is_refused(tmp_path: Path) -> None:
             "verify_share: expected 1, or more than 0 with verify 2 or more",
         ),
         ({"verify_share": 0.0, "adversary": "critic", "verify": 2}, "verify_share: expected 1, .* got 0.0"),
+        ({"target_hardness": 0.5}, "target_hardness: expected adversary cover or critic beside it, got generator"),
         ({"candidates": 1, "adversary": "cover"}, "candidates: expected at least 2, got 1"),
         ({"explore": 1.0}, "explore: expected 0 up to, not including, 1, got 1.0"),
         ({"adversary": "critics"}, "adversary: expected one of generator, search, cover, critic, got 'critics'"),
