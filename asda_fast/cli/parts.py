@@ -51,6 +51,9 @@ class Build:
     """without instances or people: take labelled pixels that do not touch for different people"""
     strict: bool = False
     """stop at the first photo that cannot be used, instead of skipping it"""
+    shard: str | None = None
+    """I/N: cut only part I (from 0) of N, beside other processes or machines that cut the others on the same disk; the
+    last to finish writes the pool [torchrun's RANK and WORLD_SIZE, or the task of a SLURM array]"""
     dropped: Path | None = None
     """also write a pool of what the border and low-semantics filters dropped, to look at with `show`"""
     report: Path | None = None
@@ -68,27 +71,34 @@ class Build:
             raise
 
     def _build(self) -> None:
-        from asda_fast.parts.build import build_pool
+        from asda_fast.core import shard as shards
+        from asda_fast.parts.build import Unfinished, build_pool
 
+        shard = shards.from_environment() if self.shard is None else shards.parse(self.shard)
         for path in (self.dropped, self.report):
             if path is not None:  # noticed now, not when everything has been cut
                 path.parent.mkdir(parents=True, exist_ok=True)
-        report = build_pool(
-            self.images,
-            self.labels,
-            self.scheme,
-            self.out,
-            filters=self.filters,
-            instances=self.instances,
-            people=self.people,
-            coco=self.coco,
-            label_suffix=self.label_suffix,
-            exclude=self.exclude_images or (),
-            workers=self.workers,
-            strict=self.strict,
-            apart=self.apart,
-            dropped=self.dropped,
-        )
+        try:
+            report = build_pool(
+                self.images,
+                self.labels,
+                self.scheme,
+                self.out,
+                filters=self.filters,
+                instances=self.instances,
+                people=self.people,
+                coco=self.coco,
+                label_suffix=self.label_suffix,
+                exclude=self.exclude_images or (),
+                workers=self.workers,
+                strict=self.strict,
+                apart=self.apart,
+                dropped=self.dropped,
+                shard=shard,
+            )
+        except Unfinished:
+            print(f"{shard} is done; the last to finish writes {self.out}")
+            return
         print_report(report, self.out)
         if self.report is not None:
             self.report.write_text(report.to_json(), encoding="utf-8")

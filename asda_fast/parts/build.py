@@ -9,7 +9,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.shard import Shard
 from asda_fast.parts import chunks
+from asda_fast.parts.chunks import Chunk
 from asda_fast.parts.cut import Filters
 from asda_fast.parts.exclude import excluded
 from asda_fast.parts.instances import PeopleOfPhoto, read_people
@@ -18,6 +20,10 @@ from asda_fast.parts.pairs import Pair, find_pairs, find_photos
 from asda_fast.parts.pool_file import merge_pools
 from asda_fast.parts.report import PoolReport
 from asda_fast.parts.scheme import LIMBS, Scheme, load_scheme
+
+
+class Unfinished(Exception):
+    """This process's share of a pool is cut; other processes are still at theirs, or have written the pool."""
 
 
 def build_pool(
@@ -36,6 +42,7 @@ def build_pool(
     strict: bool = False,
     apart: bool = False,
     dropped: str | Path | None = None,
+    shard: Shard | None = None,
     progress: bool = True,
 ) -> PoolReport:
     """Cut every person of `images` by the maps in `labels` into the pool file `out`.
@@ -50,6 +57,9 @@ def build_pool(
     workers      processes; more than one needs the `if __name__ == "__main__"` guard in the calling script
     strict       raise on the first photo that cannot be used, instead of skipping and reporting it
     dropped      also write a pool of what the border and low-semantics filters dropped, to look at
+
+    shard        cut only this process's share, beside other processes that were given the others and share the disk;
+                 the last to finish writes `out`, whose bytes are those of one process. The others raise `Unfinished`.
 
     Progress is kept beside `out` in OUT.partial.d/: the same call after an interruption goes on where it stopped.
     """
@@ -85,16 +95,33 @@ def build_pool(
     if strict and problems:
         raise UserError(problems[0][1])
     report.skip(problems)
-    todo = chunks.plan(pairs, persons, found, filters, dropped is not None, apart, out)
+    todo = chunks.plan(pairs, persons, found, filters, dropped is not None, apart, out, clean=shard is None)
     start = time.perf_counter()
-    for chunk, done in chunks.run(todo, workers, progress):
+    mine = todo if shard is None else todo[shard.index :: shard.count]
+    for chunk, done in chunks.run(mine, workers, progress):
+        if strict and done.problems:
+            chunk.shard.unlink(missing_ok=True)  # not done: cut again when the file has been mended
+            raise UserError(done.problems[0][1])
+    if shard is None:
+        return _write(todo, report, out, found, dropped, start)
+    with chunks.alone(out) as unwritten:
+        if not unwritten or any(chunks.finished(chunk) is None for chunk in todo):
+            raise Unfinished(str(out))
+        return _write(todo, report, out, found, dropped, start)
+
+
+def _write(
+    todo: list[Chunk], report: PoolReport, out: Path, found: Scheme, dropped: str | Path | None, start: float
+) -> PoolReport:
+    """The pool of all chunks, which are finished, and what became of everything in them."""
+    for chunk in todo:
+        done = chunks.finished(chunk)
+        if done is None:
+            raise UserError(f"out {out}: {chunk.shard} has gone; run it again")
         report.add(done.outcomes)
         report.skip(done.problems)
         report.notes.update(done.notes)
         report.photos += done.photos
-        if strict and done.problems:
-            chunk.shard.unlink(missing_ok=True)  # not done: cut again when the file has been mended
-            raise UserError(done.problems[0][1])
     report.seconds = time.perf_counter() - start
     report.problems.sort()
     if not report.kept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,8 +88,10 @@ def plan(
     dropped: bool,
     apart: bool,
     out: Path,
+    clean: bool = True,
 ) -> list[Chunk]:
-    """Chunks whose shard's name tells their content: another option, photo or map makes another name."""
+    """Chunks whose shard's name tells their content: another option, photo or map makes another name. clean: what
+    another call left is removed; not where other processes may be at work on the same pool."""
     partial = folder(out)
     try:
         partial.mkdir(parents=True, exist_ok=True)
@@ -102,8 +106,8 @@ def plan(
         digest = hashlib.sha256(key.encode(errors="backslashreplace")).hexdigest()[:16]
         shard = partial / f"{first // CHUNK:06d}-{digest}.safetensors"
         chunks.append(Chunk(shard, some, who, scheme, filters, dropped, apart))
-    wanted = {chunk.shard.name for chunk in chunks} | {chunk.dropped_shard.name for chunk in chunks}
-    for old in partial.iterdir():  # of another call
+    wanted = {"lock"} | {chunk.shard.name for chunk in chunks} | {chunk.dropped_shard.name for chunk in chunks}
+    for old in partial.iterdir() if clean else ():  # of another call
         if old.name not in wanted:
             old.unlink()
     return chunks
@@ -132,7 +136,7 @@ def run(chunks: list[Chunk], workers: int, progress: bool) -> Iterator[tuple[Chu
         task = bar.add_task("", total=sum(len(chunk.pairs) for chunk in chunks))
         todo = []
         for chunk in chunks:
-            done = _finished(chunk)
+            done = finished(chunk)
             if done is None:
                 todo.append(chunk)
                 continue
@@ -170,7 +174,20 @@ def _end_with(parent: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _finished(chunk: Chunk) -> Done | None:
+@contextmanager
+def alone(out: Path) -> Iterator[bool]:
+    """No other process of the pool is in this block at once. False: another has written the pool already."""
+    try:
+        file = open(folder(out) / "lock", "wb")  # noqa: SIM115 - closed below
+    except FileNotFoundError:
+        yield False
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield os.fstat(file.fileno()).st_nlink > 0
+
+
+def finished(chunk: Chunk) -> Done | None:
     """What an earlier call recorded of this chunk."""
     if not chunk.shard.is_file() or (chunk.dropped and not chunk.dropped_shard.is_file()):
         return None

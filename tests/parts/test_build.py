@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -17,6 +20,7 @@ from PIL import Image
 
 from asda_fast.cli.parts import main
 from asda_fast.core.errors import UserError
+from asda_fast.core.shard import Shard
 from asda_fast.parts import build as build_module
 from asda_fast.parts import chunks
 from asda_fast.parts.build import build_pool
@@ -411,3 +415,50 @@ def test_merging_holds_a_few_megabytes(tmp_path):
     assert (tmp_path / "b").stat().st_size > 126 * 2**20
     pool = open_pool(tmp_path / "b")
     assert [int(pool.patch(i)[0, 0, 0]) for i in (0, 3, 62, 63, 125)] == [0, 4, 63, 0, 63]
+
+
+def test_shards_make_the_pool_of_one_process_whoever_is_last(folder, monkeypatch):
+    """As a SLURM array of three, in another order; one is killed half way and comes again."""
+    monkeypatch.setattr(chunks, "CHUNK", 2)
+    run(folder, out=folder / "one.safetensors")
+    out = folder / "three.safetensors"
+    cut, calls = chunks.cut_chunk, []
+
+    def killed(chunk):
+        calls.append(chunk)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return cut(chunk)
+
+    monkeypatch.setattr(chunks, "cut_chunk", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, out=out, shard=Shard(0, 3))
+    monkeypatch.setattr(chunks, "cut_chunk", cut)
+    for index in (2, 1):
+        with pytest.raises(build_module.Unfinished):
+            run(folder, out=out, shard=Shard(index, 3))
+        assert not out.exists()
+    report = run(folder, out=out, shard=Shard(0, 3))
+    assert report.photos == 10
+    assert out.read_bytes() == (folder / "one.safetensors").read_bytes()
+    assert not chunks.folder(out).exists()
+
+
+@pytest.mark.parametrize("environment", [
+    {"RANK": "{}", "WORLD_SIZE": "2"},
+    {"SLURM_ARRAY_TASK_ID": "{}", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "0"},
+])  # fmt: skip
+def test_processes_find_their_share_in_the_environment(folder, environment):
+    """At once, as torchrun starts them: the same bytes as of one process."""
+    run(folder, out=folder / "one.safetensors")
+    command = [sys.executable, "-m", "asda_fast.parts", "build", "--images", str(folder / "images"), "--labels"]
+    command += [str(folder / "labels"), "--scheme", "lip", "--workers", "1", "--out", str(folder / "two.safetensors")]
+    ranks = [
+        subprocess.Popen(command, env={**os.environ, **{k: v.format(i) for k, v in environment.items()}},
+                         stdout=subprocess.PIPE, text=True)
+        for i in range(2)
+    ]  # fmt: skip
+    said = [rank.communicate()[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    assert sum("is done; the last to finish writes" in text for text in said) == 1
+    assert (folder / "two.safetensors").read_bytes() == (folder / "one.safetensors").read_bytes()
