@@ -57,6 +57,8 @@ class SemanticPaste(nn.Module):
         super().__init__()
         if not isinstance(pool, PartPool):
             pool = PartPool.load(pool)
+        if parts == 0 or parts == (0, 0):
+            raise ValueError("parts: expected at least 1, got 0 (to paste nothing, leave the module out)")
         if not 0 <= p <= 1:
             raise ValueError(f"p: expected a probability, got {p}")
         if isinstance(types, str):
@@ -121,9 +123,17 @@ class SemanticPaste(nn.Module):
                     f"{least:.3g}..{most:.3g} (float images of 0..255 have std 1 / 255; give mean and std as they were)"
                 )
         if boxes is not None and image.shape[-1] > 8:
-            most = float(_numbers(boxes).abs().max())
+            corners = _numbers(boxes).float().reshape(-1, 4)
+            most = float(corners.abs().max())
             if most <= 2:
                 raise ValueError(f"boxes: expected pixels of the image, got values up to {most:.3g} (normalised?)")
+            height, width = image.shape[-2:]
+            outside = ((corners[:, :2] >= corners.new_tensor([width, height])) | (corners[:, 2:] <= 0)).any(1)
+            if 2 * int(outside.sum()) > len(corners):  # one may lie outside, by a crop of chance
+                raise ValueError(
+                    f"boxes: expected x0, y0, x1, y1 in images of {width} x {height}, got "
+                    f"{corners[outside.int().argmax()].tolist()} (of the photo before it was cropped or resized?)"
+                )
 
     def render(self, batch: Batch, image: Tensor, slots: Slots, theta: Tensor, epoch: int) -> Augmented:
         """Paste `slots` at theta [B, N, 4] on `image`, whose type and layout stay; batch is `batch(image, ..)`."""
@@ -158,6 +168,9 @@ class SemanticPaste(nn.Module):
         return f"{self.paste.pool!r}, parts={self.paste.parts}, p={self.paste.rules.probability}"
 
 
+NEAR_BOXES = ("box", "bbox", "bboxes", "bounding_box", "bounding_boxes", "gt_boxes", "gt_bboxes", "xyxy")
+
+
 def _boxes_of(target: Any, count: int, alone: bool) -> Any:
     """The boxes that a target has, None if it has none. ValueError where a batch's are not one per image."""
     if isinstance(target, dict) and target.get("boxes") is not None:
@@ -171,6 +184,12 @@ def _boxes_of(target: Any, count: int, alone: bool) -> Any:
                 f"boxes: expected one box x0, y0, x1, y1 in the target of each of {count} images, got {came}"
             )
         return torch.cat([boxes.reshape(1, 4) for boxes in each])
+    for one in target if isinstance(target, (list, tuple)) else [target]:
+        near = [key for key in one if str(key).lower() in NEAR_BOXES] if isinstance(one, dict) else []
+        if near:
+            raise ValueError(
+                f"target: expected its boxes as 'boxes' (x0, y0, x1, y1), got {near[0]!r}; or give `boxes`"
+            )
     return None
 
 

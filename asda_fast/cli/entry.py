@@ -39,8 +39,8 @@ def run(main: Callable[[], None]) -> NoReturn:
         where = "" if error.filename is None else f"{error.filename}: "
         print(f"error: {where}{error.strerror}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(str(error) or "interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
 
@@ -180,6 +180,8 @@ def _shown(hint: Any, extras: tuple[Any, ...], field: dataclasses.Field[Any]) ->
     if hint is bool:
         return Annotated[hint, tyro.conf.FlagCreatePairsOff] if field.default is False else hint
     hidden: dict[str, Any] = {"help_behavior_hint": ""} if field.default in (None, ()) else {}
+    if field.metadata.get("positional") and field.default is dataclasses.MISSING:  # said to be required by its place
+        hidden = {"help_behavior_hint": ""}
     positional = [tyro.conf.Positional] if field.metadata.get("positional") else []
     kinds = [kind for kind in get_args(hint) if kind is not type(None)] if optional(hint) else [hint]
     words, plain = METAVARS.get(kinds[0]), hint
@@ -199,7 +201,7 @@ def _shown(hint: Any, extras: tuple[Any, ...], field: dataclasses.Field[Any]) ->
 
 METAVARS: dict[Any, str] = {
     int: "INT", float: "FLOAT", str: "STR", Path: "PATH", tuple[int, ...]: "INT [INT ...]",
-    tuple[str, ...]: "STR [STR ...]",
+    tuple[str, ...]: "STR [STR ...]", tuple[Path, ...]: "PATH [PATH ...]",
 }  # fmt: skip
 
 

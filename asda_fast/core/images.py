@@ -15,7 +15,8 @@ and LSP. Where the annotations declare another size (`size`), EXIF decides: if a
 size declared, the annotations were made on the turned photo, and it is turned; if not, it is a bad image. A square
 photo, or one whose size nobody declared, is as stored.
 
-Grey and CMYK become RGB, alpha is dropped, 16 bits become 8.
+Grey and CMYK become RGB, alpha is dropped, 16 bits become 8; those that hold 12 bits unscaled, which would be nearly
+black, are refused.
 """
 
 from __future__ import annotations
@@ -203,6 +204,8 @@ def _other(data: Data, name: str) -> np.ndarray:
         raise BadImage(name, f"not a readable image ({error.err or error})") from None
     if image is None:
         raise BadImage(name, f"not a readable image (starts with {bytes(data[:8])!r})")
+    if int(image.max(initial=0)) <= 16 and _unscaled(data):
+        raise BadImage(name, "16 bits a colour, but all values are below 4096: stored unscaled (12 bits, or 10, or 8)?")
     return as_stored(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), data)
 
 
@@ -213,6 +216,11 @@ def as_stored(image: np.ndarray, data: Data) -> np.ndarray:
         return image
     turn = _orientation(data)
     return _turned(image, {6: 8, 8: 6}.get(turn, turn))
+
+
+def _unscaled(data: Data) -> bool:
+    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+    return deep is not None and bool(deep.dtype == np.uint16 and deep.max() < 4096)
 
 
 def _check_maxval(data: Data, name: str) -> None:

@@ -89,7 +89,9 @@ def find_photos(images: Path) -> tuple[list[Pair], list[tuple[str, str]]]:
 def _why_not(images: Path, photos: dict[str, Path], labels: Path, maps: list[str], suffix: str) -> str:
     """What was looked for, and what lies there instead."""
     if not maps:
-        return f"expected label maps ({', '.join(MAPS)}) in {labels}, found {_holds(labels)}"
+        holds = _holds(labels)
+        remedy = "; of a .mat file, save the array of ids as a PNG first (PIL.Image.fromarray)" * (".mat" in holds)
+        return f"expected label maps ({', '.join(MAPS)}) in {labels}, found {holds}{remedy}"
     if not photos:
         return f"expected photos ({', '.join(PHOTOS)}) in {images}, found {_holds(images)}"
     said = f"the photos are called as {min(photos)!r}, the maps as {min(maps)!r}"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from asda_fast import _C
+from asda_fast.core.errors import UserError
 from asda_fast.parts.pool_file import MAX_SIDE, known_or_nan, open_pool, save_pool
 
 
@@ -49,8 +50,10 @@ class PartPool:
         return self.table[:, 1:3]
 
     def to(self, device: torch.device | str) -> PartPool:
-        """The same pool on `device`."""
+        """The same pool on `device`. UserError for a GPU that torch does not see."""
         device = torch.device(device)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise UserError(f"device: {device} was asked for, but torch sees no GPU")
         moved = {name: getattr(self, name).to(device) for name in ("texels", "table", "type", "person")}
         return replace(self, **moved)
 

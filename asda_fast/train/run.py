@@ -64,9 +64,9 @@ def _train(given: Recipe, recipe: Recipe, run: RunOptions, folder: RunFolder, ra
             with held(folder.out) if ranks.first else nullcontext():
                 trainer.run()
         except KeyboardInterrupt:
-            if trainer.saved:
-                console.say(f"interrupted; the state is in {folder.last}, resume goes on")
-            raise
+            if not trainer.saved:
+                raise
+            raise KeyboardInterrupt(f"interrupted; the state is in {folder.last}, resume goes on") from None
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -193,6 +193,27 @@ def test_wrong_images_are_named(pool, image):
         SemanticPaste(pool)(image)
 
 
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ({"bbox": torch.rand(4, 4)}, "target: expected its boxes as 'boxes' .*got 'bbox'"),
+        ([{"bboxes": torch.rand(4)}] * 4, "got 'bboxes'"),
+        ({"boxes": torch.tensor([[100.0, 300, 200, 500]] * 4)}, r"boxes: .* images of 40 x 60, got \[100.0, 300.0,"),
+        ({"boxes": torch.tensor([[10.0, 30, 5, 20]] * 4)}, "expected x0 < x1"),
+        ({"boxes": torch.tensor([[0.1, 0.2, 0.5, 0.9]] * 4)}, "normalised"),
+    ],
+)
+def test_boxes_by_another_name_or_in_another_unit_are_named(pool, target, words):
+    with pytest.raises(ValueError, match=words):
+        SemanticPaste(pool)(pictures(), target)
+
+
+@pytest.mark.parametrize("parts", [0, (0, 0)])
+def test_nothing_to_paste_is_said(pool, parts):
+    with pytest.raises(ValueError, match="parts: expected at least 1"):
+        SemanticPaste(pool, parts=parts)
+
+
 def test_on_a_gpu(pool, cuda):
     batch = pictures()
     paste = SemanticPaste(pool)

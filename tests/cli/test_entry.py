@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from asda_fast.cli import entry, main
+from asda_fast.cli import entry, main, parts
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import CROP, AtLeast, Size, check
 
@@ -94,3 +95,24 @@ def test_help_needs_no_torch(command: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: asda-fast")
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_interrupt_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also while a command is imported, before anything of it runs; and once, with what is saved."""
+    code = "import os, signal, asda_fast.cli; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(9)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "interrupted\n")
+
+    def stop() -> None:
+        raise KeyboardInterrupt("interrupted; the state is in x")
+
+    with pytest.raises(SystemExit) as ended_:
+        entry.run(stop)
+    assert (ended_.value.code, capsys.readouterr().err) == (130, "interrupted; the state is in x\n")
+
+
+def test_help_shows_no_empty_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parts.main(["merge", "--help"])
+    shown = capsys.readouterr().out
+    assert "pool files" in shown and "default: )" not in shown and "[[" not in shown

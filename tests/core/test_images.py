@@ -267,3 +267,14 @@ def test_what_is_no_picture_is_one_line(data: bytes) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(BadImage, match="No such file"):
         images.read_bytes("nowhere/x.jpg")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".ppm"])
+def test_12_bits_in_16_are_no_dark_photo(suffix: str) -> None:
+    full = (np.random.default_rng(0).random((20, 30, 3)) * 65535).astype(np.uint16)
+    for bits in (8, 10, 12):
+        data = cv2.imencode(suffix, full >> (16 - bits))[1].tobytes()
+        with pytest.raises(images.BadImage, match=f"x{suffix}: 16 bits a colour, but all values are below 4096"):
+            images.read(data, f"x{suffix}")
+    assert images.read(cv2.imencode(suffix, full)[1].tobytes(), "x").max() > 250
+    assert images.read(cv2.imencode(suffix, np.zeros((9, 9, 3), np.uint8))[1].tobytes(), "x").max() == 0

@@ -62,7 +62,7 @@ def test_of_two_files_of_one_name_neither_is_taken(tmp_path, twins):
 
 NOTHING = [
     (["photos/x.jpg", "maps/x.mat", "maps/y.mat", "maps/z.txt"],
-     r"expected label maps \(.*\) in .*maps, found 2 .mat, 1 .txt$"),
+     r"expected label maps \(.*\) in .*maps, found 2 .mat, 1 .txt; of a .mat file, save the array"),
     (["photos/x.jpg"], r"expected label maps .*, found no file$"),
     (["photos/x.heic", "maps/x.png"], r"expected photos \(.*\) in .*photos, found 1 .heic$"),
     (["photos/x.jpg", "maps/x_lip.png"], r"the photos are called as 'x', the maps as 'x_lip'; .* suffix '_lip'\?$"),

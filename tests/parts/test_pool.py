@@ -109,6 +109,12 @@ def test_to_moves_all_tensors():
     assert moved.source == make().source
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(UserError, match="device: cuda was asked for, but torch sees no GPU"):
+        PartPool.from_patches([np.zeros((2, 2, 4), np.uint8)]).to("cuda")
+
+
 def test_save_into_a_missing_folder_is_one_line(tmp_path):
     with pytest.raises(UserError, match="cannot write"):
         make().save(tmp_path / "nowhere" / "pool.safetensors")
