@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from asda_fast.ops.paste_arguments import PasteSpec, Pool, checked, sizes
+from asda_fast.ops.paste_arguments import PasteSpec, Pool, checked, output
 
 
 def paste(
@@ -132,9 +132,7 @@ def paste_backward(
 
 @paste_forward.register_fake
 def _(image, texels, table, part, matrix, mean, std, out_dtype, channels_last, mips):
-    batch, height, width = sizes(image)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return torch.empty((batch, 3, height, width), dtype=out_dtype, device=image.device, memory_format=layout)
+    return output(image, out_dtype, torch.channels_last if channels_last else torch.contiguous_format)
 
 
 @paste_backward.register_fake

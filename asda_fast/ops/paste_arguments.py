@@ -59,6 +59,17 @@ def sizes(image: Tensor) -> tuple[int, int, int]:
     return image.shape[0], image.shape[2], image.shape[3]
 
 
+def output(image: Tensor, out_dtype: torch.dtype, memory_format: torch.memory_format) -> Tensor:
+    """[B, 3, H, W] to be written, on the image's device."""
+    batch, height, width = sizes(image)
+    return torch.empty((batch, 3, height, width), dtype=out_dtype, device=image.device, memory_format=memory_format)
+
+
+def aligned(texels: Tensor) -> Tensor:
+    """A texel is read as one word: a view into the middle of one is copied."""
+    return texels.clone() if texels.data_ptr() % 4 else texels
+
+
 _known: dict[tuple[Any, ...], PasteSpec] = {}  # what passed the checks before, by all that they look at
 
 

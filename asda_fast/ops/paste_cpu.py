@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from asda_fast import _C
-from asda_fast.ops.paste_arguments import PasteSpec, Triple
+from asda_fast.ops.paste_arguments import PasteSpec, Triple, aligned, output
 
 portable = False  # True: the plain C++ rows instead of AVX2 (the same bits; tests compare the two)
 
@@ -27,8 +27,7 @@ def forward(
 ) -> Tensor:
     """image with the parts laid over it, [B, 3, H, W] of `spec.out_dtype`."""
     shape, strides = _layout(image, part)
-    texels = _aligned(texels)
-    out = torch.empty((shape[0], 3, *shape[2:]), dtype=spec.out_dtype, memory_format=spec.memory_format)
+    texels, out = aligned(texels), output(image, spec.out_dtype, spec.memory_format)
     part, matrix = part.contiguous(), matrix.contiguous()
     bad_matrix, bad_index = _C.paste_forward(
         image.data_ptr(), _DTYPES[image.dtype], strides, out.data_ptr(), _DTYPES[spec.out_dtype], out.stride(),
@@ -57,7 +56,7 @@ def backward(
 ) -> tuple[Tensor, Tensor | None]:
     """(gradient by matrix [B, N, 2, 3], gradient by image like image, or None if not needed)."""
     shape, strides = _layout(image, part)
-    texels = _aligned(texels)
+    texels = aligned(texels)
     part, matrix = part.contiguous(), matrix.contiguous()
     v_matrix = torch.empty_like(matrix)
     v_image = torch.empty_like(image) if need_image else None
@@ -77,11 +76,6 @@ def counters(device: torch.device, reset: bool) -> tuple[int, int]:
         if reset:
             _bad_matrices = 0
     return count, 0
-
-
-def _aligned(texels: Tensor) -> Tensor:
-    """A texel is read as one word: a view into the middle of one is copied."""
-    return texels.clone() if texels.data_ptr() % 4 else texels
 
 
 def _layout(image: Tensor, part: Tensor) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from asda_fast.ops import nvrtc
-from asda_fast.ops.paste_arguments import PasteSpec, sizes
+from asda_fast.ops.paste_arguments import PasteSpec, aligned, output, sizes
 
 # These mirror kernels/paste_tile.cuh; tests/ops/test_cuda_host.py runs the kernels with what is packed here.
 WARPS = 8  # per block
@@ -107,8 +107,7 @@ def forward(
     image, nhwc = _dense(image)
     texels, table, part, matrix = _inputs(texels, table, part, matrix)
     batch, height, width = sizes(image)
-    out = torch.empty((batch, 3, height, width), dtype=spec.out_dtype, device=image.device,
-                      memory_format=spec.memory_format)  # fmt: skip
+    out = output(image, spec.out_dtype, spec.memory_format)
     variant = Variant("forward", image.dtype, nhwc, spec.out_dtype, spec.channels_last, _aligned(image, out))
     launch = _prepare(_index(image), variant, batch, slots, height, width, table.shape[0], spec)
     _run(launch, (image, texels, table, part, matrix, out, None, None, None, None, None))
@@ -234,9 +233,7 @@ def _run(launch: Prepared, tensors: tuple[Tensor | None, ...]) -> None:
 
 def _inputs(texels: Tensor, table: Tensor, part: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As the kernels read them: without gaps, and a texel as one word."""
-    if texels.data_ptr() % 4:
-        texels = texels.clone()
-    return texels.contiguous(), table.contiguous(), part.contiguous(), matrix.contiguous()
+    return aligned(texels).contiguous(), table.contiguous(), part.contiguous(), matrix.contiguous()
 
 
 def _stages(
