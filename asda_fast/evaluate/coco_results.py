@@ -10,6 +10,7 @@ from asda_fast.data.coco_terms import CocoTerms
 from asda_fast.data.people import People
 from asda_fast.evaluate.inference import Predictions
 from asda_fast.metrics import oks
+from asda_fast.metrics.coco_files import DEFAULT_SIGMA
 
 VISIBLE = 0.2  # keypoint scores above it make up a person's score (HRNet)
 NMS = 0.9
@@ -23,7 +24,7 @@ def results(
     scores above 0.2, then OKS-NMS at 0.9 within each photo, areas being the crops'.
 
     terms: of the annotation file that they are scored against; None: People's ids and order, category 1."""
-    sigmas = oks.COCO_SIGMAS if people.skeleton.sigmas is None else np.array(people.skeleton.sigmas)
+    sigmas = np.array(people.skeleton.sigmas or [DEFAULT_SIGMA] * len(people.skeleton.joints))
     rows = np.flatnonzero(np.isfinite(found.xy).all((1, 2)))
     scores = oks.rescore(np.ones(len(people)) if box_score is None else box_score, found.score, VISIBLE)
     keypoints = np.concatenate([found.xy - 0.5, found.score[..., None]], -1).astype(np.float64)

@@ -75,6 +75,8 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
             say(f"{people.name}: {note}")
     for note in shared_photos(train, val):
         say(f"{val.name}: {note}")
+    for note in _impossible(recipe, train.skeleton):
+        say(f"{train.name}: {note}")
     if recipe.limit is not None:
         train, val = (table.select(np.arange(min(recipe.limit, len(table)))) for table in (train, val))
     check_scorable(val)
@@ -92,6 +94,18 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         val_loader.close()
         raise
     return Parts(val, loader, val_loader, augmentation, networks, people_mark(train), mark, adversary)
+
+
+def _impossible(recipe: Recipe, skeleton: Skeleton) -> list[str]:
+    """What of a recipe a skeleton does not allow, and what is done instead."""
+    found = []
+    if dataset(recipe.dataset).preset.aug.half_body and not skeleton.upper:
+        found.append("no half bodies: nobody says which joints are the upper body's (a skeleton file does, with upper)")
+    if recipe.paste.augment == "asda" and recipe.game.adversary in ("cover", "critic") and not skeleton.edges:
+        found.append(
+            f"no limb edges: adversary {recipe.game.adversary} looks at joints alone (a skeleton file adds them)"
+        )
+    return found
 
 
 def check_scorable(people: People) -> None:
