@@ -148,7 +148,7 @@ def _checked(record: Dataset, people: People, split: str, place: str) -> People:
     if problem:
         raise UserError(f"dataset {record.name} ({place}): {problem:.300}")
     looked, strangers = plausible.strangers(people)
-    if len(strangers) >= plausible.MANY and 2 * len(strangers) > looked:
+    if len(strangers) >= max(plausible.MANY, plausible.STRANGE * looked):
         name, why = strangers[0]
         raise UserError(f"{name}: {why} (so {len(strangers)} of {looked} photos looked at)")
     said = [f"{len(strangers)} of {looked} photos looked at: {name} {why}" for name, why in strangers[:1]]

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import COCO
 from asda_fast.data import Dataset, People, load
+
+MIRROR = list(range(17))
+for left, right in COCO.pairs:
+    MIRROR[left], MIRROR[right] = right, left
 
 
 def read(people: People, tmp_path: Path) -> People:
@@ -64,6 +69,10 @@ def test_what_would_give_crops_of_nothing_is_refused(people: People, tmp_path: P
         (lambda p: {"scale": np.where(np.arange(len(p)) == 7, 200, 1) * p.scale}, "1 people whose joints spread over"),
         (swapped, "most of 442 people lie on their side: are x and y swapped?"),
         (upside_down, "most of 442 people stand on their head"),
+        (lambda p: {"joints": p.joints[:, MIRROR]}, "the left eye is left of the right one in 100% of photos"),
+        (lambda p: {"visible": (p.visible > 0).astype(np.uint8)}, "all labelled joints are marked as occluded"),
+        (lambda p: {"joints": np.concatenate([p.joints[:9], p.joints[:-9]])}, "9 people have the very joints of"),
+        (lambda p: {"image_size": p.image_size * 2}, "of smaller copies of the photos?"),
         (lambda p: moved(5000, 30, declared=False)(p), "of 64 photos looked at"),
     ],
 )
