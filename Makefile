@@ -6,11 +6,12 @@ TEST ?= tests
 JOBS ?= 2
 RESULTS := benchmarks/results
 
-.PHONY: help env train test pins floor lint format bench wheel aarch64 gpu-check gpu-pack clean
+.PHONY: help env train test docs pins floor lint format bench wheel aarch64 gpu-check gpu-pack clean
 
 help:
 	@echo "make train      set up, then train on the embedded demo set (runs/demo)"
 	@echo "make test       set up, then run the tests (TEST=tests/ops for a part)"
+	@echo "make docs       the site -> docs/build/index.html; warnings are errors"
 	@echo "make pins       what pip would install for a stranger, asked of the package index"
 	@echo "make lint       ruff, mypy, import-linter, clang-format;  make format mends what they can"
 	@echo "make bench      the benchmarks on this CPU -> $(RESULTS), tables and plots"
@@ -38,6 +39,9 @@ train: .env-train
 
 test: .env-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TEST)
+
+docs: .env-dev
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/build
 
 pins: .env-dev
 	$(BIN)/python -m pytest tests/packaging/test_pins.py -m network

@@ -29,7 +29,7 @@ def arguments(wanted: str, torch_version: str, cuda: str | None, constraints: st
     if cuda or wanted == "dev":
         extras.append(f"cuda{major}")
     if wanted == "dev":
-        extras += ["synth", "dev"]
+        extras += ["synth", "docs", "dev"]
     held = ["-c", "constraints.txt"] if pinned and pinned[1] == release else [f"torch=={torch_version}"]
     return [*held, "-e", f".[{','.join(extras)}]"]
 

@@ -65,7 +65,10 @@ def test_extras_follow_the_torch_that_is_there() -> None:
     held = ["-c", "constraints.txt", "-e"]
     assert extras.arguments("train", PINS["torch"], "13.0", pinned) == [*held, ".[dali-cuda13,cuda13]"]
     assert extras.arguments("train", f"{PINS['torch']}+cpu", None, pinned) == [*held, ".[dali-cuda13]"]
-    assert extras.arguments("dev", f"{PINS['torch']}+cpu", None, pinned) == [*held, ".[dali-cuda13,cuda13,synth,dev]"]
+    assert extras.arguments("dev", f"{PINS['torch']}+cpu", None, pinned) == [
+        *held,
+        ".[dali-cuda13,cuda13,synth,docs,dev]",
+    ]
     other = extras.arguments("train", "2.9.1+cu126", "12.6", pinned)
     assert other == ["torch==2.9.1+cu126", "-e", ".[dali-cuda12,cuda12]"]
     with pytest.raises(SystemExit, match=r"torch 1\.13 is built for CUDA 11\.7; expected 12 or 13"):
