@@ -58,7 +58,10 @@ def read(path: str | Path, part: str = "pose") -> Checkpoint:
             raise UserError(f"{path}: not a checkpoint that can be read safely ({why})") from None
     config = _run_config(path, content)
     if config is not None:
-        states = {"": _tensors(content[part])} if isinstance(content.get(part), Mapping) else {}
+        held, mean = content.get(part), content.get("average")
+        if part == "pose" and isinstance(mean, Mapping) and isinstance(mean.get("weights"), Mapping):
+            held = mean["weights"]  # what the run evaluates
+        states = {"": _tensors(held)} if isinstance(held, Mapping) else {}
     else:
         states = dict(_walk(content, "", DEEPEST))
     if not any(states.values()):

@@ -22,9 +22,20 @@ from asda_fast.adversary import Adversary, Scene
 from asda_fast.augment.base import Augmented
 from asda_fast.models.coding import Coding, Heatmaps
 from asda_fast.models.frozen import frozen
+from asda_fast.train.average import Average
+from asda_fast.train.distributed import bare
 from asda_fast.train.optimizers import set_rate
 
 Paste = Callable[[Tensor], Tensor]  # G's output [B, T, 3] -> image [B, 3, H, W]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A batch's place among those of one optimiser step, whose gradients are averaged."""
+
+    first: bool = True
+    last: bool = True
+    share: float = 1.0
 
 
 @dataclass
@@ -37,6 +48,9 @@ class Networks:
     generator_optimizer: torch.optim.Optimizer | None = None
     amp: torch.dtype | None = None  # autocast both networks to this type
     coding: Coding = field(default_factory=Heatmaps)  # of the pose network's answers
+    clip: float | None = None  # longest gradient of the pose network
+    average: Average | None = None  # of the pose network
+    turn: Turn = field(default_factory=lambda: Turn())
 
     def autocast(self, device: torch.device) -> Any:
         return torch.autocast(device.type, self.amp) if self.amp is not None else nullcontext()
@@ -44,6 +58,29 @@ class Networks:
     @property
     def device(self) -> torch.device:
         return next(self.pose.parameters()).device
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is evaluated: the mean of the weights where there is one."""
+        return bare(self.pose) if self.average is None else self.average.network
+
+    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """One optimiser's share of the batch's gradient, and its step where it is due."""
+        if self.turn.first:
+            optimizer.zero_grad(set_to_none=True)
+        (loss if self.turn.share == 1 else loss * self.turn.share).backward()
+        self.advance(optimizer)
+
+    def advance(self, optimizer: torch.optim.Optimizer) -> None:
+        """The step, if it is due."""
+        if not self.turn.last:
+            return
+        ours = optimizer is self.pose_optimizer
+        if ours and self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.pose.parameters(), self.clip)
+        optimizer.step()
+        if ours and self.average is not None:
+            self.average.update(bare(self.pose))
 
     def set_rate(self, rate: float, generator_rate: float | None = None) -> None:
         """The learning rate of both, or each its own."""
@@ -53,7 +90,9 @@ class Networks:
 
     def not_finite(self) -> str | None:
         """The network (and its first tensor) that holds a value that is not finite; None: all is well. A host sync."""
-        for name, network in (("the pose network", self.pose), ("the generator", self.generator)):
+        mean = None if self.average is None else self.average.network
+        named = ("the pose network", self.pose), ("the mean of its weights", mean), ("the generator", self.generator)
+        for name, network in named:
             if network is None:
                 continue
             state = {k: v for k, v in network.state_dict().items() if v.is_floating_point()}
@@ -87,7 +126,7 @@ def step_alone(networks: Networks, image: Tensor, target: Tensor, weight: Tensor
     with networks.autocast(image.device):
         heatmaps = networks.pose(image)
     loss = networks.coding.loss(heatmaps, target, weight)
-    _descend(networks.pose_optimizer, loss)
+    networks.descend(networks.pose_optimizer, loss)
     return _output(loss, None, heatmaps)
 
 
@@ -103,7 +142,7 @@ def step_alternate(networks: Networks, clean: Tensor, paste: Paste, target: Tens
     with networks.autocast(clean.device):
         heatmaps = frozen(networks.pose, image)
     loss_g = -networks.coding.loss(heatmaps, target, weight)
-    _descend(networks.generator_optimizer, loss_g)
+    networks.descend(networks.generator_optimizer, loss_g)
     output.loss_g = loss_g.detach()
     return output
 
@@ -117,9 +156,10 @@ def step_joint(networks: Networks, clean: Tensor, paste: Paste, target: Tensor, 
     with networks.autocast(clean.device):
         heatmaps = networks.pose(image)
     loss = networks.coding.loss(heatmaps, target, weight)
-    networks.generator_optimizer.zero_grad(set_to_none=True)
-    _descend(networks.pose_optimizer, loss)
-    networks.generator_optimizer.step()
+    if networks.turn.first:
+        networks.generator_optimizer.zero_grad(set_to_none=True)
+    networks.descend(networks.pose_optimizer, loss)
+    networks.advance(networks.generator_optimizer)
     return _output(loss, -loss, heatmaps)
 
 
@@ -130,12 +170,6 @@ def step_against(networks: Networks, adversary: Adversary, scene: Scene) -> tupl
     output = step_alone(networks, pasted.image, scene.target, scene.weight)
     adversary.learn(scene, choice, networks.coding.joint_losses(output.heatmaps, scene.target, scene.weight))
     return output, pasted
-
-
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
 
 
 def _output(loss_d: Tensor, loss_g: Tensor | None, heatmaps: Any) -> StepOutput:

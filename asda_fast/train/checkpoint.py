@@ -90,7 +90,7 @@ class RunFolder:
             card |= {"joint_names": list(parts.skeleton.joints), "skeleton": parts.skeleton.to_dict()}
             card |= {"target": networks.coding.kind}
             card |= {"joints": len(parts.skeleton.joints), "epoch": progress.epoch, "pck": history[-1]["pck"]}
-            models.save(self.out / "best.safetensors", pose, card)
+            models.save(self.out / "best.safetensors", networks.judged, card)
         state = {
             "config": recipe.to_dict(), "joints": len(parts.skeleton.joints), "types": parts.types, "world": world,
             "epoch": progress.epoch, "step": progress.step, "seconds": progress.seconds, "sums": progress.sums,
@@ -98,6 +98,7 @@ class RunFolder:
             "people": parts.people_mark, "pool": parts.pool_mark, "versions": versions(networks.device),
             "history": history, "random": random_state(), "pose": pose.state_dict(),
             "pose_optimizer": optimizers.state_of(networks.pose_optimizer),
+            "average": networks.average.state_dict() if networks.average else None,
             "generator": bare(networks.generator).state_dict() if networks.generator else None,
             "generator_optimizer": (
                 optimizers.state_of(networks.generator_optimizer) if networks.generator_optimizer else None
@@ -127,6 +128,8 @@ class RunFolder:
         try:
             bare(networks.pose).load_state_dict(saved["pose"])
             optimizers.restore(networks.pose_optimizer, saved["pose_optimizer"])
+            if networks.average is not None:
+                networks.average.load_state_dict(saved["average"])
             if networks.generator is not None and networks.generator_optimizer is not None:
                 bare(networks.generator).load_state_dict(saved["generator"])
                 optimizers.restore(networks.generator_optimizer, saved["generator_optimizer"])

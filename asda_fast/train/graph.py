@@ -19,6 +19,7 @@ from asda_fast.core import cuda_graph
 from asda_fast.core.batch import Batch
 from asda_fast.core.cuda_graph import Record
 from asda_fast.train.adversarial import Networks
+from asda_fast.train.checkpoint import random_state, restore_random_state
 from asda_fast.train.tally import SUMS_OF
 
 Step = Callable[[Batch, "int | Tensor"], None]  # learns from one batch; the epoch is a number, or a tensor []
@@ -90,14 +91,16 @@ class GraphedStep:
         """One step from one state twice: by the graph, then as ever, which is what stays."""
         assert self.replay is not None
         state = self.state()
-        before = copied(state)
+        before, random = copied(state), random_state()
         try:
             self.replay()
             found = copied(state)
             put_back(state, before)
+            restore_random_state(random)  # dropped paths are to be the same
             self.step(batch, epoch)
         except torch.OutOfMemoryError:  # both ways need their memory here
             put_back(state, before)
+            restore_random_state(random)
             self._give_up("leaves no memory to check it")
             self.step(batch, epoch)
             return
@@ -146,15 +149,19 @@ def state_of(networks: Networks, sums: Tensor) -> State:
             state[name] = list(network.parameters())
             state[f"{name}'s statistics"] = list(network.buffers())
             state[f"{name}'s optimizer"] = tensors_of(optimizer.state_dict()["state"])
+    if networks.average is not None:
+        state["the mean of weights"] = networks.average.tensors()
     return state
 
 
-def obstacle(world: int, compiled: bool, adversary: object) -> str | None:
+def obstacle(world: int, compiled: bool, adversary: object, accumulate: int = 1) -> str | None:
     """Why a run's step on a GPU is not made a graph; None: it is."""
     if world > 1:
         return "several processes"
     if compiled:
         return "compile, which brings its own"
+    if accumulate > 1:
+        return "accumulate: batches that differ in what is done after them"
     if adversary is not None and not getattr(adversary, "capturable", False):
         return f"the adversary {type(adversary).__name__.lower()}, which counts its lessons in Python"
     return None

@@ -6,7 +6,7 @@ Nothing here imports torch: the command line is made from these fields and must 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from asda_fast.adversary.options import AdversaryOptions
 from asda_fast.augment import AUGMENTATIONS
@@ -18,6 +18,10 @@ from asda_fast.data.custom import Files
 from asda_fast.data.dataset import dataset
 from asda_fast.models import NETWORKS
 from asda_fast.pipelines import PIPELINES
+from asda_fast.train.optimisation import OptimisationOptions
+
+if TYPE_CHECKING:
+    from asda_fast.models.network import Training
 
 # Adam 1e-3, dropped tenfold at epochs 170 and 200 of 210, in the paper and in HRNet alike.
 PAPER_EPOCHS, PAPER_DROPS = 210, (170, 200)
@@ -58,8 +62,9 @@ class Recipe:
     """epochs after which the learning rate falls tenfold [170 200 of 210, in proportion]"""
     batch_size: Annotated[int | None, AtLeast(1)] = None
     """people per step and process [preset]"""
-    lr: Annotated[float, Above(0)] = 1e-3
-    """Adam's learning rate, of both networks"""
+    lr: Annotated[float | None, Above(0)] = None
+    """learning rate, of both networks [the network's, else the paper's 0.001]"""
+    optimisation: OptimisationOptions = field(default_factory=OptimisationOptions)
     seed: Annotated[int, Between(-(2**63), 2**63 - 1)] = 0
     """every random draw follows from it"""
     amp: bool = True
@@ -80,21 +85,24 @@ class Recipe:
     def resolved(self) -> Recipe:
         """With everything that was left out filled in from the dataset's preset."""
         preset = dataset(self.dataset).preset
-        epochs = self.epochs or preset.epochs
+        epochs, model = self.epochs or preset.epochs, self.model or preset.model
+        training = training_of(model)
         usual = tuple(round(epochs * drop / PAPER_EPOCHS) for drop in PAPER_DROPS)
         return replace(
             self,
-            model=self.model or preset.model,
+            model=model,
             input=self.input or preset.size,
             epochs=epochs,
             drops=usual if self.drops is None else self.drops,
             batch_size=self.batch_size or preset.batch_size,
+            lr=training.lr if self.lr is None else self.lr,
+            optimisation=self.optimisation.resolved(training),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Flat and plain, as a checkpoint keeps it."""
         flat = asdict(self)
-        flat |= flat.pop("paste") | flat.pop("game")
+        flat |= flat.pop("paste") | flat.pop("game") | flat.pop("optimisation")
         flat["input"] = None if self.input is None else size_text(self.input)
         flat["options"] = keyword_values(self.model_options, "model_options")  # how a file is made a network
         return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
@@ -104,19 +112,19 @@ class Recipe:
         """The recipe of a checkpoint, also of an older one: what it does not say is as it is by default."""
 
         def chosen(kind: type) -> dict[str, Any]:
-            names = {f.name for f in fields(kind)} - {"paste", "game"}
+            names = {f.name for f in fields(kind)} - {"paste", "game", "optimisation"}
             return {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k in names}
 
         own = chosen(cls)
         if isinstance(own.get("input"), str):
             own["input"] = parse_size(own["input"])
         paste, game = PasteOptions(**chosen(PasteOptions)), AdversaryOptions(**chosen(AdversaryOptions))
-        return cls(**own, paste=paste, game=game)
+        return cls(**own, paste=paste, game=game, optimisation=OptimisationOptions(**chosen(OptimisationOptions)))
 
     def continuing(self, given: Recipe, saved: dict[str, Any], where: str) -> Recipe:
         """This recipe (`given`, resolved) as the one to go on with: with the saved run's schedule unless another was
         given. UserError at the first option that would make it another run."""
-        before = Recipe.from_dict(saved).to_dict()
+        before = Recipe.from_dict(saved).resolved().to_dict()  # of an older one also what it did not say
         for name, now in self.to_dict().items():
             if name in ("epochs", "drops"):
                 continue
@@ -127,6 +135,14 @@ class Recipe:
             epochs=saved["epochs"] if given.epochs is None else given.epochs,
             drops=tuple(saved["drops"] if given.drops is None else given.drops),
         )
+
+
+def training_of(model: str) -> Training:
+    """How the network's authors trained it; the paper's way where they say nothing. Imports the network's file."""
+    from asda_fast.models.network import Network, Training
+
+    thing = NETWORKS.load(model)
+    return thing.training if isinstance(thing, Network) else Training()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from asda_fast.core.batch import Batch
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.train.checkpoint import RunFolder
 from asda_fast.train.console import Console
-from asda_fast.train.distributed import bare
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.setup import Parts
 from asda_fast.viz.epoch_sheet import write_sheet
@@ -49,7 +48,7 @@ class Report:
         batch = self._people()
         path = self.folder.out / "sheets" / f"epoch-{epoch:03d}.jpg"
         write_sheet(  # bare: DistributedDataParallel would wait here for ranks that draw nothing
-            path, batch, self.parts.augmentation, bare(self.parts.networks.pose), self.parts.adversary,
+            path, batch, self.parts.augmentation, self.parts.networks.judged, self.parts.adversary,
             self.parts.skeleton, epoch - 1, f"epoch {epoch}", self.parts.networks.coding,
             self.parts.networks.amp,
         )  # fmt: skip

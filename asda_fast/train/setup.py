@@ -28,7 +28,9 @@ from asda_fast.ops import PasteFormat
 from asda_fast.pipelines.loader import Loader, make_loader
 from asda_fast.train import optimizers
 from asda_fast.train.adversarial import Networks
+from asda_fast.train.average import Average
 from asda_fast.train.distributed import Ranks, bare
+from asda_fast.train.freezing import freeze
 from asda_fast.train.identity import people_mark, pool_mark
 from asda_fast.train.recipe import Recipe, RunOptions
 
@@ -189,7 +191,12 @@ def _networks(
         if recipe.sync_bn and ranks.world > 1:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = optimizers.adam(network, recipe.lr, capturable=gpu)
+        if argument == "init":
+            for line in freeze(network, recipe.optimisation.freeze):
+                say(line)
+            optimizer = optimizers.make(network, recipe.lr or 0.0, recipe.optimisation, capturable=gpu)
+        else:
+            optimizer = optimizers.adam(network, recipe.lr or 0.0, capturable=gpu)
         if gpu and run.compile and argument == "init":
             network.compile()  # in place: its keys stay the published ones
         return ranks.wrap(network), optimizer
@@ -204,7 +211,10 @@ def _networks(
         *ready(pose, run.init, "init"),
         amp=amp,
         coding=coding,
+        clip=recipe.optimisation.clip_gradient or None,
     )
+    if recipe.optimisation.ema is not None:
+        networks.average = Average(bare(networks.pose), recipe.optimisation.ema)
     learned = isinstance(augmentation, Adversarial) and recipe.game.adversary == "generator"
     if learned and augmentation.pool is not None:
         if run.generator_init:

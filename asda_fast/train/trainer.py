@@ -22,6 +22,7 @@ from asda_fast.train import adversarial, graph
 from asda_fast.train.checkpoint import Progress, RunFolder
 from asda_fast.train.console import Console
 from asda_fast.train.distributed import Ranks, bare
+from asda_fast.train.freezing import hold
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.report import Report
 from asda_fast.train.setup import Parts
@@ -45,7 +46,8 @@ class Trainer:
         self.record: Record | None = None  # of the validation's forward
         if ranks.device.type == "cuda" and run.cuda_graph == "auto":
             self.record = record if ranks.world == 1 and not run.compile else None
-            if why := graph.obstacle(ranks.world, run.compile, None if parts.networks.generator else parts.adversary):
+            rival = None if parts.networks.generator else parts.adversary
+            if why := graph.obstacle(ranks.world, run.compile, rival, recipe.optimisation.accumulate):
                 console.say(f"cuda_graph: none with {why}")
             else:
                 self.graphed = True
@@ -84,28 +86,46 @@ class Trainer:
 
     def train_epoch(self) -> dict[str, Any]:
         now, loader, networks = self.progress, self.parts.loader, self.parts.networks
-        rate = self.recipe.lr * 0.1 ** sum(now.epoch >= drop for drop in self.recipe.drops or ())
-        networks.set_rate(rate, None if self.recipe.generator_drops else self.recipe.lr)
+        full = self.recipe.lr or 0.0
+        rate = full * 0.1 ** sum(now.epoch >= drop for drop in self.recipe.drops or ())
+        options = self.recipe.optimisation
+        warmth: float | None = None
         networks.pose.train()
+        hold(bare(networks.pose), options.freeze)
         if now.epoch + 1 == self.recipe.game.adversary_from > 1:
             self.step = self.new_step()  # another one than that of the epochs before
         begun, means = time.monotonic() - now.seconds, {}
         loader.load_state({"epoch": now.epoch, "step": now.step})
+        saved, asked = now.step // max(self.options.save_every, 1), now.step // LOG_EVERY
         task = self.console.begin(f"epoch {now.epoch + 1}/{self.recipe.epochs}", len(loader), now.step)
         for batch in loader if now.step < len(loader) else ():  # at its end a loader would begin anew
+            before, warmth = warmth, options.warmth(now.epoch * len(loader) + now.step, len(loader))
+            if warmth != before:
+                networks.set_rate(rate * warmth, None if self.recipe.generator_drops else full * warmth)
+            networks.turn = self.turn()
             self.learn(batch)
             now.step += 1
             now.seconds = time.monotonic() - begun
             if now.step % LOG_EVERY == 0 or now.step == len(loader):
                 means = self.means()
                 self.console.advance(task, now.step, self.report.describe(means))
-            if self.options.save_every and now.step % self.options.save_every == 0:
+            if not networks.turn.last:  # the gradients that wait for a step are in no checkpoint
+                continue
+            if self.options.save_every and now.step // self.options.save_every > saved:
                 self.save()
-            if self.ranks.world == 1 or now.step % LOG_EVERY == 0:
+                saved = now.step // self.options.save_every
+            if self.ranks.world == 1 or now.step // LOG_EVERY > asked:
                 self.stop_if_asked(save=True)
+                asked = now.step // LOG_EVERY
         self.console.end(task)
         means = means or self.means()  # a run that was stopped after the epoch's last step has no step left
         return {"epoch": now.epoch + 1, **means, "lr": rate, "seconds": round(now.seconds, 3)}
+
+    def turn(self) -> adversarial.Turn:
+        """The next batch's place among those of its optimiser step; an epoch's last step may have fewer."""
+        every, step, steps = self.recipe.optimisation.accumulate, self.progress.step, len(self.parts.loader)
+        place, count = step % every, min(every, steps - step + step % every)
+        return adversarial.Turn(place == 0, place == count - 1, 1 / count)
 
     def learn(self, batch: Batch) -> None:
         """One batch, without waiting for the device."""
@@ -182,7 +202,7 @@ class Trainer:
 
         networks, loader = self.parts.networks, self.parts.val_loader
         found = evaluate_network(
-            bare(networks.pose), loader, people, decode=networks.coding.decoders[0], progress=progress,
+            networks.judged, loader, people, decode=networks.coding.decoders[0], progress=progress,
             amp=networks.amp, record=self.record, say=self.console.say,
         )  # fmt: skip
         self.console.end(task)
@@ -196,7 +216,7 @@ class Trainer:
         if not people or not isinstance(parts.augmentation, Semantic):
             return {}
         networks = parts.networks
-        pose, device = bare(networks.pose), self.ranks.device
+        pose, device = networks.judged, self.ranks.device
         scenes = held_out(parts.val_loader, parts.augmentation, pose, device, networks.amp, networks.coding)
         try:
             found = measure(scenes, parts.adversary, people=people, seconds=self.options.hardness_seconds)
@@ -208,7 +228,9 @@ class Trainer:
 
     def save(self) -> None:
         """Write the state, on the first rank; all ranks call this. UserError instead of saving what is not finite."""
-        for network in (self.parts.networks.pose, self.parts.networks.generator):
+        networks = self.parts.networks
+        mean = None if networks.average is None else networks.average.network
+        for network in (networks.pose, mean, networks.generator):
             if network is not None:
                 self.ranks.share(bare(network))  # what is saved is what every rank goes on with
         if self.progress.step:

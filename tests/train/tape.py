@@ -93,6 +93,7 @@ def recorder(state: Callable[[], dict[str, list[Tensor]]]) -> Callable[[Callable
 
     def record(step: Callable[[], None]) -> Callable[[], None]:
         before = {name: [value.detach().clone() for value in tensors] for name, tensors in state().items()}
+        random = torch.get_rng_state()
         tape = Tape()
         try:
             with tape:
@@ -102,6 +103,7 @@ def recorder(state: Callable[[], dict[str, list[Tensor]]]) -> Callable[[Callable
                 for name, tensors in state().items():
                     for tensor, value in zip(tensors, before[name]):
                         tensor.copy_(value)
+            torch.set_rng_state(random)
         return tape.replay
 
     return record

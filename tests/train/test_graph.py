@@ -27,6 +27,12 @@ from tests.train.tape import recorder
 SMALL: dict[str, Any] = {"limit": 24, "batch_size": 4, "input": "64x64", "colour_jitter": 0.0}
 
 
+# AdamW, clipped, with layers' own rates, dropped paths and a mean of the weights.
+TRANSFORMER: dict[str, Any] = {
+    "model": "vitpose_s", "ema": 0.9, "model_options": ("width=12", "depth=2", "attention_heads=2", "planes=8"),
+}  # fmt: skip
+
+
 def trainer_for(device: str, out: Path, cuda_graph: Any = "off", **flat: Any) -> Trainer:
     recipe = Recipe.from_dict({**SMALL, **flat}).resolved()
     run = RunOptions(pipeline="native", device=device, cuda_graph=cuda_graph)
@@ -40,6 +46,8 @@ def learnt(trainer: Trainer) -> dict[str, Tensor]:
     found = {f"pose {name}": value for name, value in networks.pose.state_dict().items()}
     if networks.generator is not None:
         found |= {f"generator {name}": value for name, value in networks.generator.state_dict().items()}
+    if networks.average is not None:
+        found |= {f"mean {i}": value for i, value in enumerate(networks.average.tensors())}
     return {**found, "sums": trainer.progress.sums}
 
 
@@ -55,29 +63,32 @@ def play(trainer: Trainer, epochs: int = 2) -> None:
 
 @pytest.fixture
 def capturable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizers, "adam", partial(_adam, optimizers.adam))
-
-
-def _adam(adam: Any, network: Any, rate: float, capturable: bool) -> Any:
-    return adam(network, rate, capturable=True)
+    make = optimizers.make
+    monkeypatch.setattr(
+        optimizers, "make", lambda network, rate, options, capturable=False: make(network, rate, options, True)
+    )
 
 
 @pytest.mark.parametrize(
-    ("augment", "update"),
+    ("augment", "update", "more"),
     [
-        ("none", "joint"),
-        ("cutout", "joint"),
-        ("ror", "joint"),
-        ("sda", "joint"),
-        ("asda", "alternate"),
-        ("asda", "joint"),
+        ("none", "joint", {}),
+        ("cutout", "joint", {}),
+        ("ror", "joint", {}),
+        ("sda", "joint", {}),
+        ("asda", "alternate", {}),
+        ("asda", "joint", {}),
+        ("none", "joint", TRANSFORMER),
+        ("asda", "alternate", {**TRANSFORMER, "optimizer": "sgd", "freeze": ("backbone.patch_embed",)}),
     ],
 )
-def test_a_recorded_step_does_what_the_step_does(augment: str, update: str, capturable: None, tmp_path: Path) -> None:
+def test_a_recorded_step_does_what_the_step_does(
+    augment: str, update: str, more: dict[str, Any], capturable: None, tmp_path: Path
+) -> None:
     """New batches, a new epoch, another rate: all reach a step that is only done again. To the bit, on a CPU."""
     ends = []
     for recorded in (False, True):
-        trainer = trainer_for("cpu", tmp_path, augment=augment, update=update, parts=2)
+        trainer = trainer_for("cpu", tmp_path, augment=augment, update=update, parts=2, **more)
         said: list[str] = []
         state = partial(graph.state_of, trainer.parts.networks, trainer.progress.sums)
         step = graph.GraphedStep(trainer.learn_from, state, said.append, recorder(state))
@@ -197,6 +208,7 @@ def test_an_optimizer_keeps_plain_numbers_and_its_own_rates() -> None:
         (group,) = saved["param_groups"]
         assert type(group["lr"]) is float and group["lr"] == pytest.approx(0.2) and not group["capturable"]
         rate = two.param_groups[0]["lr"]
+        del group["scale"]  # as before groups had shares of the rate
         other.load_state_dict(network.state_dict())
         optimizers.restore(two, saved)
         assert two.param_groups[0]["capturable"] == second

@@ -11,9 +11,10 @@ from asda_fast.augment.options import PasteOptions
 from asda_fast.cli import entry
 from asda_fast.cli.train import Train
 from asda_fast.core.errors import UserError
-from asda_fast.core.options import parse_size
+from asda_fast.core.options import field_types, parse_size
 from asda_fast.data.dataset import DATASETS
 from asda_fast.train.idle import without_effect
+from asda_fast.train.optimisation import OptimisationOptions
 from asda_fast.train.recipe import Recipe
 
 
@@ -96,6 +97,12 @@ def test_a_recipe_of_an_older_checkpoint() -> None:
     }  # fmt: skip
     del saved["augment_options"], saved["model_options"]
     assert Recipe.from_dict(saved) == Recipe().resolved()
+    for name in field_types(OptimisationOptions):  # from before there were any: the paper's
+        del saved[name]
+    assert Recipe().resolved().continuing(Recipe(), saved, "x") == Recipe().resolved()
+    other = Recipe(optimisation=OptimisationOptions(optimizer="sgd"))
+    with pytest.raises(UserError, match="has optimizer adam, not sgd"):
+        other.resolved().continuing(other, saved, "x")
 
 
 @pytest.mark.parametrize(
