@@ -251,7 +251,8 @@ def pixels() -> str:
     """Continuous coordinates: pixel i covers [i, i + 1)."""
     cell, left, top = 60, 40, 30
     parts = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 440 200" width="440" font-family="sans-serif" font-size="13">'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 440 200" width="440" '
+        'font-family="sans-serif" font-size="13">'
     ]
     parts.append('<rect width="440" height="200" fill="#fff"/>')
     for r in range(2):
