@@ -50,7 +50,7 @@ class SkeletonFile:
             at = {canonical(joint): number for number, joint in enumerate(given)}
             ends = [at.get(canonical(joint)) for joint in joints]
             own = [(ends[a], ends[b]) for a, b in edges]
-            base = from_names(name or self.path.stem, given, [(a, b) for a, b in own if None not in (a, b)])  # type: ignore[misc]
+            base = from_names(own_name(name or self.path.stem), given, [(a, b) for a, b in own if None not in (a, b)])  # type: ignore[misc]
         return self._changed(base, given)
 
     def _changed(self, base: Skeleton, given: tuple[str, ...]) -> Skeleton:
@@ -88,11 +88,14 @@ class SkeletonFile:
                 both_of = [base.joints[number] for number in sorted(upper ^ halves["lower"] ^ set(range(len(order))))]
                 raise UserError(f"{self.path}: upper, lower: expected every joint in one of them; {both_of[0]} is not")
             change["upper"] = tuple(sorted(upper))
+        for key in ("pairs", "edges"):  # as in the table where only the order differs
+            if key in change and sorted(map(sorted, change[key])) == sorted(map(sorted, getattr(base, key))):
+                del change[key]
         made = replace(base, **change)
         if made == base and base.name in SKELETONS:
             return SKELETONS[base.name]
-        if made != base or base.name not in SKELETONS:  # a known one with a change is no longer that one
-            made = replace(made, name=str(self.said.get("name") or (self.path.stem if made != base else base.name)))
+        usual = self.path.stem if base.name in SKELETONS else base.name  # a known one with a change is another
+        made = replace(made, name=own_name(str(self.said.get("name") or usual)))
         self._check_pairs(made)
         return made
 
@@ -119,6 +122,11 @@ class SkeletonFile:
                 if end in seen:
                     raise UserError(f"{self.path}: pairs: {made.joints[end]} is in two: {seen[end]} and {names}")
                 seen[end] = names
+
+
+def own_name(name: str) -> str:
+    """A name for a skeleton that is not in the table: protocols go by those names."""
+    return f"own {name}" if name in SKELETONS else name
 
 
 def read(path: Path) -> SkeletonFile:

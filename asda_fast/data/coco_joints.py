@@ -9,7 +9,7 @@ from typing import Any
 from asda_fast.core.coco_json import Choice
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeleton import Skeleton, from_names, order_of, other_joints
-from asda_fast.core.skeleton_file import SkeletonFile
+from asda_fast.core.skeleton_file import SkeletonFile, own_name
 from asda_fast.core.skeletons import COCO, HALPE26, HALPE136, SKELETONS, WHOLEBODY
 
 # COCO-WholeBody keeps all but COCO's 17 in fields of their own; whose third number, of machine labels, is a confidence.
@@ -38,7 +38,7 @@ def joints_of(
     elif names:
         found = [(s, order) for s in SKELETONS.values() if (order := order_of(names, s)) is not None]
         found.sort(key=lambda each: each[1] != sorted(each[1]))  # LSP's joints are AIC's too
-        skeleton = found[0][0] if found else from_names(choice.name, names, choice.edges)
+        skeleton = found[0][0] if found else from_names(own_name(choice.name), names, choice.edges)
     else:
         raise UserError(
             f"{path}: category {choice.name!r} does not name its joints: `skeleton` says whose they are (a file, "

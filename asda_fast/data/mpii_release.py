@@ -20,6 +20,8 @@ JOINTS = len(MPII.joints)
 
 def read(path: Path, content: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """The records of the people whose joints are published, and what is to be said of the others."""
+    if "RELEASE" not in content and "joints" in content:
+        raise UserError(f"{path}: LSP's joints? They are read as dataset lsp, with their folder as root")
     try:
         release = content["RELEASE"][0, 0]
         photos, published = np.ravel(release["annolist"]), np.ravel(release["img_train"])

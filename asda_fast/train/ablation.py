@@ -44,6 +44,8 @@ class AblateOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        named = self.run.files.dataset(self.recipe.dataset)
+        object.__setattr__(self, "recipe", replace(self.recipe, dataset=named))
         expand(self.arms)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds: expected different ones, at least one, got {' '.join(map(str, self.seeds))}")

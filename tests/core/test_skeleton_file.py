@@ -78,6 +78,10 @@ def test_mmpose_s_dataset_info_as_python_is_read_and_not_executed(tmp_path: Path
     assert made.edges == ((0, 1),)
     assert made.upper == (0, 1, 2)
     assert made.sigmas == (0.1,) * 4
+    swaps = {name: {"name": name, "id": n, "swap": COCO.joints[COCO.swap[n]]} for n, name in enumerate(COCO.joints)}
+    swaps["nose"]["swap"] = ""
+    known = read(file(tmp_path, {"keypoint_info": dict(reversed(swaps.items()))}, "c.json")).skeleton(COCO.joints)
+    assert known is COCO
     with pytest.raises(UserError, match="nothing is executed"):
         read(file(tmp_path, "import os\ndataset_info = dict(keypoint_info=os.listdir())", "x.py"))
 

@@ -53,6 +53,11 @@ def test_names_that_nobody_knows_are_used_as_they_are(folder: Path) -> None:
     assert any("feelerL - feelerR, legA_l - legA_r" in note for note in people.notes)
 
 
+def test_a_category_has_no_protocol_by_its_name(folder: Path) -> None:
+    people = read(write(folder / "a.json", [category(BUG, "mpii")], annotation(6)))
+    assert people.skeleton.name == "own mpii"
+
+
 def test_known_joints_come_in_their_own_order(folder: Path) -> None:
     mixed = list(reversed(COCO.joints))
     people = read(write(folder / "a.json", [category(mixed, "person")], annotation(17)))
