@@ -123,10 +123,12 @@ def check(record: Any) -> None:
         value = getattr(record, name)
         if value is None and optional(hint):
             continue
-        allowed = choices(hint)
-        if allowed is not None and value not in allowed:
-            close = nearest(str(value), [str(a) for a in allowed])
-            raise UserError(f"{name}: expected one of {', '.join(map(str, allowed))}, got {value!r}{close}")
+        several = get_origin(hint) is tuple
+        allowed = choices(get_args(hint)[0] if several else hint)
+        for one in value if several else (value,):
+            if allowed is not None and one not in allowed:
+                close = nearest(str(one), [str(a) for a in allowed])
+                raise UserError(f"{name}: expected one of {', '.join(map(str, allowed))}, got {one!r}{close}")
         for rule in extras:
             if isinstance(rule, Registry):
                 rule.check(value, name)

@@ -12,7 +12,7 @@ from asda_fast.core.errors import UserError
 
 # What a run writes. Its presence makes a folder the folder of a run; all of it moves when a new run takes the place.
 STATE = ("last.pt", "metrics.jsonl")
-FILES = (*STATE, "best.safetensors", "best.json", "tensorboard", "sheets")
+FILES = (*STATE, "best.safetensors", "best.json", "tensorboard", "sheets", "wandb.id", "mlflow.id", "wandb")
 
 
 def make_room(out: Path) -> Path | None:

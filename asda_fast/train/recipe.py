@@ -183,6 +183,8 @@ class RunOptions:
     [no limit]"""
     save_every: Annotated[int, AtLeast(0)] = 0
     """also checkpoint every so many steps within an epoch [0: at the end of each epoch]"""
+    log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """who is told the numbers and contact sheets of each epoch, beside metrics.jsonl: tensorboard | wandb | mlflow"""
     out: str | None = None
     """folder of the run [runs/DATASET]"""
     resume: bool = False

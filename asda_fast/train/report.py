@@ -1,13 +1,15 @@
-"""What a run shows of an epoch that has ended: a line, the contact sheet, the curves of TensorBoard."""
+"""What a run shows of an epoch that has ended: a line, the contact sheet, and its numbers to whoever watches."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from asda_fast.core.batch import Batch
 from asda_fast.pipelines.loader import make_loader
+from asda_fast.train import watch
 from asda_fast.train.checkpoint import RunFolder
 from asda_fast.train.console import Console
 from asda_fast.train.recipe import Recipe, RunOptions
@@ -23,6 +25,7 @@ class Report:
     def __init__(self, folder: RunFolder, recipe: Recipe, run: RunOptions, parts: Parts, console: Console) -> None:
         self.folder, self.recipe, self.run, self.parts, self.console = folder, recipe, run, parts, console
         self._shown: Batch | None = None
+        self._watchers: dict[str, watch.Watcher] = {}  # made when there is something to watch
 
     @staticmethod
     def describe(means: dict[str, Any]) -> str:
@@ -30,20 +33,28 @@ class Report:
 
     def epoch(self, epoch: int, row: dict[str, Any]) -> None:
         """`epoch`: how many have ended; `row`: what metrics.jsonl says of the last one."""
-        self._sheet(epoch)
+        picture = self._sheet(epoch)
         name = self.recipe.paste.augment
         if name != "none" and self.parts.augmentation.most and row.get("pasted") == 0:
             self.console.say(f"nobody got anything pasted in epoch {row['epoch']}: as augment none")
         hard = f"  hardness {row['hardness']:.2f} +- {row['hardness_se']:.2f}" if "hardness" in row else ""
         self.console.say(f"epoch {row['epoch']}: {self.describe(row)} (train)  {row['pck']:.1f} (val){hard}")
-        from torch.utils.tensorboard import SummaryWriter  # slow to import
+        values = {name: float(v) for name, v in row.items() if isinstance(v, (int, float)) and name != "epoch"}
+        for name in dict.fromkeys(self.run.log):
+            try:
+                if name not in self._watchers:
+                    self._watchers[name] = watch.watcher(name, self.folder.out, self.recipe.to_dict())
+                self._watchers[name].epoch(row["epoch"], values, picture)
+            except Exception as error:  # somebody's server is away: no reason to lose the run
+                line = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+                self.console.say(f"log: {name} did not take epoch {row['epoch']} (metrics.jsonl has it): {line}")
 
-        with SummaryWriter(str(self.folder.out / "tensorboard")) as writer:
-            for name, value in row.items():
-                if isinstance(value, (int, float)) and name != "epoch":
-                    writer.add_scalar(name, value, row["epoch"])
+    def close(self) -> None:
+        """Tell those who watch that the run has ended, or stopped."""
+        for watcher in self._watchers.values():
+            watcher.close()
 
-    def _sheet(self, epoch: int) -> None:
+    def _sheet(self, epoch: int) -> Path:
         """The same few validation people after every epoch: crop | pasted | predicted."""
         batch = self._people()
         path = self.folder.out / "sheets" / f"epoch-{epoch:03d}.jpg"
@@ -52,6 +63,7 @@ class Report:
             self.parts.skeleton, epoch - 1, f"epoch {epoch}", self.parts.networks.coding,
             self.parts.networks.amp,
         )  # fmt: skip
+        return path
 
     def _people(self) -> Batch:
         if self._shown is None:

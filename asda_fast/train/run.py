@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asda_fast.train import checkpoint, distributed
+from asda_fast.train import checkpoint, distributed, watch
 from asda_fast.train.checkpoint import RunFolder
 from asda_fast.train.console import Console
 from asda_fast.train.idle import without_effect
@@ -23,6 +23,7 @@ def train(recipe: Recipe, run: RunOptions) -> None:
     SIGTERM save the state and raise KeyboardInterrupt. UserError for what the options or the data have wrong."""
     given = replace(recipe, dataset=run.files.dataset(recipe.dataset))
     recipe = given.resolved()
+    watch.check(run.log)
     folder = RunFolder(Path(run.out or f"runs/{recipe.dataset}"))
     ranks = distributed.start(run.device)
     try:
@@ -70,6 +71,7 @@ def _train(given: Recipe, recipe: Recipe, run: RunOptions, folder: RunFolder, ra
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            trainer.report.close()
             parts.close()
 
 
