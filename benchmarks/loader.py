@@ -1,5 +1,5 @@
 """How fast people get from disk to crops with targets: native and dali from photos, crop shards and raw crops, beside
-what people run today and the bare decoding rate.
+what people run today, other engines in threads (loader_engines.py), and decoding alone.
 
     python -m benchmarks.loader --json FILE [--data DIR]
 
@@ -34,7 +34,7 @@ from asda_fast.data import GlobalAug, People, load
 from asda_fast.data.store_index import read
 from asda_fast.data.store_pack import pack
 from asda_fast.models.heatmaps import heatmaps
-from benchmarks import loader_peers
+from benchmarks import loader_engines, loader_peers, loader_regions
 from benchmarks.common import Report, Timing, interleave, parser
 
 SIZE, BATCH = (256, 192), 32
@@ -108,6 +108,23 @@ def peer(kind: type[loader_peers.Peer], people: People, workers: int, device: st
     return Contest(epoch, lambda: loader.pids)
 
 
+def engine(name: str, people: People, threads: int, device: str) -> Contest:
+    kind, make = loader_engines.ENGINES[name]
+    batches = make(kind(people, SIZE, AUG), BATCH, threads)
+
+    def epoch() -> int:
+        count = 0
+        for batch in batches():
+            if device != "cpu":
+                batch = [item.pin_memory().to(device, non_blocking=True) for item in batch]
+            count += len(batch[0])
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return count
+
+    return Contest(epoch)
+
+
 def torchvision_cuda(people: People, threads: int) -> Contest:
     loader = loader_peers.TorchvisionCuda(people, SIZE, AUG, BATCH, threads)
 
@@ -120,6 +137,11 @@ def torchvision_cuda(people: People, threads: int) -> Contest:
         return count
 
     return Contest(epoch)
+
+
+def regions(decode: loader_regions.Decode, people: People, threads: int) -> Contest:
+    """Only the rectangles that crops touch, thrown away too."""
+    return Contest(loader_regions.epochs(decode, people, SIZE, AUG, threads))
 
 
 def decoding(people: People, threads: int) -> Contest:
@@ -192,6 +214,10 @@ def contests(people: People, folder: Path, images: int, threads: int, device: st
         "native, photos, normalised": lambda: ours(whole, "native", threads, device, normalise=True),
         "decoding alone (libjpeg-turbo)": lambda: decoding(whole, threads),
     }
+    for name, way in (("ours", lambda: loader_regions.ours), ("libjpeg-turbo's crop + skip", loader_regions.turbo)):
+        makers[f"decoding regions alone ({name})"] = lambda w=way: regions(w(), whole, threads)
+    for name in loader_engines.ENGINES:
+        makers[name] = lambda n=name: engine(n, whole, threads, device)
     if device != "cpu":
         makers["torchvision CUDA decoder"] = lambda: torchvision_cuda(whole, threads)
     for pipeline in ("native", "dali"):
@@ -214,9 +240,9 @@ def table(rows: Iterable[tuple[Any, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    out = Table("", "images/s", "IQR", "CPU ms/image", "x HRNet's way", title="disk to 256x192 crops with targets")
+    out = Table("", "CPU ms/image", "images/s", "IQR", "x HRNet's way", title="disk to 256x192 crops with targets")
     for name, rate, iqr, cpu, ratio in rows:
-        out.add_row(name, f"{rate:.0f}", f"{iqr:.0f}", f"{cpu:.2f}", f"{ratio:.2f}")
+        out.add_row(name, f"{cpu:.2f}", f"{rate:.0f}", f"{iqr:.0f}", f"{ratio:.2f}")
     Console().print(out)
 
 
@@ -245,8 +271,8 @@ def main() -> None:
             cpu = Timing(tuple(1000 * s for s in contest.cpu[1:]))  # the first call was the warm-up
             base = base or rate.median
             params = {"photos": f"{kind}-like {width}x{height}", "data": origin, "batch": BATCH, "input": "256x192"}
-            report.add(name, params, "images/s", rate)
             report.add(name, params, "CPU ms/image", cpu)
+            report.add(name, params, "images/s", rate)
             rows.append((name, rate.median, rate.iqr, cpu.median, rate.median / base))
         print(f"\n{kind}-like, {origin}; {threads} threads or workers")
         table(rows)

@@ -14,7 +14,7 @@ from asda_fast.models.heatmaps import heatmaps
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `benchmarks` is not installed
 
-from benchmarks import loader, loader_peers
+from benchmarks import loader, loader_engines, loader_peers, loader_regions
 from benchmarks.common import Report
 
 
@@ -29,19 +29,57 @@ def test_the_peers_targets_are_ours() -> None:
         assert np.array_equal(weight[i].numpy(), keep)
 
 
-def test_hrnets_way_cuts_the_crop_that_we_cut(shared_data: Path) -> None:
+@pytest.mark.parametrize("kind", [loader_peers.OpenCV, loader_engines.Region])
+def test_peers_cut_the_crop_that_we_cut(kind: type[loader_peers.Peer], shared_data: Path) -> None:
+    if kind is loader_engines.Region:
+        pytest.importorskip("nvidia.nvimgcodec")
     people = loader.real("coco", shared_data)[0]
     plain = loader.GlobalAug(flip=0, rotation=0, scale=0)
-    peer = loader_peers.OpenCV(people, loader.SIZE, plain)
+    peer = kind(people, loader.SIZE, plain)
     with loader.make_loader(people, loader.SIZE, 8, "native", train=False) as batches:
         batch = next(iter(batches))
     for i in range(8):
         image, _, _, joints = peer[i]
-        image = image * peer.std + peer.mean
-        difference = (image.permute(1, 2, 0) * 255 - batch.image[i].float()).abs().mean()
+        if kind is loader_peers.OpenCV:
+            image = ((image * peer.std + peer.mean) * 255).permute(1, 2, 0)
+        difference = (torch.as_tensor(image) - batch.image[i].float()).abs().mean()
         assert difference < 8  # HRNet's half pixel shifts the picture
         labelled = batch.visible[i] > 0
         assert np.abs(joints - batch.joints[i].numpy())[labelled.numpy()].max() < 0.01
+
+
+def test_both_decoders_decode_the_same_rectangles() -> None:
+    few = loader.load("demo", split="val").select(np.arange(4))
+    try:
+        turbo = loader_regions.turbo()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    every = zip(loader_peers.photo_bytes(few), loader_regions.rectangles(few, (64, 48), loader.AUG))
+    for data, at in every:
+        ours, theirs = loader_regions.ours(data, at), turbo(data, at)
+        assert ours.shape == theirs.shape == (at[3], at[2], 3)
+        # Beyond its edges libjpeg does not look, where colours of half resolution are drawn from both sides.
+        assert np.array_equal(ours[2:-2, 2:-2], theirs[2:-2, 2:-2])
+
+
+@pytest.mark.parametrize("name", loader_engines.ENGINES)
+def test_engines_deliver_everybody_once(name: str) -> None:
+    class Rows(loader_peers.Peer):
+        def __getitem__(self, row: int) -> tuple[int]:
+            return (row,)
+
+    package = {"SPDL": "spdl.pipeline", "torchdata": "torchdata.nodes", "Grain": "grain"}.get(
+        name.split(",")[0].split()[0]
+    )
+    if package:
+        pytest.importorskip(package)
+    peer = Rows(loader.load("demo", split="val").select(np.arange(9)), loader.SIZE, loader.AUG)
+    make = loader_engines.ENGINES[name][1]
+    epochs = make(peer, 2, 2)
+    for _ in range(2):
+        batches = [rows.tolist() for (rows,) in epochs()]
+        assert [len(rows) for rows in batches] == [2] * 4
+        assert len({row for rows in batches for row in rows}) == 8
 
 
 @pytest.mark.parametrize("kind", ["coco", "mpii"])
