@@ -82,7 +82,7 @@ SECTIONS = [
         "--batches 2 --sizes 64x64 --parts 1 --dtypes fp32 --no-compile --seconds 0.1",
     ),
     benchmark("step", 150, "", "--quick"),
-    benchmark("loader", 90, "--images 2048 --seconds 3", "--images 32 --seconds 0.1"),
+    benchmark("loader", 120, "--images 1024 --seconds 1.5", "--images 32 --seconds 0.1"),
     Section(
         "train",
         60,

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from asda_fast import _C
+from asda_fast.core.images import MAX_PIXELS
 from asda_fast.data import GlobalAug, People, draw
 from benchmarks.loader_peers import photo_bytes
 
@@ -68,14 +69,15 @@ def turbo() -> Decode:
     return decode
 
 
-def rectangles(people: People, size: tuple[int, int], aug: GlobalAug) -> list[Rectangle]:
-    """What each crop of the first epoch touches of its photo."""
+def rectangles(people: People, photos: list[bytes], size: tuple[int, int], aug: GlobalAug) -> list[Rectangle]:
+    """What each crop of the first epoch touches of its photo; photos: the file of each person."""
     plan = draw(people, size, epoch=0, seed=0, train=True, aug=aug, batch_size=1, drop_last=False)
     corners = np.array([[0, 0, 1], [size[1], 0, 1], [0, size[0], 1], [size[1], size[0], 1]])
     found: list[Rectangle] = [(0, 0, 1, 1)] * len(people)
     for row, matrix in zip(plan.row, plan.matrix):
         points = corners @ matrix.T
-        edge = people.image_size[people.file[row]][::-1]
+        _, tall, wide, *_ = _C.jpeg_check(photos[row], known_rows=MAX_PIXELS)  # its header alone
+        edge = np.array([wide, tall])
         low = np.clip(np.floor(points.min(0)), 0, edge - 1).astype(int)
         high = np.clip(np.ceil(points.max(0)), low + 1, edge).astype(int)
         found[row] = (*low.tolist(), *(high - low).tolist())
@@ -83,6 +85,7 @@ def rectangles(people: People, size: tuple[int, int], aug: GlobalAug) -> list[Re
 
 
 def epochs(decode: Decode, people: People, size: tuple[int, int], aug: GlobalAug, threads: int) -> Callable[[], int]:
-    work = list(zip(photo_bytes(people), rectangles(people, size, aug)))
+    photos = photo_bytes(people)
+    work = list(zip(photos, rectangles(people, photos, size, aug)))
     pool = ThreadPoolExecutor(threads)
     return lambda: sum(1 for _ in pool.map(lambda each: decode(*each) is not None, work))

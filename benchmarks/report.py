@@ -36,12 +36,18 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def select(rows: list[dict[str, Any]], where: list[str]) -> list[dict[str, Any]]:
-    """The rows whose parameters (or name) have one of the values asked for."""
+    """The rows whose parameters (or name, or unit) have one of the values asked for."""
     for clause in where:
         key, _, values = clause.partition("=")
         wanted = set(values.split(","))
-        rows = [row for row in rows if str(row["name"] if key == "name" else row["params"].get(key)) in wanted]
+        rows = [row for row in rows if _value(row, key) in wanted]
     return rows
+
+
+def _value(row: dict[str, Any], key: str) -> str:
+    if key == "unit":
+        return str(row["unit"]).replace(" ", "_")  # the blocks of a page are split at spaces
+    return str(row["name"] if key == "name" else row["params"].get(key))
 
 
 def pivot(rows: list[dict[str, Any]]) -> dict[tuple[tuple[str, Any], ...], dict[str, dict[str, Any]]]:

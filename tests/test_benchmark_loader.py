@@ -54,8 +54,8 @@ def test_both_decoders_decode_the_same_rectangles() -> None:
         turbo = loader_regions.turbo()
     except RuntimeError as error:
         pytest.skip(str(error))
-    every = zip(loader_peers.photo_bytes(few), loader_regions.rectangles(few, (64, 48), loader.AUG))
-    for data, at in every:
+    photos = loader_peers.photo_bytes(few)
+    for data, at in zip(photos, loader_regions.rectangles(few, photos, (64, 48), loader.AUG)):
         ours, theirs = loader_regions.ours(data, at), turbo(data, at)
         assert ours.shape == theirs.shape == (at[3], at[2], 3)
         # Beyond its edges libjpeg does not look, where colours of half resolution are drawn from both sides.
