@@ -15,7 +15,7 @@ from asda_fast.core import cuda_graph
 from asda_fast.core.coco_json import annotation_numbers
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.hardware import choose_device
-from asda_fast.core.options import Size, parse_size
+from asda_fast.core.options import Size, parse_size, size_text
 from asda_fast.core.skeleton import check_joints
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.coco_terms import CocoTerms, check_photos, read_terms
@@ -53,7 +53,12 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
     if card["joints"] != joints:
         raise UserError(f"{config.checkpoint}: predicts {card['joints']} joints, but {dataset} has {joints}")
     check_joints(config.checkpoint, card.get("joint_names"), people.skeleton)
-    size = config.input or card_size(card) or find_dataset(dataset).preset.size
+    beside = cast(tuple[str, ...], model.beside)
+    notes = [f"{config.checkpoint}: not taken: {', '.join(beside)} (`within`)"] if beside else []
+    size = config.input or card_size(card)
+    if size is None:
+        size = find_dataset(dataset).preset.size
+        notes.append(f"{config.checkpoint} does not say its input: {size_text(size)} is what {dataset} is trained at")
     decode = config.decode or decoders_of(model)[0]
     if "simcc" in decoders_of(model):
         if decode != "simcc":
@@ -110,7 +115,7 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
     assert result is not None
     if box_score is None and (other := other_reading(found.xy, people)):
         result.notes.append(f"{config.checkpoint}: {other}")
-    result.notes = [*dict.fromkeys((*people.notes, *boxes.notes)), *said, *result.notes]
+    result.notes = [*dict.fromkeys((*people.notes, *boxes.notes)), *notes, *said, *result.notes]
     result.numbers |= {"checkpoint": config.checkpoint, "input": list(size), "flip_test": config.flip_test}
     result.numbers |= {"decode": decode, "scales": list(PYRAMID) if config.pyramid else [1.0]}
     result.skeleton = people.skeleton

@@ -86,13 +86,15 @@ def _maker(name: str, thing: Any) -> Callable[..., Any]:
 def load(path: str | Path, within: str | None = None) -> nn.Module:
     """A ready pose network, in evaluation mode, from our file or a published checkpoint with a heatmap head.
 
-    Its `config` attribute says what it is: "model", "joints" and whatever was saved with it. UserError where the file
-    is not a complete pose network. within: which one, where a file holds several ("student").
+    Its `config` attribute says what it is: "model", "joints" and whatever was saved with it; `beside` names further
+    networks of the file, not taken. UserError where the file is not a complete pose network. within: which one, where a
+    file holds several ("student").
     """
     checkpoint = read(path)
     config = checkpoint.config
+    beside: tuple[str, ...] = ()
     if config is None:
-        found = only_network(checkpoint, within)
+        found, beside = only_network(checkpoint, within)
         config = found.foreign.build
         if config is None:
             kind = found.foreign.format
@@ -101,6 +103,7 @@ def load(path: str | Path, within: str | None = None) -> nn.Module:
     model = _empty(path, config)
     load_into(model, checkpoint, complete=True, within=within)
     model.config = config  # type: ignore[assignment]
+    model.beside = beside  # type: ignore[assignment]
     if config.get("target") is not None:
         model.target = config["target"]
     return model.eval()

@@ -79,14 +79,17 @@ def load_into(
     return report
 
 
-def only_network(checkpoint: Checkpoint, within: str | None = None) -> Found:
-    """The published pose network in a file, the first by custom where there are several."""
+def only_network(checkpoint: Checkpoint, within: str | None = None) -> tuple[Found, tuple[str, ...]]:
+    """The published pose network in a file, the first by custom where there are several, and where the others are."""
     several = networks_in(checkpoint, "pose")
     if not several:
         keys = max(checkpoint.states.values(), key=len)
         raise UserError(f"{checkpoint.path}: no network known here has keys such as {shorten(keys)}")
     several = _within(checkpoint.path, several, within)
-    return _first(checkpoint.path, [f for f in several if f.foreign.build is not None] or several)
+    whole = [f for f in several if f.foreign.build is not None] or several
+    taken = _first(checkpoint.path, whole)
+    others = (f for f in whole if f is not taken and not _same(f.foreign.state, taken.foreign.state))
+    return taken, tuple(f.place or "the file itself" for f in others)
 
 
 def _within(path: Path, several: list[Found], within: str | None) -> list[Found]:

@@ -16,6 +16,8 @@ from asda_fast.parts.read import Unusable, read_map, read_photo
 from asda_fast.parts.report import Notes, Outcomes
 from asda_fast.parts.scheme import Scheme
 
+FRAMED = 0.8  # of a map's upper, left and right edge: a person near enough for that shows no whole part
+
 
 def cut_pair(
     pair: Pair,
@@ -53,11 +55,22 @@ def cut_pair(
             sizes = f"{label.shape[1]} x {label.shape[0]}, the people file says {people.size[0]} x {people.size[1]}"
             raise Unusable(f"{pair.photo}: is {sizes}", "photo of another size than the people file says")
         instances, boxes, notes = instance_map(people.people, *label.shape)
+    if (framed := _framed(label, scheme)) is not None:
+        line = f"{pair.label}: id {framed}, {scheme.labels[framed]}"
+        notes.add("maps with a part, not the background, nearly all along their edge: ids of another scheme?", line)
     if instances is not None:
         _note_lost(pair, people, label, instances, scheme, notes)
     elif not apart and _several(label, spans, scheme):
         notes.add("maps with several faces, cut as one person (tell them apart: instances, people or apart)", pair.name)
     return (*cut(photo, label, scheme, filters, instances, boxes, dropped, apart), notes)
+
+
+def _framed(label: np.ndarray, scheme: Scheme) -> int | None:
+    """The id that nearly all of a map's upper, left and right edge has, where that is none of the background's."""
+    edge = np.concatenate([label[0], label[:, 0], label[:, -1]])
+    ids, counts = np.unique(edge, return_counts=True)
+    most = int(ids[counts.argmax()])
+    return most if counts.max() > FRAMED * len(edge) and most not in scheme.background else None
 
 
 def _cut_limbs(

@@ -15,7 +15,7 @@ from asda_fast.augment import pools
 from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmentation
 from asda_fast.core.errors import UserError
-from asda_fast.core.options import keyword_values
+from asda_fast.core.options import keyword_values, size_text
 from asda_fast.core.skeleton import check_joints
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.custom import shared_photos
@@ -79,6 +79,8 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         say(f"{val.name}: {note}")
     for note in _impossible(recipe, train.skeleton):
         say(f"{train.name}: {note}")
+    if recipe.input is not None and recipe.input[1] > recipe.input[0]:
+        say(f"input {size_text(recipe.input)}: {recipe.input[0]} high and {recipe.input[1]} wide, wider than high")
     if recipe.limit is not None:
         train, val = (table.select(np.arange(min(recipe.limit, len(table)))) for table in (train, val))
     check_scorable(val)

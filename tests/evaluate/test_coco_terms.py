@@ -256,8 +256,11 @@ def test_of_a_limit_only_who_was_looked_at_is_scored(
         return Predictions(people.joints[:count].copy(), np.ones((count, 17), np.float32))
 
     monkeypatch.setattr(network, "predict", perfect)
-    options = NetworkOptions(checkpoint=str(path), input=(64, 64), limit=limit, device="cpu", threads=1)
+    options = NetworkOptions(
+        checkpoint=str(path), input=None if limit == 1 else (64, 64), limit=limit, device="cpu", threads=1
+    )
     result = network.score_network(TruthOptions("demo"), options)
     assert result.numbers["AP"] == pytest.approx(1)
+    assert any("does not say its input" in note for note in result.notes) == (limit == 1)
     left = [f"limit: {len(people) - (limit or 0)} annotated people were not looked at and are not scored"]
     assert [note for note in result.notes if "looked at" in note] == (left if limit else [])

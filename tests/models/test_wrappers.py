@@ -72,6 +72,7 @@ def test_what_else_the_file_holds_is_said(tmp_path: Path, plain: State) -> None:
     path = write(tmp_path / "timm.pth", {"state_dict": plain, "state_dict_ema": averaged})
     report = models.load_into(model, path)
     assert report.beside == ["state_dict_ema"]
+    assert models.load(path).beside == ("state_dict_ema",)
     assert str(report).endswith("not taken: state_dict_ema")
     assert torch.equal(model.state_dict()["conv1.weight"], plain["conv1.weight"])
     models.load_into(model, path, within="state_dict_ema")

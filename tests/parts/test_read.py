@@ -11,9 +11,12 @@ from PIL import Image
 
 from asda_fast.core.files import files_below
 from asda_fast.core.images import SUFFIXES
+from asda_fast.parts.cut import Filters
+from asda_fast.parts.cut_pair import cut_pair
 from asda_fast.parts.exclude import read_names
-from asda_fast.parts.pairs import find_pairs
+from asda_fast.parts.pairs import Pair, find_pairs
 from asda_fast.parts.read import Unusable, read_map, read_photo
+from asda_fast.parts.scheme import load_scheme
 
 
 def ids() -> np.ndarray:
@@ -109,6 +112,18 @@ def test_ids_that_are_none_are_refused_with_the_reason(tmp_path: Path, values: n
     path = save(tmp_path / "x.tif", values)
     with pytest.raises(Unusable, match=rf"x\.tif: .*{words}"):
         read_map(path)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_ids_of_another_scheme_show_along_the_edge(tmp_path: Path, shift: int) -> None:
+    label = np.zeros((60, 50), np.uint8)
+    label[10:60, 10:40] = 5  # who stands on the lower edge
+    Image.fromarray(label + np.uint8(shift)).save(tmp_path / "map.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 50, 3), np.uint8)).save(tmp_path / "x.png")
+    pair = Pair("x", tmp_path / "x.png", tmp_path / "map.png", None)
+    notes = cut_pair(pair, None, load_scheme("lip"), Filters())[2]
+    said = "maps with a part, not the background, nearly all along their edge: ids of another scheme?"
+    assert notes.kinds.get(said) == ((1, f"{tmp_path / 'map.png'}: id 1, Hat") if shift else None)
 
 
 def test_bit_damage_of_a_label_map_is_caught(tmp_path: Path) -> None:
