@@ -17,16 +17,18 @@ _PUBLIC = {
     "SemanticPaste": "asda_fast.augment.module",
     "Adversary": "asda_fast.adversary.component",
     "Batch": "asda_fast.core.batch",
+    "Predictor": "asda_fast.evaluate.predictor",
 }
 _MODULES = ("augment", "data", "evaluate", "metrics", "models", "ops", "parts", "pipelines", "targets")
 _MOVED = {"targets": "models.heatmaps"}
 
-__all__ = ["Adversary", "Batch", "PartPool", "SemanticPaste", "make_loader", "paste", *_MODULES]
+__all__ = ["Adversary", "Batch", "PartPool", "Predictor", "SemanticPaste", "make_loader", "paste", *_MODULES]
 
 if TYPE_CHECKING:
     from asda_fast.adversary.component import Adversary
     from asda_fast.augment.module import SemanticPaste
     from asda_fast.core.batch import Batch
+    from asda_fast.evaluate.predictor import Predictor
     from asda_fast.ops.paste import paste
     from asda_fast.parts.pool import PartPool
     from asda_fast.pipelines.loader import make_loader

@@ -12,6 +12,7 @@ from asda_fast.core.registry import nearest
 COMMANDS = {
     "train": "train a pose network against pasted body parts",
     "evaluate": "score a network or a file of predictions as the literature does",
+    "predict": "joints of the people in photos or a video: COCO results and pictures",
     "ablate": "train arms and seeds, and compare them with intervals",
     "score": "measure how hard the places are that an adversary chooses",
     "report": "write a run as one page: curves, sheets, where parts lie, the worst people",

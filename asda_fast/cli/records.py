@@ -8,6 +8,7 @@ from asda_fast.core.registry import load_object
 RECORDS = {
     "train": "asda_fast.cli.train:Train",
     "evaluate": "asda_fast.cli.evaluate:Evaluate",
+    "predict": "asda_fast.evaluate.options:PredictOptions",
     "ablate": "asda_fast.train.ablation:AblateOptions",
     "score": "asda_fast.train.score:ScoreOptions",
     "report": "asda_fast.report.options:ReportOptions",

@@ -13,7 +13,8 @@ a third of the time that decoding takes: `data.check.photos` does so for a data 
 **Which way up.** Pixels are as stored, whatever EXIF says of their orientation: so are the annotations of COCO, MPII
 and LSP. Where the annotations declare another size (`size`), EXIF decides: if a viewer's turn makes the photo of the
 size declared, the annotations were made on the turned photo, and it is turned; if not, it is a bad image. A square
-photo, or one whose size nobody declared, is as stored.
+photo, or one whose size nobody declared, is as stored. A photo that nobody annotated and a user looks at (`predict`)
+is as a viewer shows it (`upright`).
 
 Grey and CMYK become RGB, alpha is dropped, 16 bits become 8; those that hold 12 bits unscaled, which would be nearly
 black, are refused.
@@ -133,6 +134,18 @@ def size_of(data: Data, name: str, size: Sequence[int] | None = None) -> Size:
     """Height and width of a photo as `read` gives it: from the header where it is a JPEG. Raises BadImage."""
     height, width = _jpeg_size(data, name) if bytes(data[:2]) == JPEG else read(data, name).shape[:2]
     return (height, width) if _turn(data, name, (height, width), size) == 1 else (width, height)
+
+
+def upright(data: Data, name: str, shrink: int = 1) -> np.ndarray:
+    """A whole photo as a viewer shows it; else as `read`."""
+    return _turned(read(data, name, None, shrink), _orientation(data))
+
+
+def upright_size(data: Data, name: str) -> tuple[Size, bool]:
+    """Its height and width, and whether EXIF turns or mirrors it. Raises BadImage."""
+    height, width = size_of(data, name)
+    turn = _orientation(data)
+    return ((width, height) if turn in (5, 6, 7, 8) else (height, width)), 2 <= turn <= 8
 
 
 def check(data: Data, name: str, size: Sequence[int] | None = None) -> None:

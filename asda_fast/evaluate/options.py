@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.options import CROP, Above, AtLeast, Size, check
+from asda_fast.core.options import CROP, Above, AtLeast, Between, Size, check
 from asda_fast.pipelines import PIPELINES
 
 
@@ -96,6 +96,48 @@ class NetworkOptions:
     """error (stop, naming the file) | skip (leave its people out, say how many)"""
     limit: Annotated[int | None, AtLeast(1)] = None
     """use only the first so many people"""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Joints of the people in photos or a video, by any checkpoint: COCO results and drawn pictures."""
+
+    checkpoint: str
+    """network to run: a file of ours, or a published one with a heatmap head"""
+    images: str
+    """a folder of photos (with those below it), a photo, or a video"""
+    out: str
+    """folder to write: results.json (image_id, file_name, bbox, keypoints as x, y, score of each joint, score; the
+    first pixel is 0), drawn/ with a picture of each photo, or the video"""
+    boxes: str | None = None
+    """where the people are: COCO detections or annotations, a JSON of {file name: [[x, y, width, height(, score)],
+    ..]}, or a CSV of file, x, y, width, height(, score); of a video the frame's number, from 0, is the file [a photo is
+    one person, from edge to edge]"""
+    threshold: Annotated[float, Between(0, 1)] = 0.2
+    """joints of a lower score are not drawn; the results have all"""
+    box_threshold: Annotated[float, Between(0, 1)] = 0.3
+    """boxes of a lower score are left out"""
+    pictures: bool = True
+    """draw; without, only results are written"""
+    within: str | None = None
+    """which network, where --checkpoint holds several: a word of its place, e.g. student"""
+    input: Annotated[Size | None, CROP] = None
+    """crop as HxW [the checkpoint's]"""
+    flip_test: bool = True
+    """average with the mirrored crop"""
+    decode: Literal["quarter", "dark", "udp", "simcc"] | None = None
+    """how a joint is read from the network's answer [as it was trained]"""
+    batch_size: Annotated[int, AtLeast(1)] = 32
+    """people per step; of a video the frames that are read at a time"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where the network runs"""
+    threads: Annotated[int | None, AtLeast(1)] = None
+    """decoding and drawing threads [all cores]"""
+    amp: bool = False
+    """bfloat16 autocast (on a GPU only)"""
 
     def __post_init__(self) -> None:
         check(self)
