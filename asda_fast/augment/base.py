@@ -38,6 +38,7 @@ class Augmentation:
     """
 
     learned = False  # True: placed by a generator, which the caller trains
+    epochs: int | None = None  # of the run, where there is one
     needs_pool = False  # True: pastes the body parts of a pool, by sampling.Ranges and Rules
 
     def __init__(

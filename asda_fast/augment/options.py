@@ -20,8 +20,8 @@ class PasteOptions:
     """What an augmentation pastes."""
 
     augment: Annotated[str, AUGMENTATIONS] = "asda"
-    """what is pasted: none | cutout (holes) | ror (keypoint masking) | objects | sda (parts at random) | asda (parts
-    where a generator puts them) | module:CLASS of your own"""
+    """what is pasted: none | cutout (holes; RTMPose's with --augment-options preset=rtmpose) | ror (keypoint masking) |
+    objects | sda (parts at random) | asda (parts where a generator puts them) | module:CLASS of your own"""
     augment_options: tuple[str, ...] = ()
     """NAME=VALUE options of the augmentation's own class, e.g. extent=0.2,0.4 for cutout"""
     objects: str | None = None

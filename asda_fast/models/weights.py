@@ -34,8 +34,16 @@ class Report:
         for name in ("missing", "unexpected", "mismatched"):
             keys = getattr(self, name)
             if keys:
-                text += f", {len(keys)} {name} ({shorten(keys)})"
+                text += f", {len(keys)} {name} ({shorten(by_module(keys), 6)})"
         return text + (f"; not taken: {shorten(self.beside)}" if self.beside else "")
+
+
+def by_module(names: list[str]) -> list[str]:
+    """Names of tensors, those of one module as one: "head.final (2)"."""
+    modules: dict[str, list[str]] = {}
+    for name in names:
+        modules.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    return [of[0] if len(of) == 1 else f"{module} ({len(of)})" for module, of in modules.items()]
 
 
 def load_into(

@@ -89,6 +89,7 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         pool = _pool(recipe, run, ranks)
         amp = autocast_type(recipe, ranks)
         augmentation = recipe.paste.build(pool, recipe.seed, paste_format(amp))
+        augmentation.epochs = recipe.epochs
         torch.manual_seed(recipe.seed)
         networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, amp, say)
         mark = pool_mark(augmentation.pool if augmentation.needs_pool else None)  # once: it reads every texel

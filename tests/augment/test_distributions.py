@@ -84,3 +84,26 @@ def test_objects_sizes_angles_and_places(batch):
     assert is_uniform(angle, -math.pi / 6, math.pi / 6)
     assert is_uniform(out.theta[:, 0, 2], -1, 1)
     assert is_uniform(out.theta[:, 0, 3], -1, 1)
+
+
+def test_rtmposes_cutout(batch):
+    """One hole of 0.2 to 0.4 within every crop; of every second one in the last fourteenth of a run."""
+    aug = augment.build("cutout", preset="rtmpose", seed=5)
+    height, width = batch.image.shape[1:3]
+    out = aug(batch, 1)
+    assert (out.slots.part == 0).all()
+    scale = 64 / out.matrix[:, 0, [0, 1], [0, 1]]  # [B, 2] pixels wide and high
+    corner = -out.matrix[:, 0, :, 2] * scale / 64
+    sides = torch.tensor([width, height])
+    assert (scale / sides).min() >= 0.2 - 1e-6 and (scale / sides).max() <= 0.4 + 1e-6
+    assert (corner >= -1e-4).all() and (corner + scale <= sides + 1e-3).all()
+    assert torch.equal(aug.pool.texels.unique(), torch.tensor([0, 255], dtype=torch.uint8))
+    aug.epochs = 420
+    assert [aug.chance(epoch) for epoch in (0, 389, 390, 419)] == [1, 1, 0.5, 0.5]
+    assert [float(aug.chance(torch.tensor(epoch))) for epoch in (389, 390)] == [1, 0.5]
+    share = (aug(batch, 400).slots.part == 0).float().mean()
+    assert 0.3 < share < 0.7
+    assert augment.build("cutout", preset="rtmpose", extent=(0.1, 0.2)).extent == (0.1, 0.2)
+    for wrong in ({"preset": "rtm"}, {"later": (2, 0.5)}, {"later": 0.5}):
+        with pytest.raises(ValueError, match=f"^{next(iter(wrong))}: expected"):
+            augment.build("cutout", **wrong)
