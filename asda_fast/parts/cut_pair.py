@@ -31,7 +31,7 @@ def cut_pair(
     if pair.label is None:
         assert people is not None
         return _cut_limbs(pair, people, scheme, filters, dropped)
-    label = read_map(pair.label)
+    label = read_map(pair.label, scheme=scheme)
     spans = spans_of(label)
     present = set(spans)
     if unknown := present - scheme.known:

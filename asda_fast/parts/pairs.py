@@ -90,7 +90,7 @@ def _why_not(images: Path, photos: dict[str, Path], labels: Path, maps: list[str
     """What was looked for, and what lies there instead."""
     if not maps:
         holds = _holds(labels)
-        remedy = "; of a .mat file, save the array of ids as a PNG first (PIL.Image.fromarray)" * (".mat" in holds)
+        remedy = "; of an .npz file, save the array of ids as .npy" * (".npz" in holds)
         return f"expected label maps ({', '.join(MAPS)}) in {labels}, found {holds}{remedy}"
     if not photos:
         return f"expected photos ({', '.join(PHOTOS)}) in {images}, found {_holds(images)}"

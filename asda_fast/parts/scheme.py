@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Scheme:
     labels: dict[int, str]
     rules: tuple[Rule, ...]
     background: tuple[int, ...] = (0,)
+    colours: dict[tuple[int, int, int], int] = field(default_factory=dict)  # RGB -> id, of maps in colour
+    red: bool = False  # of maps in colour, red is the id (MHP)
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ class Scheme:
 
 SCHEMES = ("lip", "cihp", "atr", "ccp", "pascal")
 LIMBS = Path(__file__).with_name("schemes") / "limbs.json"  # of maps that are drawn from outlines and joints
-_KEYS = ("name", "note", "labels", "background", "pairs", "types")
+_KEYS = ("name", "note", "labels", "background", "pairs", "colours", "types")
 
 
 def load_scheme(name: str | Path) -> Scheme:
@@ -55,6 +57,8 @@ def load_scheme(name: str | Path) -> Scheme:
     type are label names; `need` lists groups of which one label each must be present (without it, one of `labels`
     suffices); `each` makes every connected component a part of its own. `background` (0 if it is left out) are ids
     that show nobody; `pairs`, labels that a mirror swaps, and `note` are for readers. Types beyond TYPES are allowed.
+    `colours`, of maps in colour, is {"1": [128, 0, 0], ...} (red, green, blue of an id), or "red" where the red of a
+    colour is the id.
     """
     path = Path(__file__).with_name("schemes") / f"{name}.json" if str(name) in SCHEMES else Path(name)
     if path.suffix != ".json":
@@ -124,10 +128,29 @@ def _parse(data: Any, path: Path) -> Scheme:
     for pair in pairs if isinstance(pairs, list) else [pairs]:
         if len(ids(pair, "pairs")) != 2:
             raise _Bad(f"pairs: a pair has two labels, got {len(pair)}")
+    colours = data.get("colours", {})
     order = {name: i for i, name in enumerate(TYPES)}
     rules.sort(key=lambda rule: order.get(rule.type, len(order)))  # stable: own types keep their order, at the end
     labels = {i: name for name, i in number.items()}
-    return Scheme(str(data.get("name", path.stem)), labels, tuple(rules), nobody)
+    name, red = str(data.get("name", path.stem)), colours == "red"
+    return Scheme(name, labels, tuple(rules), nobody, {} if red else _colours(colours, {*labels, *nobody}), red)
+
+
+def _colours(given: Any, known: set[int]) -> dict[tuple[int, int, int], int]:
+    if not isinstance(given, dict):
+        raise _Bad(f'colours: expected an object of ids and [red, green, blue], or "red", got {short(given)}')
+    found: dict[tuple[int, int, int], int] = {}
+    for key, value in given.items():
+        number = _id(int(key) if key.isascii() and key.isdigit() and len(key) < 9 else key, "colours")
+        if number not in known:
+            raise _Bad(f"colours: {number} is an id that `labels` does not have")
+        if not isinstance(value, list) or len(value) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in value):
+            raise _Bad(f"colours: expected [red, green, blue] of 0..255 for {number}, got {short(value)}")
+        colour = (value[0], value[1], value[2])
+        if colour in found:
+            raise _Bad(f"colours: {found[colour]} and {number} have the same colour {list(colour)}")
+        found[colour] = number
+    return found
 
 
 def _known_keys(entry: dict[str, Any], known: tuple[str, ...], where: str) -> None:

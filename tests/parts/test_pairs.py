@@ -61,8 +61,8 @@ def test_of_two_files_of_one_name_neither_is_taken(tmp_path, twins):
 
 
 NOTHING = [
-    (["photos/x.jpg", "maps/x.mat", "maps/y.mat", "maps/z.txt"],
-     r"expected label maps \(.*\) in .*maps, found 2 .mat, 1 .txt; of a .mat file, save the array"),
+    (["photos/x.jpg", "maps/x.npz", "maps/y.npz", "maps/z.txt"],
+     r"expected label maps \(.*\) in .*maps, found 2 .npz, 1 .txt; of an .npz file, save the array of ids as .npy"),
     (["photos/x.jpg"], r"expected label maps .*, found no file$"),
     (["photos/x.heic", "maps/x.png"], r"expected photos \(.*\) in .*photos, found 1 .heic$"),
     (["photos/x.jpg", "maps/x_lip.png"], r"the photos are called as 'x', the maps as 'x_lip'; .* suffix '_lip'\?$"),
@@ -81,8 +81,8 @@ def test_nothing_fits(tmp_path, files, words):
 
 
 def test_no_instance_map_at_all(tmp_path):
-    photos, maps = make(tmp_path, "photos/x.jpg", "maps/x.png", "numbers/x.npy")
-    with pytest.raises(UserError, match=r"^instances .*numbers: expected maps called as the photos .* found 1 .npy"):
+    photos, maps = make(tmp_path, "photos/x.jpg", "maps/x.png", "numbers/x.npz")
+    with pytest.raises(UserError, match=r"^instances .*numbers: expected maps called as the photos .* found 1 .npz"):
         find_pairs(photos, maps, instances=tmp_path / "numbers")
 
 

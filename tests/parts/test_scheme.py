@@ -91,6 +91,10 @@ def test_own_scheme_may_add_types(tmp_path):
         ('{"labels": {"1": "a"}, "background": [0, 1e400], "types": {"x": ["a"]}}', "0..255, got inf"),
         ('{"labels": {"1": "a"}, "background": 0, "types": {"x": ["a"]}}', "background: expected a list of ids, got 0"),
         ('{"labels": {"1": "a"}, "typos": 1, "types": {"x": ["a"]}}', "the key 'typos'; .* perhaps types"),
+        ('{"labels": {"1": "a"}, "colours": "blue", "types": {"x": ["a"]}}', "colours: .* or \"red\", got 'blue'"),
+        ('{"labels": {"1": "a"}, "colours": {"2": [0, 0, 9]}, "types": {"x": ["a"]}}', "2 is an id that `labels`"),
+        ('{"labels": {"1": "a"}, "colours": {"1": [0, 256, 9]}, "types": {"x": ["a"]}}', r"of 0\.\.255 for 1"),
+        ('{"labels": {"1": "a"}, "colours": {"0": [1, 1, 1], "1": [1, 1, 1]}, "types": {"x": ["a"]}}', "same colour"),
         ('{"a":' * 100_000, "nested too deeply"),
     ],
 )
