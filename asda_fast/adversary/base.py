@@ -25,6 +25,8 @@ class Adversary:
     after it.
     """
 
+    capturable = False  # whether a CUDA graph may repeat its part of a step: nothing that Python counts or keeps
+
     def choose(self, scene: Scene, explore: bool) -> Choice:
         """The placement of the scene's slots. explore: also try what seems less hard, to learn from it (training)."""
         raise NotImplementedError

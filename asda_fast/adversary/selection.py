@@ -140,6 +140,8 @@ class Selection(Adversary):
 class Search(Selection):
     """The hardest of `verify` random placements, by as many forward passes."""
 
+    capturable = True
+
     def __init__(self, edges: tuple[tuple[int, int], ...] = (), *, verify: int = 4, **options: bool | int) -> None:
         if verify < 2:
             raise ValueError(f"verify: expected at least 2 placements to search among, got {verify}")
@@ -151,6 +153,8 @@ class Cover(Selection):
 
     Without a clean pass it hides most of the joints.
     """
+
+    capturable = True
 
     def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         hidden = (covered.joint + covered.near + covered.far) / 3

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from asda_fast.adversary import Cover, Search
 from asda_fast.core.batch import Batch
 from asda_fast.train import distributed, graph, optimizers
 from asda_fast.train.checkpoint import RunFolder
@@ -78,6 +79,8 @@ def capturable(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sda", "joint", {}),
         ("asda", "alternate", {}),
         ("asda", "joint", {}),
+        ("asda", "joint", {"adversary": "search", "verify": 2}),
+        ("asda", "joint", {"adversary": "cover", "candidates": 8, "clean_pass": True}),
         ("none", "joint", TRANSFORMER),
         ("asda", "alternate", {**TRANSFORMER, "optimizer": "sgd", "freeze": ("backbone.patch_embed",)}),
     ],
@@ -189,7 +192,12 @@ def test_states_agree_within_a_share_of_the_step() -> None:
 
 
 def test_what_has_no_graph_says_why() -> None:
-    assert graph.obstacle(1, False, None) is None
+    assert (
+        graph.obstacle(1, False, None)
+        is graph.obstacle(1, False, Cover())
+        is graph.obstacle(1, False, Search())
+        is None
+    )
     assert graph.obstacle(2, False, None) == "several processes"
     assert str(graph.obstacle(1, True, None)).startswith("compile")
     assert str(graph.obstacle(1, False, Toy())).startswith("the adversary toy")
