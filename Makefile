@@ -6,7 +6,7 @@ TEST ?= tests
 JOBS ?= 2
 RESULTS := benchmarks/results
 
-.PHONY: help env train test docs pins floor lint format bench wheel aarch64 gpu-check gpu-pack clean
+.PHONY: help env train test docs pins floor lint format bench wheel aarch64 gpu-check gpu-ablate gpu-pack clean
 
 help:
 	@echo "make train      set up, then train on the embedded demo set (runs/demo)"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint       ruff, mypy, import-linter, clang-format;  make format mends what they can"
 	@echo "make bench      the benchmarks on this CPU -> $(RESULTS), tables and plots"
 	@echo "make gpu-check  all that needs a GPU, with what is installed -> build/gpu/ (ARGS='--seconds 470 --only paste')"
+	@echo "make gpu-ablate what the adversary does to accuracy, in 15 minutes of a GPU (ROOT=data/lspet POOL=pool.safetensors)"
 	@echo "make gpu-pack   wheels to carry to a GPU machine without a package index -> build/carry/"
 	@echo "make wheel      sdist and a wheel of this Python -> dist/"
 	@echo "make aarch64    the C++ parts for aarch64, under qemu: the bits of x86's portable path"
@@ -74,6 +75,15 @@ gpu-check:
 	python=$(BIN)/python; test -x $$python || python=$(PYTHON); \
 	$$python -m benchmarks.gpu_check --ready || test -d build/carry || { make env && python=$(BIN)/python; } && \
 	$$python -m benchmarks.gpu_check $(ARGS)
+
+# HRNet-W32 at 96x96: the arms that tell most, all of a seed before the next, three runs at once. The same line goes on where
+# it was stopped; ARGS=--dry-run lists the runs, and later options of ARGS win.
+gpu-ablate:
+	@test -n "$(ROOT)" -a -n "$(POOL)" || { echo "error: ROOT=: folder of LSP-extended, POOL=: pool of parts"; exit 2; }
+	python=$(BIN)/python; test -x $$python || python=$(PYTHON); \
+	test -d build/lsp-shards || $$python -m asda_fast.data pack --dataset lsp --root $(ROOT) --out build/lsp-shards && \
+	$$python -m asda_fast ablate --arms telling --seeds 0 1 2 --seconds 840 --jobs 3 --dataset lsp --root build/lsp-shards \
+	--pool $(POOL) --model hrnet_w32 --input 96x96 --epochs 100 --pipeline native --out build/gpu/ablate $(ARGS)
 
 # An sdist, and from it a wheel of this Python. For all of cp310 to cp313 on x86-64 and aarch64: cibuildwheel (CONTRIBUTING.md).
 wheel: .env-dev
