@@ -106,6 +106,7 @@ def main() -> None:
     out = parser(__doc__ or "")
     out.add_argument("--only", nargs="+", default=None, metavar="ARM", help=f"of {list(ARMS)}")
     out.add_argument("--model", choices=[case[0] for case in CASES], help="only this case [both]")
+    out.add_argument("--batch", type=int, help="people [32 of hrnet_tiny, 8 of hrnet_w32]")
     out.add_argument("--rounds", type=int, default=None, help="steps of each arm, in turn [10, with --quick 3]")
     options = out.parse_args()
     if options.threads:
@@ -116,7 +117,9 @@ def main() -> None:
     for case in CASES:
         if options.model not in (None, case[0]):
             continue
-        name, size, count, _ = case
+        name, size, count, width = case
+        count = options.batch or count
+        case = (name, size, count, width)
         steps = {arm: Step(arm, case, options.device) for arm in arms}
         rounds = options.rounds or (3 if options.quick else 10)
         timings = interleave(dict(steps), seconds=120, device="cuda") if gpu else processor_time(steps, rounds)

@@ -44,6 +44,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "critic, clean": ("critic", {"clean": True, **MANY}),
     "critic, verify 2": ("critic", {"verify": 2, **MANY}),
     "critic, clean, verify 2": ("critic", {"clean": True, "verify": 2, **MANY}),
+    "critic, verify 4, 1 of 4": ("critic", {"verify": 4, "share": 0.25, **MANY}),
     "critic, verify 4, 3 of 8": ("critic", {"verify": 4, "share": 0.375, **MANY}),
     "critic, verify 4, 5 of 8": ("critic", {"verify": 4, "share": 0.625, **MANY}),
     "critic, verify 2, half": ("critic", {"verify": 2, **MANY, "reduced": True}),

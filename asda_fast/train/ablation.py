@@ -28,7 +28,7 @@ class AblateOptions:
 
     arms: tuple[str, ...] = ("none", "random", "generator", "critic", "critic-verify-4")
     """of none, none-twice, cutout, cutout-rtmpose, ror, random, random-twice, search, cover, generator,
-    generator-joint, critic, critic-verify-2, critic-verify-4 (for 3/8 of the people); -twice: twice the epochs, for
+    generator-joint, critic, critic-verify-2, critic-verify-4 (for 0.3 of the people); -twice: twice the epochs, for
     equal compute. ARM:FIELD=VALUE changes the recipe further (generator:parts=2). Sets of arms: table-4 (occlusion),
     table-5 (number of parts), table-6 (networks) as in the paper; telling (none, critic-verify-4, random, generator)"""
     seeds: tuple[int, ...] = (0, 1, 2)

@@ -31,7 +31,7 @@ ARMS: dict[str, tuple[float, dict[str, Any]]] = {
     "generator-joint": (1.2, {"augment": "asda", "adversary": "generator", "update": "joint"}),
     "critic": (1.0, {"augment": "asda", "adversary": "critic"}),
     "critic-verify-2": (1.5, {"augment": "asda", "adversary": "critic", "verify": 2}),
-    "critic-verify-4": (1.4, {"augment": "asda", "adversary": "critic", "verify": 4, "verify_share": 0.375}),
+    "critic-verify-4": (1.4, {"augment": "asda", "adversary": "critic", "verify": 4, "verify_share": 0.3}),
 }
 NETWORKS = ("hourglass_2", "hourglass_8", "simple_r50", "simple_r101", "hrnet_w32", "hrnet_w48")
 # Arms by one word: the paper's tables (of occlusion, of the number of parts, of networks), and what tells most soonest.
