@@ -141,8 +141,8 @@ def categories_of(path: Path, table: Mapping[str, Any]) -> list[Category]:
 
 
 def _edges(where: str, given: Any, joints: int) -> tuple[tuple[int, int], ...]:
-    """The file's edges, counted from 1 there and from 0 here; those of joints that it does not have are dropped (a
-    CrowdPose file in use has COCO's)."""
+    """The file's edges, counted from 1 there (from 0 where one has a 0) and from 0 here; those of joints that it does
+    not have are dropped (a CrowdPose file in use has COCO's)."""
     if not isinstance(given, list):
         raise UserError(f"{where}: skeleton: expected a list of pairs of joint numbers, got {short(given)}")
     edges = []
@@ -150,10 +150,11 @@ def _edges(where: str, given: Any, joints: int) -> tuple[tuple[int, int], ...]:
         ends = [whole(end) for end in pair] if isinstance(pair, list) and len(pair) == 2 else [None]
         if None in ends:
             raise UserError(f"{where}: skeleton: expected pairs of joint numbers, got {short(pair)}")
-        a, b = (end - 1 for end in ends if end is not None)
-        if 0 <= a < joints and 0 <= b < joints:
-            edges.append((a, b))
-    return tuple(edges)
+        a, b = (end for end in ends if end is not None)
+        edges.append((a, b))
+    first = 0 if any(0 in edge for edge in edges) else 1  # some tools count from 0
+    whole_edges = ((a - first, b - first) for a, b in edges)
+    return tuple((a, b) for a, b in whole_edges if 0 <= a < joints and 0 <= b < joints)
 
 
 def choose(path: Path, table: Mapping[str, Any], category: str | None = None, usual: str = "person") -> Choice:

@@ -218,7 +218,7 @@ def _mmpose(path: Path, content: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f"{path}: keypoint_info: expected objects with a name, got {short(info)}")
     try:
         records = sorted(records, key=lambda record: int(record.get("id", 0)))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: keypoint_info: expected numbers as id") from None
     names = [record["name"] for record in records]
     swap = {record["name"]: record["swap"] for record in records if record.get("swap")}
@@ -236,7 +236,7 @@ def _mmpose(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     links = content.get("skeleton_info")
     if links:
         links = list(links.values()) if isinstance(links, dict) else links
-        if not all(isinstance(link, dict) and "link" in link for link in links):
+        if not isinstance(links, list) or not all(isinstance(link, dict) and "link" in link for link in links):
             raise UserError(f"{path}: skeleton_info: expected objects with a link, got {short(links)}")
         said["edges"] = [link["link"] for link in links]
     if content.get("sigmas"):

@@ -95,5 +95,6 @@ def values_of(annotation: Mapping[str, Any], skeleton: Skeleton | None) -> Any:
 def _part(values: Any, joints: int) -> list[Any]:
     if not isinstance(values, list) or len(values) != 3 * joints:
         return [0] * (3 * joints) if values is None else [values]  # refused by its number
-    flags = [2 if isinstance(v, (int, float)) and v > 0 else 0 if v == 0 else v for v in values[2::3]]
-    return [flags[at // 3] if at % 3 == 2 else value for at, value in enumerate(values)]
+    values = values.copy()
+    values[2::3] = [2 if isinstance(v, (int, float)) and v > 0 else 0 if v == 0 else v for v in values[2::3]]
+    return values

@@ -31,13 +31,13 @@ def read(path: Path, content: dict[str, Any]) -> tuple[list[dict[str, Any]], lis
             if known and photo["annorect"].dtype.names
             for person in np.ravel(photo["annorect"])
         ]
-    except (KeyError, IndexError, ValueError, TypeError) as error:
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: expected MPII's RELEASE with annolist and img_train ({short(str(error))})") from None
     records, left_out = [], 0
     for number, (photo, person) in enumerate(people):
         try:
             record = _record(photo, person)
-        except (KeyError, IndexError, ValueError, TypeError) as error:
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise UserError(f"{path}: person {number} ({photo[:60]}): {short(str(error))}") from None
         left_out += record is None
         records += [record] if record is not None else []

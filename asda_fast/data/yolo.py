@@ -7,6 +7,7 @@ images/a.jpg lie in labels/a.txt. A share times the side is taken for COCO's coo
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ def read(path: Path, split: str, category: str | None = None) -> tuple[dict[str,
     bare = 0
     for number, photo in enumerate(photos):
         labels = _labels_of(photo)
-        if not labels.is_file():
+        if not os.path.isfile(labels):
             bare += 1
             continue
         high, wide = _size(photo)
@@ -99,7 +100,7 @@ def _photos(path: Path, content: dict[str, Any], split: str) -> list[Path]:
         if not isinstance(place, str):
             raise UserError(f"{path}: {split}: expected a folder or a text file, got {short(place)}")
         tried = [root / name for root in roots for name in (place, re.sub(r"^(\.\./)+", "", place))]
-        there = next((some for some in tried if some.exists()), None)
+        there = next((some for some in tried if os.path.exists(some)), None)
         if there is None:
             raise UserError(f"{path}: {split}: {place} is in none of {', '.join(map(str, dict.fromkeys(roots)))}")
         if there.is_dir():

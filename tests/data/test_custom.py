@@ -53,6 +53,11 @@ def test_names_that_nobody_knows_are_used_as_they_are(folder: Path) -> None:
     assert any("feelerL - feelerR, legA_l - legA_r" in note for note in people.notes)
 
 
+def test_edges_that_count_from_0_are_seen_by_their_0(folder: Path) -> None:
+    people = read(write(folder / "a.json", [category(BUG, skeleton=[[0, 1], [4, 5], [5, 6]])], annotation(6)))
+    assert people.skeleton.edges == ((0, 1), (4, 5))
+
+
 def test_a_category_has_no_protocol_by_its_name(folder: Path) -> None:
     people = read(write(folder / "a.json", [category(BUG, "mpii")], annotation(6)))
     assert people.skeleton.name == "own mpii"
