@@ -76,6 +76,8 @@ def read_bytes(path: str | Path) -> bytes:
             return file.read()
     except OSError as error:
         raise BadImage(str(path), error.strerror or str(error)) from None
+    except ValueError as error:  # a name with a null byte
+        raise BadImage(repr(str(path)), str(error)) from None
 
 
 def read(data: Data, name: str, size: Sequence[int] | None = None, shrink: int = 1) -> np.ndarray:

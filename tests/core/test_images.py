@@ -278,3 +278,11 @@ def test_12_bits_in_16_are_no_dark_photo(suffix: str) -> None:
             images.read(data, f"x{suffix}")
     assert images.read(cv2.imencode(suffix, full)[1].tobytes(), "x").max() > 250
     assert images.read(cv2.imencode(suffix, np.zeros((9, 9, 3), np.uint8))[1].tobytes(), "x").max() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a\0b.jpg", "null"), ("x" * 300, "too long"), ("none.jpg", "No such file")]
+)
+def test_a_name_that_cannot_be_is_a_bad_image(name: str, reason: str) -> None:
+    with pytest.raises(images.BadImage, match=reason):
+        images.read_bytes(name)
