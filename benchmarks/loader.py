@@ -214,7 +214,10 @@ def contests(people: People, folder: Path, images: int, threads: int, device: st
         "native, photos, normalised": lambda: ours(whole, "native", threads, device, normalise=True),
         "decoding alone (libjpeg-turbo)": lambda: decoding(whole, threads),
     }
-    for name, way in (("ours", lambda: loader_regions.ours), ("libjpeg-turbo's crop + skip", loader_regions.turbo)):
+    for name, way in (
+        ("ours, and a warp of them", lambda: loader_regions.ours),
+        ("libjpeg-turbo's crop + skip", loader_regions.turbo),
+    ):
         makers[f"decoding regions alone ({name})"] = lambda w=way: regions(w(), whole, threads)
     for name in loader_engines.ENGINES:
         makers[name] = lambda n=name: engine(n, whole, threads, device)

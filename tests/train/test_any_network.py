@@ -31,7 +31,9 @@ CASES: dict[str, dict[str, Any]] = {
 def test_it_trains_resumes_and_is_evaluated(timm: Any, name: str, tmp_path: Path) -> None:
     flat = {"input": "64x64", "limit": 8, "batch_size": 4, **CASES[name]}
     for epochs, resume in ((1, False), (2, True)):
-        run = RunOptions(pipeline="native", device="cpu", hardness_people=2 * (name == "simcc"), out=str(tmp_path), resume=resume)
+        run = RunOptions(
+            pipeline="native", device="cpu", hardness_people=2 * (name == "simcc"), out=str(tmp_path), resume=resume
+        )
         train(Recipe.from_dict({**flat, "epochs": epochs}), run)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in lines] == [1, 2]
