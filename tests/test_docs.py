@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -19,6 +20,12 @@ PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.m
 NAMES = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 FOREIGN = {"--gpus", "--shm-size", "--nnodes", "--rdzv-backend", "--rdzv-endpoint", "--nproc-per-node", "--cfg"}
 TOOLS = {"--out", "--train", "--val", "--seed", "--dry-run", "--device", "--help"}  # of tools/ and benchmarks/
+
+
+@functools.cache
+def options() -> dict[str, set[str]]:
+    """Command -> its flags."""
+    return {name: {flag for flag, _ in flags(kind)} | {"--help"} for name, kind in records().items()}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -58,22 +65,20 @@ def test_commands_are_understood(page: str, line: str) -> None:
     if not words or "COMMAND" in words:
         return
     assert words[0] in RECORDS, f"{page}: {line}"
-    kinds = records()
-    name = " ".join(words[:2]) if " ".join(words[:2]) in kinds else words[0]
-    if name not in kinds:  # `asda-fast data`, named as a whole
+    name = " ".join(words[:2]) if " ".join(words[:2]) in options() else words[0]
+    if name not in options():  # `asda-fast data`, named as a whole
         assert isinstance(load_object(RECORDS[name], "command"), dict)
         return
     rest = words[len(name.split()) :]
     if any(word.startswith("--") for word in rest) and set(rest) != {"--help"} and line in "".join(blocks(page, "sh")):
-        parse(kinds[name], "x", rest)
-    known = {flag for flag, _ in flags(kinds[name])} | {"--help"}
-    assert {word for word in rest if word.startswith("--")} <= known, f"{page}: {line}"
+        parse(records()[name], "x", rest)
+    assert {word for word in rest if word.startswith("--")} <= options()[name], f"{page}: {line}"
 
 
 @pytest.mark.parametrize("page", NAMES)
 def test_options_and_files_that_are_named_exist(page: str) -> None:
     text = NAMES[page]
-    known = {flag for kind in records().values() for flag, _ in flags(kind)} | FOREIGN | TOOLS
+    known = set().union(FOREIGN, TOOLS, *options().values())
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)))
     assert named <= known
     for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|h|cpp|cu|json))", text):

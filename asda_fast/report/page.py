@@ -64,8 +64,11 @@ def sections(
     found += ["<h2>Curves</h2>", f'<div class="charts">{"".join(blocks.curves(history))}</div>', blocks.joints(history)]
     found += blocks.contact_sheets(folder, sheets)
     if looked is None:
-        found.append("<h2>Where parts lie, and the worst people</h2><p>Not looked at: that needs the photos. "
-                     "<code>asda-fast report RUN --root DATASET --pool POOL</code> adds them.</p>")  # fmt: skip
+        found.append(
+            "<h2>Where parts lie, and the worst people</h2><p>Not looked at: that needs the photos. "
+            "Give <code>--root</code> (or <code>--val-annotations</code> and <code>--images</code>) and "
+            "<code>--pool</code> to add them.</p>"
+        )
     else:
         found += [blocks.maps(looked), blocks.worst(looked)]
     found.append(blocks.made_with(config, saved.get("versions")))
