@@ -47,8 +47,8 @@ def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def whole(page: str, line: str) -> bool:
-    """Whether it is a command to be pasted, not one named in passing."""
-    return any(line in block.splitlines() for block in blocks(page, "sh"))
+    """Whether it is a command with options to be pasted, not one named in passing."""
+    return " --" in line and any(line in block.splitlines() for block in blocks(page, "sh"))
 
 
 def commands() -> list[tuple[str, str]]:
@@ -76,7 +76,7 @@ def test_commands_are_understood(page: str, line: str) -> None:
         assert isinstance(load_object(RECORDS[name], "command"), dict)
         return
     rest = words[len(name.split()) :]
-    if any(word.startswith("--") for word in rest) and set(rest) != {"--help"} and "$" not in line and whole(page, line):
+    if whole(page, line) and rest != ["--help"] and "$" not in line:
         parse(records()[name], "x", rest)
     assert {word for word in rest if word.startswith("--")} <= options()[name], f"{page}: {line}"
 
