@@ -1,4 +1,4 @@
-"""asda-fast parts build | show | info | merge: everything about pool files."""
+"""asda-fast parts build | label | show | info | merge: everything about pool files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Build:
     labels: Path | None = None
     """folder of label maps with the photos' names"""
     scheme: str | None = None
-    """what the ids mean: lip, cihp, atr, ccp, pascal, or a .json file"""
+    """what the ids mean: lip, cihp, atr, ccp, pascal, goliath28, sapiens2, or a .json file"""
     coco: Path | None = None
     """instead of label maps: a COCO annotation file with people's outlines and keypoints (person_keypoints_*.json);
     limbs are cut along the bones"""
@@ -102,6 +102,59 @@ class Build:
         print_report(report, self.out)
         if self.report is not None:
             self.report.write_text(report.to_json(), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Label:
+    """Make the label maps of photos with a human-parsing network of your own, as ONNX."""
+
+    model: Path
+    """the network: an .onnx file"""
+    scheme: str
+    """what its classes are and how it wants a photo: lip, atr, pascal (SCHP), goliath28, sapiens2, or a .json file"""
+    images: Path
+    """folder of photos"""
+    out: Path
+    """folder of the label maps; a map that is there is not made again"""
+    batch_size: Annotated[int, AtLeast(1)] = 8
+    """photos at once, unless the network has a fixed batch"""
+    shard: str | None = None
+    """I/N: label only part I (from 0) of N [torchrun's RANK and WORLD_SIZE, or the task of a SLURM array]"""
+    sheet: Path | None = None
+    """a picture of some photos with their maps, to look at [beside `out`: OUT.jpg]"""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def run(self) -> None:
+        from rich.progress import Progress
+
+        from asda_fast.core import shard as shards
+        from asda_fast.parts.label import label_photos
+        from asda_fast.parts.report import Notes
+        from asda_fast.parts.scheme import load_scheme
+        from asda_fast.viz.draw import save
+        from asda_fast.viz.label_sheet import label_sheet
+
+        shard = shards.from_environment() if self.shard is None else shards.parse(self.shard)
+        scheme = load_scheme(self.scheme)
+        with Progress(transient=True) as bar:
+            task = bar.add_task("labelling photos")
+            done = label_photos(
+                self.images, self.model, scheme, self.out, batch=self.batch_size, shard=shard,
+                progress=lambda done, of: bar.update(task, completed=done, total=of),
+            )  # fmt: skip
+        notes = Notes()
+        for kind, line in done.problems:
+            notes.add(kind, line)
+        for kind, (count, first) in notes.kinds.items():
+            print(f"{kind}: {count}" + (";" if count == 1 else "; the first:") + f" {first}")
+        before = f", {done.before} were there" if done.before else ""
+        nobody = f", {done.nobody} show nobody" if done.nobody else ""
+        print(f"{self.out}: {len(done.made)} maps made{before}{nobody}" + (f" ({shard})" if shard else ""))
+        if (done.made or done.before) and (shard is None or shard.index == 0):
+            sheet = self.sheet or self.out.with_name(self.out.name + ".jpg")
+            print(f"look: {save(sheet, label_sheet(self.images, self.out, scheme))}")
 
 
 @dataclass(frozen=True)
@@ -205,7 +258,7 @@ def print_report(report: PoolReport, out: Path) -> None:
     console.print(f"{out}: {line}", highlight=False, soft_wrap=True)
 
 
-COMMANDS = {"build": Build, "show": Show, "info": Info, "merge": Merge}
+COMMANDS = {"build": Build, "label": Label, "show": Show, "info": Info, "merge": Merge}
 
 
 def main(args: Sequence[str] | None = None, prog: str = "python -m asda_fast.parts") -> None:

@@ -47,7 +47,7 @@ def build_pool(
 ) -> PoolReport:
     """Cut every person of `images` by the maps in `labels` into the pool file `out`.
 
-    scheme       a name (lip, cihp, atr, ccp, pascal), a JSON file, or a Scheme
+    scheme       a name (scheme.SCHEMES), a JSON file, or a Scheme
     instances    folder of maps with person numbers (0 = nobody); people: a COCO annotation file, instead of maps.
                  Without either a map shows one person; with `apart`, one in every connected piece of it.
     coco         a COCO annotation file with outlines and keypoints, instead of maps, scheme and all of these: limbs are

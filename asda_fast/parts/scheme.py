@@ -9,6 +9,7 @@ from typing import Any
 
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import read_json
+from asda_fast.parts.network_input import NetworkInput, network_input
 from asda_fast.parts.types import TYPES
 
 
@@ -32,6 +33,7 @@ class Scheme:
     background: tuple[int, ...] = (0,)
     colours: dict[tuple[int, int, int], int] = field(default_factory=dict)  # RGB -> id, of maps in colour
     red: bool = False  # of maps in colour, red is the id (MHP)
+    network: NetworkInput | None = None  # what a parsing network of this scheme expects
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -44,13 +46,13 @@ class Scheme:
         return {*self.labels, *self.background}
 
 
-SCHEMES = ("lip", "cihp", "atr", "ccp", "pascal")
+SCHEMES = ("lip", "cihp", "atr", "ccp", "pascal", "goliath28", "sapiens2")
 LIMBS = Path(__file__).with_name("schemes") / "limbs.json"  # of maps that are drawn from outlines and joints
-_KEYS = ("name", "note", "labels", "background", "pairs", "colours", "types")
+_KEYS = ("name", "note", "labels", "background", "pairs", "colours", "network", "types")
 
 
 def load_scheme(name: str | Path) -> Scheme:
-    """A built-in scheme by name (lip, cihp, atr, ccp, pascal), or an own one: a path that ends in .json.
+    """A built-in scheme by name (SCHEMES), or an own one: a path that ends in .json.
 
     The JSON: {"name": ..., "labels": {"1": "Hat", ...}, "background": [0], "pairs": [["Left-arm", "Right-arm"], ...],
     "types": {"Hat": ["Hat"], "Lower-body": {"labels": [...], "need": [[...], [...]], "each": false}}}. `labels` of a
@@ -58,7 +60,7 @@ def load_scheme(name: str | Path) -> Scheme:
     suffices); `each` makes every connected component a part of its own. `background` (0 if it is left out) are ids
     that show nobody; `pairs`, labels that a mirror swaps, and `note` are for readers. Types beyond TYPES are allowed.
     `colours`, of maps in colour, is {"1": [128, 0, 0], ...} (red, green, blue of an id), or "red" where the red of a
-    colour is the id.
+    colour is the id. `network`: network_input.py.
     """
     path = Path(__file__).with_name("schemes") / f"{name}.json" if str(name) in SCHEMES else Path(name)
     if path.suffix != ".json":
@@ -133,7 +135,13 @@ def _parse(data: Any, path: Path) -> Scheme:
     rules.sort(key=lambda rule: order.get(rule.type, len(order)))  # stable: own types keep their order, at the end
     labels = {i: name for name, i in number.items()}
     name, red = str(data.get("name", path.stem)), colours == "red"
-    return Scheme(name, labels, tuple(rules), nobody, {} if red else _colours(colours, {*labels, *nobody}), red)
+    try:
+        network = network_input(data["network"]) if "network" in data else None
+    except ValueError as error:
+        raise _Bad(f"network: {error}") from None
+    return Scheme(
+        name, labels, tuple(rules), nobody, {} if red else _colours(colours, {*labels, *nobody}), red, network
+    )
 
 
 def _colours(given: Any, known: set[int]) -> dict[tuple[int, int, int], int]:
