@@ -14,7 +14,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from asda_fast.cli.main import COMMANDS
 from asda_fast.cli.records import records
@@ -99,7 +99,7 @@ def takes(hint: Any, extras: tuple[Any, ...]) -> str:
         if isinstance(extra, CropSize):
             return "HxW"
     if allowed := choices(hint):
-        return ", ".join(f"`{value}`" for value in allowed)
+        return ", ".join(f"`{value}`" for value in allowed) + ", several" * (get_origin(hint) is tuple)
     if hint is bool:
         return ""
     text = str(hint if not optional(hint) else next(a for a in hint.__args__ if a is not type(None)))

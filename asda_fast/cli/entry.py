@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
 
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import CropSize, choices, field_types, optional, parse_size, size_text
@@ -195,6 +195,8 @@ def _shown(hint: Any, extras: tuple[Any, ...], field: dataclasses.Field[Any]) ->
     allowed = choices(hint)
     if allowed is not None:
         words, plain = "{" + ",".join(map(str, allowed)) + "}", str | None if optional(hint) else str
+        if get_origin(hint) is tuple:
+            words, plain = f"{words} [{words} ...]", tuple[str, ...]
     told: dict[str, Any] = {"metavar": words, **hidden} if words else hidden
     return Annotated[(plain, *positional, tyro.conf.arg(**told))]
 

@@ -49,6 +49,8 @@ class Example:
     """say it"""
     folder: Path | None = None
     """where"""
+    colours: tuple[Literal["red", "blue"], ...] = ("red",)
+    """of what"""
 
     def __post_init__(self) -> None:
         check(self)
@@ -58,6 +60,8 @@ def test_what_is_given_is_what_is_made() -> None:
     words = ["--count", "3", "--kind", "cat", "--size", "96x64", "--names", "a", "b", "--loud", "--folder", "x/y"]
     assert entry.parse(Example, "x", words) == Example(3, "cat", (96, 64), ("a", "b"), True, Path("x/y"))
     assert entry.parse(Example, "x", ["--count", "1"]) == Example(1)
+    for colours in (("blue",), ("blue", "red")):
+        assert entry.parse(Example, "x", ["--count", "1", "--colours", *colours]).colours == colours
     assert type(entry.parse(Example, "x", ["--count", "1"])) is Example
 
 
@@ -70,6 +74,7 @@ def test_what_is_given_is_what_is_made() -> None:
         ("--count 1 --size large", "--size: expected HxW such as 256x192, got 'large'"),
         ("--count 1 --lout", "Unrecognized option: --lout; perhaps you meant --loud"),
         ("--count 1 --size=64x64 --foldr=x", "Unrecognized option: --foldr; perhaps you meant --folder"),
+        ("--count 1 --colours red green", "--colours: expected one of red, blue, got 'green'"),
         ("--count one", "Error parsing --count: invalid literal for int() with base 10: 'one'"),
         ("", "--count"),
         ("--count", "Missing value for argument '--count'"),
