@@ -16,6 +16,7 @@ from asda_fast.data.custom import Files, shared_photos
 from asda_fast.data.dataset import DATASETS
 
 if TYPE_CHECKING:
+    from asda_fast.core.skeleton import Skeleton
     from asda_fast.data.check import Problem
     from asda_fast.data.people import People
 
@@ -59,13 +60,15 @@ class Pack:
         from asda_fast.data import load
         from asda_fast.data.store_pack import pack
 
+        skeleton: Skeleton | None = None  # val's joints come in the order of train's
         for split in splits(self.split, self.files):
             other = self.out / ("val" if split == "train" else "train") / "store.json"
             if self.split == "both" and (self.out / split / "store.json").exists() and not other.exists():
                 self.check_same(self.out / split)
                 print(f"{self.out / split}: finished already")
                 continue
-            people = load(self.dataset, self.root, split, self.files)
+            people = load(self.dataset, self.root, split, self.files, skeleton)
+            skeleton = people.skeleton
             for note in people.notes:
                 print(f"{people.name}: {note}")
             counts = pack(

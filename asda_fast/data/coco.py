@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +28,13 @@ from asda_fast.core.skeletons import COCO, FAR
 from asda_fast.data import units
 from asda_fast.data.coco_joints import Told, joints_of, values_of
 from asda_fast.data.dataset import Dataset, Preset
-from asda_fast.data.people import PIXEL_STD, People
+from asda_fast.data.people import PIXEL_STD, People, box_of_joints
 from asda_fast.data.photos import locate
 from asda_fast.data.plan import GlobalAug
 
 PAD = 1.25  # crop / box, as in HRNet
+NO_BOX = (math.nan,) * 4
+UNBOXED = "people have no bbox"  # of notes
 
 
 def read(root: Path, split: str) -> People:
@@ -91,6 +94,10 @@ def read_records(
     size = np.array([(images[p.image_id].height, images[p.image_id].width) for p in people], np.float64)
     labelled = keypoints[..., 2] > 0
     bare = ~labelled.any(axis=1)
+    unboxed = np.isnan(box[:, 0])
+    if unboxed.any():
+        box[unboxed] = box_of_joints(keypoints[unboxed, :, :2] + 0.5, labelled[unboxed])
+        notes.append(f"{unboxed.sum()} {UNBOXED}: their box is the one round their joints")
     for wrong in (
         units.wrong_boxes(box, size),
         units.wrong_joints(keypoints[~bare, :, :2], labelled[~bare], box[~bare], size[~bare]),
@@ -189,12 +196,12 @@ def _person(
     if not isinstance(keypoints, list):
         raise wrong(f"keypoints: expected a list of x, y, flag of each joint, got {short(keypoints)}")
     try:
-        x, y, width, height = (float(value) for value in annotation["bbox"])
+        x, y, width, height = (float(value) for value in annotation.get("bbox") or NO_BOX)
         area = annotation.get("area")
         area = 1.0 if area is None else float(area)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise wrong(f"expected keypoints, bbox, image_id as in COCO ({short(error)})") from None
-    if not np.isfinite([x, y, width, height]).all():
+    if not np.isfinite([x, y, width, height]).all() and annotation.get("bbox"):
         raise wrong("bbox: a coordinate is not finite")
     if max(abs(x), abs(y), abs(width), abs(height)) > FAR:
         raise wrong("bbox: a coordinate is out of any photo")

@@ -76,10 +76,11 @@ class Files:
         return Path(named)
 
     def has_oks(self, people: People) -> bool:
-        """Whether COCO's scorer takes the annotations as they are: its form (MPII's has no areas), and one category."""
+        """Whether COCO's scorer takes the annotations as they are: its form, with boxes, and one category."""
         named = (self.train_annotations, self.val_annotations)
         coco_form = people.skeleton.name != MPII.name and all(name is None or name.endswith(".json") for name in named)
-        return coco_form and self.category is None
+        boxed = not any(coco.UNBOXED in note for note in people.notes)
+        return coco_form and boxed and self.category is None
 
     def told(self) -> Skeleton | SkeletonFile | None:
         """What `skeleton` says. UserError for what is neither a file nor known."""

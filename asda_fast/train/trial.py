@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from asda_fast.augment.sda import Semantic
 from asda_fast.core.files import write_atomic
 from asda_fast.core.hardware import choose_device
 from asda_fast.data.people import People
+from asda_fast.evaluate.network import learnt_skeleton
 from asda_fast.evaluate.robustness import WORST_OF, predict_pasted
 from asda_fast.evaluate.score import joint_hits
 from asda_fast.ops import PasteFormat
@@ -70,7 +71,8 @@ def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:
     correct joints of each person; and its own gap. The pastes are the same for every arm."""
     device = choose_device(run.device)
     pose = models.load(path).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    people = data.load(recipe.dataset, run.root, "val", run.files)
+    learnt = learnt_skeleton(str(path), cast(dict[str, Any], pose.config))
+    people = data.load(recipe.dataset, run.root, "val", run.files, learnt)
     if recipe.limit is not None:
         people = people.select(np.arange(min(recipe.limit, len(people))))
     paste = PasteOptions(augment="sda")

@@ -53,6 +53,13 @@ def test_names_that_nobody_knows_are_used_as_they_are(folder: Path) -> None:
     assert any("feelerL - feelerR, legA_l - legA_r" in note for note in people.notes)
 
 
+def test_people_without_a_bbox_have_one_round_their_joints(folder: Path) -> None:
+    plain = {key: value for key, value in annotation(6).items() if key != "bbox"}
+    people = read(write(folder / "a.json", [category(BUG)], plain))
+    assert people.box[0].tolist() == pytest.approx([19, 19, 18, 13])
+    assert any("1 people have no bbox" in note for note in people.notes)
+
+
 def test_edges_that_count_from_0_are_seen_by_their_0(folder: Path) -> None:
     people = read(write(folder / "a.json", [category(BUG, skeleton=[[0, 1], [4, 5], [5, 6]])], annotation(6)))
     assert people.skeleton.edges == ((0, 1), (4, 5))
