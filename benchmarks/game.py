@@ -58,6 +58,8 @@ class Game:
     def __init__(self, options: argparse.Namespace, arm: str, seed: int) -> None:
         self.options, self.seed = options, seed
         self.kind, settings = ARMS[arm]
+        if "candidates" in settings:
+            settings = {**settings, "candidates": options.candidates}
         train, val = (data.load("lsp", options.root, split=split) for split in ("train", "val"))
         if options.people:
             train = train.select(np.arange(min(options.people, len(train))))
@@ -158,6 +160,7 @@ def parse() -> argparse.Namespace:
     out.add_argument("--size", type=int, default=96, help="of the square crop")
     out.add_argument("--model", default="hrnet_tiny")
     out.add_argument("--lr", type=float, default=2e-3)
+    out.add_argument("--candidates", type=int, default=64, help="placements that cover and critic score for a part")
     out.add_argument("--people", type=int, default=None, help="train on the first so many")
     out.add_argument("--look", type=int, default=250, help="steps between two looks at the hardness")
     out.add_argument("--look-people", type=int, default=96)
@@ -167,7 +170,8 @@ def parse() -> argparse.Namespace:
 def summary(rows: list[dict[str, Any]], options: argparse.Namespace) -> Report:
     """The runs of each arm: a row for its hardness, its network's own gap, and its score."""
     report = Report(threads=1)
-    fixed = {"model": options.model, "size": options.size, "batch": options.batch, "steps": options.steps}
+    fixed = {"model": options.model, "size": options.size, "batch": options.batch, "steps": options.steps,
+             "candidates": options.candidates}  # fmt: skip
     for arm in dict.fromkeys(row["arm"] for row in rows):
         runs = [row for row in rows if row["arm"] == arm]
         error = sum(run["s_se"] ** 2 for run in runs) ** 0.5 / len(runs)  # of the mean over seeds, people resampled
