@@ -31,10 +31,13 @@ class Report:
 
     def __str__(self) -> str:
         text = f"{self.path} ({self.format}): {len(self.loaded)} tensors loaded"
-        for name in ("missing", "unexpected", "mismatched"):
-            keys = getattr(self, name)
+        for keys, what in (
+            (self.missing, "missing, left at random"),
+            (self.mismatched, "of another shape, left at random"),
+            (self.unexpected, "unexpected, not used"),
+        ):
             if keys:
-                text += f", {len(keys)} {name} ({shorten(by_module(keys), 6)})"
+                text += f", {len(keys)} {what} ({shorten(by_module(keys), 6)})"
         return text + (f"; not taken: {shorten(self.beside)}" if self.beside else "")
 
 

@@ -107,7 +107,7 @@ def test_imagenet_hrnet_starts_a_pose_network(tmp_path: Path) -> None:
     assert report.mismatched == []
     assert len(report.loaded) == 1752
     assert_holds(model, state)
-    assert "1752 tensors loaded, 2 missing (final_layer (2)), 4 unexpected" in str(report)
+    assert "1752 tensors loaded, 2 missing, left at random (final_layer (2)), 4 unexpected, not used" in str(report)
     with pytest.raises(UserError, match="has no heatmap head; it can start a training"):
         models.load(path)
 

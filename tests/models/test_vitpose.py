@@ -143,6 +143,7 @@ def test_a_bare_transformer_starts_it_and_what_is_new_is_said(tmp_path: Path) ->
     report = models.load_into(other, tmp_path / "pose.safetensors")
     assert report.mismatched == ["keypoint_head.final_layer.weight", "keypoint_head.final_layer.bias"]
     assert not report.missing
+    assert "2 of another shape, left at random (keypoint_head.final_layer (2))" in str(report)
 
 
 def test_depths_of_parameters() -> None:

@@ -153,6 +153,7 @@ def test_two_ranks_learn_one_network(tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ["--limit", "32", "--batch-size", "8", "--epochs", "1", "--input", "64x64", "--device", "cpu"]
     options += ["--pipeline", "native", "--out", str(out)]
+    options += ["--accumulate", "2", "--ema", "0.9", "--clip-gradient", "1", "--freeze", "conv1", "--warmup", "1e"]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29655"]
     done = subprocess.run(
         [*command, "-m", "asda_fast.train", *options], capture_output=True, text=True, timeout=300,
@@ -162,7 +163,9 @@ def test_two_ranks_learn_one_network(tmp_path: Path) -> None:
     (row,) = rows(out)
     assert row["loss_d"] > 0
     saved = state.load(out / "last.pt")
-    assert not any(key.startswith("module.") for key in saved["pose"])
+    assert not any(key.startswith("module.") for key in (*saved["pose"], *saved["average"]["weights"]))
+    assert saved["average"]["steps"] == 1  # two batches of each rank
+    assert not torch.equal(saved["average"]["weights"]["conv2.weight"], saved["pose"]["conv2.weight"])
 
 
 def test_a_signal_to_one_rank_stops_all_at_one_step(tmp_path: Path) -> None:
