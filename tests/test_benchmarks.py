@@ -30,7 +30,7 @@ def test_committed_results_have_the_form(benchmarks, path):
     assert report.table(data, []).count("|") > 10
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/performance.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/numbers.md", "docs/performance.md"])
 def test_tables_are_current(benchmarks, page):
     _, report = benchmarks
     text = (ROOT / page).read_text()
