@@ -55,9 +55,9 @@ def read_boxes(path: str | Path, names: Sequence[str], sizes: np.ndarray, least:
     picture, box, score, ids = [], [], [], {}
     category: list[Any] = []
     rows = list(_rows(path))
-    used = {row.category for row in rows}
+    used = {row.category for row in rows if not row.chosen}
     people = PERSON if len(used) > 1 and PERSON in used else None  # detectors find cars as well
-    for where, key, values, kind in rows:
+    for where, key, values, kind, _ in rows:
         try:
             numbers = [float(value) for value in values]
         except (TypeError, ValueError, OverflowError):
@@ -124,6 +124,7 @@ class Row(NamedTuple):
     key: Any  # which picture
     values: Sequence[Any]
     category: Any = None
+    chosen: bool = False  # by the file's own categories
 
 
 def _keys(key: Any) -> Iterator[str | int]:
@@ -176,7 +177,7 @@ def _rows(path: Path) -> Iterator[Row]:
         wanted = choose(path, content).ids if content.get("categories") else None
         for row in _records(path, "annotation", content["annotations"], known):
             if wanted is None or row.category in wanted:
-                yield row
+                yield row._replace(chosen=wanted is not None)
     elif isinstance(content, dict) and all(isinstance(boxes, list) for boxes in content.values()):
         for name, boxes in content.items():
             flat = [boxes] if boxes and not isinstance(boxes[0], (list, dict)) else boxes

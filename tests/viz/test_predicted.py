@@ -124,9 +124,11 @@ def test_boxes_of_every_form(checkpoint: Path, tmp_path: Path, form: str) -> Non
     detections = [{"image_id": 785, "bbox": b, "score": s, "category_id": 1} for b, s in zip(boxes, (0.9, 0.5))]
     content: object = [*detections, {"image_id": 785, "bbox": boxes[0], "score": 0.1, "category_id": 1}]
     content = [*content, {"image_id": 785, "bbox": [1, 1, 5, 5], "score": 0.9, "category_id": 3}]  # type: ignore[misc]
-    if form == "annotations":
-        annotations = [{"id": n, "image_id": "a", "bbox": b, "category_id": 1} for n, b in enumerate(boxes)]
+    if form == "annotations":  # of two animals that share their joints
+        annotations = [{"id": n, "image_id": "a", "bbox": b, "category_id": n + 1} for n, b in enumerate(boxes)]
+        animals = [{"id": n, "name": f"animal {n}", "keypoints": ["red", "green", "blue"]} for n in (1, 2)]
         content = {"images": [{"id": "a", "file_name": "000000000785.png"}], "annotations": annotations}
+        content["categories"] = animals
     elif form == "names":
         content = {"000000000785.png": boxes}
     path.write_text(json.dumps(content))
@@ -139,6 +141,7 @@ def test_boxes_of_every_form(checkpoint: Path, tmp_path: Path, form: str) -> Non
     for record, at in zip(report.records, here):
         np.testing.assert_allclose(joints(record), DOTS + at, atol=NEAR)
         assert record["image_id"] == {"annotations": "a"}.get(form, 785)
+    assert [r["category_id"] for r in report.records] == ([1, 2] if form == "annotations" else [1, 1])
     assert any("1 of 2 photos have no box: nobody is looked for there" in note for note in report.notes)
     if form == "detections":
         assert [round(a["score"] / b["score"], 2) for a, b in [report.records]] == [1.8]
@@ -148,12 +151,12 @@ def test_boxes_of_every_form(checkpoint: Path, tmp_path: Path, form: str) -> Non
         "images": [{"id": report.records[0]["image_id"], "file_name": "a"}],
         "annotations": [
             {
-                "id": n, "image_id": report.records[0]["image_id"], "category_id": 1, "bbox": b, "area": 9000,
+                "id": n, "image_id": r["image_id"], "category_id": r["category_id"], "bbox": b, "area": 9000,
                 "keypoints": [v for xy in DOTS + at - 0.5 for v in (*xy.tolist(), 2)],
             }
-            for n, (b, at) in enumerate(zip(boxes, here), 1)
+            for n, (r, b, at) in enumerate(zip(report.records, boxes, here), 1)
         ],
-        "categories": [{"id": 1, "name": "thing", "keypoints": ["red", "green", "blue"]}],
+        "categories": [{"id": n, "name": f"{n}", "keypoints": ["red", "green", "blue"]} for n in (1, 2)],
     }  # fmt: skip
     assert coco(truth, report.records).numbers["AP"] == pytest.approx(1)  # its file is one that evaluate takes
 
