@@ -13,8 +13,8 @@ from asda_fast.core.files import read_json
 from asda_fast.core.registry import nearest
 from asda_fast.core.skeleton import Skeleton, described
 from asda_fast.core.skeleton_file import SkeletonFile
-from asda_fast.core.skeletons import MPII, SKELETONS
-from asda_fast.data import coco, mpii, yolo
+from asda_fast.core.skeletons import AIC, MPII, SKELETONS
+from asda_fast.data import aic, coco, mpii, yolo
 from asda_fast.data.dataset import Dataset, Preset
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug
@@ -75,12 +75,12 @@ class Files:
             raise UserError(f"{split}_annotations: needed: the people {what}")
         return Path(named)
 
-    def has_oks(self, people: People) -> bool:
-        """Whether COCO's scorer takes the annotations as they are: its form, with boxes, and one category."""
-        named = (self.train_annotations, self.val_annotations)
-        coco_form = people.skeleton.name != MPII.name and all(name is None or name.endswith(".json") for name in named)
+    def has_oks(self, people: People, split: str) -> bool:
+        """Whether COCO's scorer takes a split's annotations as they are: its form, with boxes, and one category."""
         boxed = not any(coco.UNBOXED in note for note in people.notes)
-        return coco_form and boxed and self.category is None
+        with open(self.annotations(split), "rb") as file:
+            coco_form = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"  # MPII's and AIC's own are lists
+        return coco_form and boxed and self.category is None and self.annotations(split).suffix.lower() == ".json"
 
     def told(self) -> Skeleton | SkeletonFile | None:
         """What `skeleton` says. UserError for what is neither a file nor known."""
@@ -113,6 +113,9 @@ class Files:
         if kind not in (".json", ".mat"):
             raise UserError(f"{path}: expected a JSON in COCO's or MPII's form, MPII's .mat or a YOLO-pose .yaml")
         content = None if kind == ".mat" else read_json(path)
+        if aic.is_aic(content):
+            content = aic.table(path, content or [])
+            told = AIC if told is None else told
         if content is None or isinstance(content, list):
             if self.category is not None or isinstance(told, SkeletonFile):
                 raise UserError(f"{path}: MPII's form has no categories, and MPII's joints")

@@ -145,7 +145,7 @@ def _coco_annotations(
     if truth.annotations is not None:
         return Path(truth.annotations)
     if files.given:
-        return files.annotations(config.split) if files.has_oks(people) else None
+        return files.annotations(config.split) if files.has_oks(people, config.split) else None
     record = find_dataset(dataset)
     root = config.root or record.home
     if record.annotations is None or root is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,15 @@ def test_our_own_keys(tmp_path: Path) -> None:
     assert made.sigmas == (0.1, 0.1, 0.1, 0.2, 0.2, 0.3)
     assert (made.head, made.torso, made.upper) == ((0, 1), (1, 5), (0, 1, 2))
     assert made.problem() is None
+
+
+def test_the_file_in_the_docs(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "howto" / "keypoints.md").read_text(encoding="utf-8")
+    found = re.search(r"```yaml\n(names: .*?)```", text, re.DOTALL)
+    assert found
+    made = read(file(tmp_path, found[1])).skeleton(())
+    assert made.pairs == ((1, 2),)
+    assert (made.head, made.upper) == ((0, 3), (0, 1, 2))
 
 
 def test_what_it_does_not_say_comes_from_the_annotations(tmp_path: Path) -> None:

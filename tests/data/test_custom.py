@@ -173,3 +173,12 @@ def test_an_option_alone_is_refused() -> None:
         load("demo", files=Files(skeleton="coco"))
     with pytest.raises(UserError, match="train_annotations: needed"):
         load("custom", files=Files())
+
+
+def test_coco_s_scorer_gets_what_it_takes_alone(folder: Path) -> None:
+    file = write(folder / "a.json", [category(BUG)], annotation(6))
+    files = Files(val_annotations=file)
+    assert files.has_oks(read(file), "val")
+    assert not Files(val_annotations=file, category="bug").has_oks(read(file), "val")
+    (folder / "list.json").write_text("\n [{}]")
+    assert not Files(val_annotations=str(folder / "list.json")).has_oks(read(file), "val")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.skeletons import COCO, MPII
+from asda_fast.core.skeletons import AIC, COCO, MPII
 from asda_fast.data import load
 from asda_fast.data.custom import Files
 from asda_fast.data.people import People
@@ -174,6 +174,26 @@ def test_17_joints_with_coco_s_flips_are_coco_s(tmp_path: Path) -> None:
     path = yolo(tmp_path, names=False, kpt_shape=[17, 3], flip_idx=list(COCO.swap))
     (tmp_path / "labels" / "val" / "a.txt").write_text("0 .5 .5 .5 .5" + " .5 .5 2" * 17)
     assert read(path).skeleton is COCO
+
+
+# AI Challenger's own
+
+
+def test_ai_challenger_s_own_json(tmp_path: Path) -> None:
+    """https://github.com/AIChallenger/AI_Challenger_2017: corners; flags 1 visible, 2 hidden, 3 not labelled."""
+    photo(tmp_path / "images" / "0a1b.jpg")
+    joints = [value for joint in range(14) for value in (20 + 3 * joint, 10 + 2 * joint, 1 + joint % 3)]
+    record = {"image_id": "0a1b", "url": "", "human_annotations": {"human1": [10, 5, 70, 65]}}
+    path = tmp_path / "keypoint_validation_annotations.json"
+    path.write_text(json.dumps([{**record, "keypoint_annotations": {"human1": joints}}]))
+    people = read(path)
+    assert people.skeleton is AIC
+    assert people.visible[0].tolist() == [2, 1, 0] * 4 + [2, 1]
+    assert people.joints[0, 1].tolist() == [23.5, 12.5]
+    assert people.box[0].tolist() == [10, 5, 60, 60]
+    path.write_text(json.dumps([{**record, "keypoint_annotations": {"human1": [1, 2, 0] * 14}}]))
+    with pytest.raises(UserError, match="record 0: 'human1': expected x1, y1, x2, y2 and flags 1, 2 or 3"):
+        read(path)
 
 
 # MPII's release
