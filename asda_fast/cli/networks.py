@@ -56,7 +56,8 @@ class Networks:
     checkpoint: str | None = None
     """a file of ours or a published one: print what it is"""
     onnx: str | None = None
-    """export --checkpoint to this file: input "image" [B, 3, H, W], output "heatmaps" [B, J, H/4, W/4]"""
+    """export --checkpoint to this file: input "image" [B, 3, H, W], output "heatmaps" [B, J, H/4, W/4], or
+    [B, J, 2 W + 2 H] of a SimCC head: the bins of x, then of y"""
     input: Annotated[Size | None, CROP] = None
     """crop as HxW for --onnx [the checkpoint's, else 256x192]"""
 

@@ -122,7 +122,8 @@ class SimCC(Coding):
         return simcc.flip(answer, pairs, self.size)
 
     def joint_losses(self, prediction: Prediction, target: Tensor, weight: Tensor) -> Tensor:
-        assert isinstance(prediction, Tensor)
+        if not isinstance(prediction, Tensor):  # of several stacks, each of which learns
+            return torch.stack([self.joint_losses(each, target, weight) for each in prediction]).sum(0)
         return simcc.joint_losses(prediction, target, weight, self.size)
 
     def response(self, answer: Tensor, target: Tensor) -> Tensor:

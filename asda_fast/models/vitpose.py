@@ -249,8 +249,8 @@ def read_published(state: State) -> Foreign:
     if grid is None or width not in NAMES:
         return Foreign(by + "ViTPose", state)
     classic = any(key.startswith("keypoint_head.deconv_layers.") for key in state)
-    options = {"size": (PATCH * grid[0], PATCH * grid[1]), "head": "classic" if classic else "simple"}
-    return Foreign(by + "ViTPose", state, {"model": NAMES[width], "joints": joints, "options": options})
+    build = {"model": NAMES[width], "joints": joints, "input": f"{PATCH * grid[0]}x{PATCH * grid[1]}"}
+    return Foreign(by + "ViTPose", state, {**build, "options": {"head": "classic" if classic else "simple"}})
 
 
 FILES = Adapter(r"backbone\.(?:blocks|layers)\.0\.attn\.qkv\.weight", read_published)

@@ -60,4 +60,6 @@ def test_joints_come_back_also_from_the_mirror() -> None:
     logits = target.log() / simcc.BETA
     assert coding.response(logits, target).min() > 0.999
     assert coding.losses(logits, target, torch.ones(4, 3)).abs().max() < 1e-6
+    noise, ones = torch.randn_like(target), torch.ones(4, 3)
+    torch.testing.assert_close(coding.loss([noise, logits], target, ones), coding.loss(noise, target, ones))
     assert coding.response(torch.zeros_like(target), target).max() < 0.1

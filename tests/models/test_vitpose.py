@@ -12,7 +12,7 @@ from torch import Tensor
 from asda_fast import models
 from asda_fast.core.errors import UserError
 from asda_fast.models.coding import Heatmaps, SimCC
-from asda_fast.models.vitpose import DropPath
+from asda_fast.models.vitpose import DropPath, read_published
 
 TINY: dict[str, Any] = {"width": 24, "depth": 2, "attention_heads": 3, "planes": 16}
 
@@ -120,6 +120,8 @@ def test_published_files_are_read(by: str, tmp_path: Path) -> None:
     same = models.build("vitpose_s", 17, size=(256, 192), **sizes)
     report = models.load_into(same, tmp_path / "theirs.pth", complete=True)
     assert "ViTPose" in report.format
+    told = read_published(torch.load(tmp_path / "theirs.pth")["state_dict"]).build
+    assert told == {"model": "vitpose_s", "joints": 17, "input": "256x192", "options": {"head": "classic"}}
     torch.testing.assert_close(same.eval()(image((256, 192), 1)), model(image((256, 192), 1)), rtol=1e-4, atol=1e-5)
 
 
