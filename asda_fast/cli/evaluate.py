@@ -39,10 +39,12 @@ class Evaluate:
         if self.network.checkpoint is not None and self.file.predictions is not None:
             raise UserError("`checkpoint` and `predictions`: expected one of them")
         if self.network.checkpoint is None:
-            plain = NetworkOptions()
-            for name in field_types(NetworkOptions):
-                if getattr(self.network, name) != getattr(plain, name):
-                    raise UserError(f"{name}: needs `checkpoint`, a network to run")
+            for given, plain in ((self.network, NetworkOptions()), (self.files, Files(images=self.files.images))):
+                for name in field_types(type(given)):
+                    if getattr(given, name) != getattr(plain, name):
+                        raise UserError(f"{name}: needs `checkpoint`, a network to run")
+            if len(self.files.images) > 1:
+                raise UserError(f"images: expected one folder beside `predictions`, got {len(self.files.images)}")
         if self.sheet is not None:
             check_suffix(self.sheet)
 

@@ -93,6 +93,8 @@ def test_mistakes_are_one_line_and_exit_code_2(command: Command, shared_data: Pa
         (["flic", truth, good], "--dataset: expected one of demo, lsp, mpii, coco, crowdpose, got 'flic'"),
         (["mpii", truth, good, "--one-based", "--zero-based"], "expected at most one of them"),
         (["mpii", truth, good, "--images", tmp_path / "none"], "none: no such folder"),
+        (["mpii", truth, good, "--images", tmp_path, tmp_path], "--images: expected one folder"),
+        (["mpii", truth, good, "--skeleton", "mpii"], "--skeleton: needs --checkpoint"),
         (["mpii", truth, good, "--json", tmp_path / "folder"], "--json"),
         (["mpii", truth, good, "--visibility", truth], "expected an array visible (2958, 16)"),
     ]
