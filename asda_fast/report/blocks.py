@@ -122,7 +122,8 @@ def maps(looked: Looked) -> str:
     first = looked.chosen or looked.random
     names = sorted((name for name in first if first[name].sum() >= LEAST), key=lambda name: -first[name].sum())
     if not names:
-        return ""
+        few = f"<h2>Where parts lie, by type</h2><p>Fewer than {LEAST} parts of any type among {looked.people} people: "
+        return f"{few}look at more with <code>--people</code> and <code>--draws</code>.</p>" if first else ""
     figures = []
     for name in names:
         pair = []

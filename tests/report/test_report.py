@@ -96,12 +96,14 @@ def whole(tmp_path: Path) -> Path:
 
 
 def test_a_run_looked_at(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "LEAST", 1)
     patch = torch.full((40, 16, 4), 255, dtype=torch.uint8)
     person = torch.tensor([[60.0, 120.0]])
     pool = PartPool.from_patches([patch], type=torch.tensor([0]), types=TYPES, person=person)
     pool.save(tmp_path / "pool.safetensors")
     options = ReportOptions(str(whole), pool=str(tmp_path / "pool.safetensors"), people=3, draws=2, sheets=0)
+    monkeypatch.setattr(blocks, "LEAST", 7)
+    assert "Fewer than 7 parts of any type among 3 people" in read(page.write(options))
+    monkeypatch.setattr(blocks, "LEAST", 6)
     text = read(page.write(options))
     assert f"{TYPES[0]} 6 parts chosen random" in text, "an untrained generator puts all in the middle"
     assert "in the crops of 3 validation people" in text
