@@ -11,9 +11,10 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeleton import Skeleton, from_names, order_of, other_joints
 from asda_fast.core.skeleton_file import SkeletonFile, own_name
 from asda_fast.core.skeletons import COCO, HALPE26, HALPE136, SKELETONS, WHOLEBODY
+from asda_fast.core.wholebody import FIELDS
 
 # COCO-WholeBody keeps all but COCO's 17 in fields of their own; whose third number, of machine labels, is a confidence.
-PARTS = {"foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+PARTS = {name: joints for name, joints in FIELDS.items() if name != "keypoints"}
 HALPE_ALL, HALPE_BODY = 3 * len(HALPE136.joints), 3 * len(HALPE26.joints)
 
 Told = Skeleton | SkeletonFile | None

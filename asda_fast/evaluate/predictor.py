@@ -22,6 +22,7 @@ from asda_fast.models.coding import decoders_of
 from asda_fast.pipelines.loader import make_loader
 
 UNNAMED = {len(s.joints): s for s in (COCO, MPII, CROWDPOSE, WHOLEBODY)}  # published files name no joints
+NUMBERED = "joints by number"
 
 
 class Predictor:
@@ -51,7 +52,7 @@ class Predictor:
         if input is None and card_size(card) is None:
             self.notes.append(f"crops of {self.size[0]}x{self.size[1]}: the checkpoint does not say (`input` does)")
         self.flip_test, known = flip_test, decoders_of(model)
-        if flip_test and not self.skeleton.pairs and "number" in self.skeleton.name:
+        if flip_test and self.skeleton.name == NUMBERED:
             self.flip_test = False
             self.notes.append("no flip test: which joints are left and right is not known")
         self.decode = decode or known[0]
@@ -117,5 +118,5 @@ def skeleton_of(path: str, card: dict[str, Any]) -> tuple[Skeleton, list[str]]:
         return from_names("checkpoint", names), []
     if known is not None:
         return known, [f"the checkpoint names no joints: its {count} are taken for {known.name.upper()}'s"]
-    numbered = from_names("joints by number", [str(number) for number in range(count)])
+    numbered = from_names(NUMBERED, [str(number) for number in range(count)])
     return numbered, [f"the checkpoint names no joints: its {count} are called by their numbers"]

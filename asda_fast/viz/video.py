@@ -15,12 +15,18 @@ SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".
 
 
 class Video:
-    """A video file. `frames` is what its header says, an upper bound."""
+    """A video file. `frames` is what its header says, an upper bound; where it does not, they are counted."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._capture = path, cv2.VideoCapture(str(path))
         read = self._capture.get
         self.frames, self.rate = int(read(cv2.CAP_PROP_FRAME_COUNT)), float(read(cv2.CAP_PROP_FPS)) or 25.0
+        if self.frames < 1:  # as browsers record
+            self.frames = 0
+            while self._capture.grab():
+                self.frames += 1
+            self._capture.release()
+            self._capture = cv2.VideoCapture(str(path))
         self._next: np.ndarray | None = None
         done, first = self._capture.read() if self._capture.isOpened() else (False, None)
         if not done or first is None or self.frames < 1:

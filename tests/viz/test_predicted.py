@@ -18,6 +18,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import from_names
 from asda_fast.evaluate.predictor import skeleton_of
 from asda_fast.metrics.coco import coco
+from asda_fast.viz.video import Video
 
 NETWORK = """
 import torch.nn.functional as F
@@ -182,6 +183,9 @@ def test_a_video_and_its_frames(
         assert record["file_name"] == "clip.avi"
     drawn = cv2.VideoCapture(str(out / "clip.mp4"))
     assert (drawn.get(cv2.CAP_PROP_FRAME_COUNT), drawn.get(cv2.CAP_PROP_FPS)) == (7, 12.5)
+    with monkeypatch.context() as patch:  # a header that does not say how many frames there are
+        patch.setattr("asda_fast.viz.video.cv2.CAP_PROP_FRAME_COUNT", -7)
+        assert Video(path).frames == 7
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     code, shown, errors = run(capsys, monkeypatch, *options)
