@@ -26,7 +26,7 @@ CELL = 224  # height of a picture
 NOTES = (
     "Found: within 1/20 of the crop's longer side of where it is annotated. Left is warm, right is cool.",
     "Annotated: solid, round (hollow: occluded). Predicted: dashed, square; a line leads from a miss to its place.",
-    "Pasted: within the black and white edge.",
+    "Pasted: within the black and white edge; turned clockwise by degrees, moved from the centre by shares of the crop.",
 )
 
 
@@ -136,8 +136,8 @@ def outlines(augmented: Augmented, i: int) -> list[np.ndarray]:
 
 
 def describe(augmented: Augmented, i: int) -> str:
-    """'Left-arm +12 deg, 5% left, 10% down' of the first part of image i: turned clockwise, moved from the centre by
-    shares of the crop."""
+    """'Left-arm +12, 5% left, 10% down' of the first part of image i: degrees turned clockwise, moved from the centre
+    by shares of the crop."""
     slots: Any = augmented.slots
     if slots is None or augmented.theta is None or augmented.pool is None or not (slots.part[i] >= 0).any():
         return "nothing pasted"
@@ -146,4 +146,4 @@ def describe(augmented: Augmented, i: int) -> str:
     more = int((slots.part[i] >= 0).sum()) - 1
     shift = [f"{abs(v):.0%} {way[v > 0]}" for v, way in ((tx / 2, ("right", "left")), (ty / 2, ("down", "up")))]
     others = f", {more} more" if more else ""
-    return f"{augmented.pool.types[int(slots.type[i, n])]} {np.rad2deg(r):+.0f} deg, {', '.join(shift)}{others}"
+    return f"{augmented.pool.types[int(slots.type[i, n])]} {np.rad2deg(r):+.0f}, {', '.join(shift)}{others}"
