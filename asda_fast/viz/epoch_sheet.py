@@ -26,7 +26,7 @@ CELL = 224  # height of a picture
 NOTES = (
     "Found: within 1/20 of the crop's longer side of where it is annotated. Left is warm, right is cool.",
     "Annotated: solid, round (hollow: occluded). Predicted: dashed, square; a line leads from a miss to its place.",
-    "Pasted: within the black and white edge; turned clockwise by degrees, moved from the centre by shares of the crop.",
+    "Pasted: within the black and white edge; degrees clockwise, and how far from the middle in shares of the crop.",
 )
 
 
