@@ -121,10 +121,16 @@ class Files:
                 raise UserError(f"{path}: MPII's form has no categories, and MPII's joints")
             if told is not None and told != MPII:
                 raise UserError(f"{path}: of MPII's 16 joints, not the {len(told.joints)} of {told.name.upper()}")
-            return mpii.read_file(path, folders, name)
+            return mpii.read_file(path, folders, name, without=self._judged() if split == "train" else ())
         table = checked(path, content)
         people = coco.read_records(path, table, folders, name, told, self.category, unique=bool(named))
         return _with_joints_said(people)
+
+    def _judged(self) -> set[str]:
+        """The photos of MPII's people to validate on, where a JSON in HRNet's form names them."""
+        val = self._named("val") or ""
+        content = read_json(Path(val)) if val.lower().endswith(".json") else None
+        return {str(r.get("image")) for r in content if isinstance(r, dict)} if isinstance(content, list) else set()
 
     def _yolo(self, path: Path, split: str, told: Skeleton | SkeletonFile | None) -> People:
         table, notes = yolo.read(path, split, self.category)

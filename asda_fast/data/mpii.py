@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,19 @@ def read(root: Path, split: str) -> People:
     return read_file(path, [root / "images", root], f"mpii {split}", notes)
 
 
-def read_file(path: Path, folders: Sequence[Path], name: str, notes: Sequence[str] = ()) -> People:
+def read_file(
+    path: Path, folders: Sequence[Path], name: str, notes: Sequence[str] = (), without: Collection[str] = ()
+) -> People:
     """The people of one JSON in HRNet's form (MMPose's as well), or of MPII's own .mat, with its photos in the first of
-    `folders` that has them."""
+    `folders` that has them. without: photos of the .mat to leave out, as it has no validation split of its own."""
     if path.suffix.lower() == ".mat":
         table, said = mpii_release.read(path, read_matlab(path))
-        notes = (*notes, *said)
+        kept = [record for record in table if record["image"] not in without]
+        if len(kept) < len(table):
+            said.append(f"left out: {len(table) - len(kept)} people in photos to validate on")
+        if not kept:
+            raise UserError(f"{path}: all of its {len(table)} people are in photos to validate on")
+        table, notes = kept, (*notes, *said)
     else:
         table = read_json(path)
     if not isinstance(table, list) or not table:

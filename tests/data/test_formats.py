@@ -230,5 +230,12 @@ def test_mpii_s_own_release(tmp_path: Path) -> None:
     assert people.head[0] == pytest.approx(0.6 * 5)
     assert people.scale[0] == pytest.approx(0.5 * 1.25)
     np.testing.assert_allclose(people.centre[0], [49.5, 39.5 + 15 * 0.5])
+    record = {"image": "a.png", "joints": [[9, 9]] * 16, "joints_vis": [1] * 16, "center": [50, 40], "scale": 0.5}
+    (tmp_path / "valid.json").write_text(json.dumps([record]))
+    files = Files(train_annotations=str(path), val_annotations=str(tmp_path / "valid.json"))
+    with pytest.raises(UserError, match="all of its 1 people are in photos to validate on"):
+        load("custom", split="train", files=files)
+    (tmp_path / "valid.json").write_text(json.dumps([{**record, "image": "b.png"}]))
+    assert len(load("custom", split="train", files=files)) == 1
     with pytest.raises(UserError, match="nobody with published joints"):
         read(matlab(tmp_path / "test.mat", [person([0, 1])], published=False))
