@@ -50,6 +50,9 @@ class Pack:
     """keep people far larger than the input at 1/2, 1/4 or 1/8"""
     on_bad_image: Literal["error", "skip"] = "error"
     """error (stop, naming the file) | skip (leave its people out, say how many)"""
+    shard: str | None = None
+    """I/N: write only part I (from 0) of N, beside other processes or machines that write the others on the same disk
+    [torchrun's RANK and WORLD_SIZE, or the task of a SLURM array]"""
 
     def __post_init__(self) -> None:
         check(self)
@@ -57,13 +60,17 @@ class Pack:
     def run(self) -> None:
         from rich.progress import track
 
+        from asda_fast.core import shard as shards
         from asda_fast.data import load
         from asda_fast.data.store_pack import pack
+
+        shard = shards.from_environment() if self.shard is None else shards.parse(self.shard)
 
         skeleton: Skeleton | None = None  # val's joints come in the order of train's
         for split in splits(self.split, self.files):
             other = self.out / ("val" if split == "train" else "train") / "store.json"
-            if self.split == "both" and (self.out / split / "store.json").exists() and not other.exists():
+            there = (self.out / split / "store.json").exists()
+            if there and (shard is not None or (self.split == "both" and not other.exists())):
                 self.check_same(self.out / split)
                 print(f"{self.out / split}: finished already")
                 continue
@@ -71,11 +78,15 @@ class Pack:
             skeleton = people.skeleton
             for note in people.notes:
                 print(f"{people.name}: {note}")
-            counts = pack(
-                people, self.out / split, size=self.input, margin=self.margin, raw=self.raw, quality=self.quality,
-                shards=self.shards, shrink=self.shrink, skip_bad=self.on_bad_image == "skip", threads=cores(),
-                progress=lambda photos, split=split: track(list(photos), description=f"packing {split} photos"),
-            )  # fmt: skip
+            try:
+                counts = pack(
+                    people, self.out / split, size=self.input, margin=self.margin, raw=self.raw, quality=self.quality,
+                    shards=self.shards, shrink=self.shrink, skip_bad=self.on_bad_image == "skip", threads=cores(),
+                    shard=shard, progress=lambda photos, split=split: track(list(photos), f"packing {split} photos"),
+                )  # fmt: skip
+            except shards.Unfinished:
+                print(f"{shard} of {self.out / split} is done; the last to finish writes its index")
+                continue
             skipped = f", {counts['skipped']} left out with bad photos" if counts["skipped"] else ""
             print(
                 f"{self.out / split}: {counts['people']} people in {counts['shards']} shards, "

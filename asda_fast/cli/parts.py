@@ -72,7 +72,7 @@ class Build:
 
     def _build(self) -> None:
         from asda_fast.core import shard as shards
-        from asda_fast.parts.build import Unfinished, build_pool
+        from asda_fast.parts.build import build_pool
 
         shard = shards.from_environment() if self.shard is None else shards.parse(self.shard)
         for path in (self.dropped, self.report):
@@ -96,7 +96,7 @@ class Build:
                 dropped=self.dropped,
                 shard=shard,
             )
-        except Unfinished:
+        except shards.Unfinished:
             print(f"{shard} is done; the last to finish writes {self.out}")
             return
         print_report(report, self.out)

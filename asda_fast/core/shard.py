@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from asda_fast.core.errors import UserError
+
+
+class Unfinished(Exception):
+    """This process's share is done; other processes are still at theirs, or have put the whole together."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +59,16 @@ def _whole(values: Mapping[str, str], name: str) -> int:
         return int(values[name])
     except ValueError:
         raise UserError(f"shard: {name}: expected a whole number, got {values[name]!r}") from None
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[bool]:
+    """No other process is in this block at once. lock: a file that the last of them removes; False where it has."""
+    try:
+        file = open(lock, "rb")  # noqa: SIM115 - closed below
+    except FileNotFoundError:
+        yield False
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield os.fstat(file.fileno()).st_nlink > 0

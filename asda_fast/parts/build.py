@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.shard import Shard
+from asda_fast.core.shard import Shard, Unfinished, alone
 from asda_fast.parts import chunks
 from asda_fast.parts.chunks import Chunk
 from asda_fast.parts.cut import Filters
@@ -20,10 +20,6 @@ from asda_fast.parts.pairs import Pair, find_pairs, find_photos
 from asda_fast.parts.pool_file import merge_pools
 from asda_fast.parts.report import PoolReport
 from asda_fast.parts.scheme import LIMBS, Scheme, load_scheme
-
-
-class Unfinished(Exception):
-    """This process's share of a pool is cut; other processes are still at theirs, or have written the pool."""
 
 
 def build_pool(
@@ -104,7 +100,7 @@ def build_pool(
             raise UserError(done.problems[0][1])
     if shard is None:
         return _write(todo, report, out, found, dropped, start)
-    with chunks.alone(out) as unwritten:
+    with alone(chunks.lock(out)) as unwritten:
         if not unwritten or any(chunks.finished(chunk) is None for chunk in todo):
             raise Unfinished(str(out))
         return _write(todo, report, out, found, dropped, start)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -14,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +73,11 @@ class Done:
         )
 
 
+def lock(out: Path) -> Path:
+    """The file that those who share the work on the pool `out` take turns by."""
+    return folder(out) / "lock"
+
+
 def folder(out: Path) -> Path:
     """Where the shards of the pool `out` are kept until it is whole."""
     return out.with_name(out.name + ".partial.d")
@@ -95,6 +98,7 @@ def plan(
     partial = folder(out)
     try:
         partial.mkdir(parents=True, exist_ok=True)
+        lock(out).touch()
     except OSError as error:
         raise UserError(f"out {out}: cannot write there: {error.strerror or error}") from None
     chunks = []
@@ -106,7 +110,7 @@ def plan(
         digest = hashlib.sha256(key.encode(errors="backslashreplace")).hexdigest()[:16]
         shard = partial / f"{first // CHUNK:06d}-{digest}.safetensors"
         chunks.append(Chunk(shard, some, who, scheme, filters, dropped, apart))
-    wanted = {"lock"} | {chunk.shard.name for chunk in chunks} | {chunk.dropped_shard.name for chunk in chunks}
+    wanted = {lock(out).name} | {chunk.shard.name for chunk in chunks} | {chunk.dropped_shard.name for chunk in chunks}
     for old in partial.iterdir() if clean else ():  # of another call
         if old.name not in wanted:
             old.unlink()
@@ -172,19 +176,6 @@ def _end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
-
-
-@contextmanager
-def alone(out: Path) -> Iterator[bool]:
-    """No other process of the pool is in this block at once. False: another has written the pool already."""
-    try:
-        file = open(folder(out) / "lock", "wb")  # noqa: SIM115 - closed below
-    except FileNotFoundError:
-        yield False
-        return
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield os.fstat(file.fileno()).st_nlink > 0
 
 
 def finished(chunk: Chunk) -> Done | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import pickle
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,13 +17,15 @@ import torch
 
 from asda_fast import make_loader
 from asda_fast.core.errors import UserError
+from asda_fast.core.shard import Shard, Unfinished
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import GlobalAug, check, draw, load
 from asda_fast.data.people import People
 from asda_fast.data.plan import clamp
 from asda_fast.data.store import Store, reach
+from asda_fast.data.store_cut import windows
 from asda_fast.data.store_index import read
-from asda_fast.data.store_pack import pack, windows
+from asda_fast.data.store_pack import pack
 
 SIZE = (64, 48)
 AUG = GlobalAug(rotation=40, scale=0.3)
@@ -235,6 +239,37 @@ def test_packing_twice_makes_the_same_bytes(people: People, tmp_path: Path) -> N
     for path in sorted((tmp_path / "a").iterdir()):
         if path.suffix == ".tar":
             assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_shards_make_the_store_of_one_process_whoever_is_last(raw: bool, people: People, tmp_path: Path) -> None:
+    """Three processes, in another order; one stops within its first file and comes again."""
+
+    class Stop(Exception):
+        pass
+
+    def stops(photos: np.ndarray) -> Iterator[int]:
+        yield from photos[:1]
+        raise Stop
+
+    how: dict[str, Any] = {"size": SIZE, "shards": 5, "raw": raw, "threads": 1}
+    pack(people, tmp_path / "one", **how)
+    with pytest.raises(Stop):
+        pack(people, tmp_path / "many", shard=Shard(1, 3), progress=stops, **how)
+    for index in (2, 0):
+        with pytest.raises(Unfinished):
+            pack(people, tmp_path / "many", shard=Shard(index, 3), **how)
+    with pytest.raises(UserError, match="another pack was begun here, of other people or options"):
+        pack(people, tmp_path / "many", shard=Shard(1, 3), **{**how, "margin": 2.0})
+    read_again: list[int] = []
+    pack(
+        people, tmp_path / "many", shard=Shard(1, 3), progress=lambda photos: read_again.extend(photos) or photos, **how
+    )
+    assert len(read_again) < len(people.files) / 2
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "many").iterdir())
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes(), name
 
 
 def test_a_store_can_be_pickled_with_maps_open(people: People, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from asda_fast.cli.parts import main
 from asda_fast.core.errors import UserError
-from asda_fast.core.shard import Shard
+from asda_fast.core.shard import Shard, Unfinished
 from asda_fast.parts import build as build_module
 from asda_fast.parts import chunks
 from asda_fast.parts.build import build_pool
@@ -435,7 +435,7 @@ def test_shards_make_the_pool_of_one_process_whoever_is_last(folder, monkeypatch
         run(folder, out=out, shard=Shard(0, 3))
     monkeypatch.setattr(chunks, "cut_chunk", cut)
     for index in (2, 1):
-        with pytest.raises(build_module.Unfinished):
+        with pytest.raises(Unfinished):
             run(folder, out=out, shard=Shard(index, 3))
         assert not out.exists()
     report = run(folder, out=out, shard=Shard(0, 3))
