@@ -201,7 +201,7 @@ def _person(
         area = 1.0 if area is None else float(area)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise wrong(f"expected keypoints, bbox, image_id as in COCO ({short(error)})") from None
-    if not np.isfinite([x, y, width, height]).all() and annotation.get("bbox"):
+    if not all(map(math.isfinite, (x, y, width, height))) and annotation.get("bbox"):
         raise wrong("bbox: a coordinate is not finite")
     if max(abs(x), abs(y), abs(width), abs(height)) > FAR:
         raise wrong("bbox: a coordinate is out of any photo")
