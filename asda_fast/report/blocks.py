@@ -64,7 +64,7 @@ def curves(history: list[dict[str, Any]]) -> list[str]:
             [Series(f"validation, {protocol}", x, of("pck")), Series("training", x, of("pck_train"))],
             whole=True,
         ),
-        chart("Learning rate", "of Adam", [Series("lr", x, of("lr"))]),
+        chart("Learning rate", "of the network", [Series("lr", x, of("lr"))]),
         chart("Speed", "training images per second", [Series("images/s", x, of("images_per_second"))]),
     ]
     return [one for one in found if one]
