@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from asda_fast import models
-from asda_fast.adversary import Adversary, Cover, Critic, Scene, Search
+from asda_fast.adversary import Cover, Critic, Placer, Scene, Search
 from asda_fast.augment import build
 from asda_fast.augment.asda import generator_theta
 from asda_fast.core.batch import Batch
@@ -49,7 +49,7 @@ def make_scene(size: tuple[int, int], count: int, pose: torch.nn.Module, device:
     return Scene.of(batch, augmentation, pose)
 
 
-def make_adversary(arm: str, device: str) -> Adversary | None:
+def make_adversary(arm: str, device: str) -> Placer | None:
     kind, options = ARMS[arm]
     if kind == "critic":
         return Critic(26, 17, COCO.edges, people=PEOPLE, device=device, **options)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from asda_fast import data, models
-from asda_fast.adversary import Adversary, Cover, Critic, Generated, Scene, Search, measure
+from asda_fast.adversary import Cover, Critic, Generated, Placer, Scene, Search, measure
 from asda_fast.augment import build
 from asda_fast.augment.asda import generator_theta
 from asda_fast.core.batch import Batch
@@ -73,7 +73,7 @@ class Game:
         joints, edges = len(train.skeleton.joints), train.skeleton.edges
         pose = models.build(options.model, joints=joints).to(memory_format=torch.channels_last)
         self.networks = Networks(pose, torch.optim.Adam(pose.parameters(), lr=options.lr, fused=True))
-        self.adversary: Adversary | None = None
+        self.adversary: Placer | None = None
         if self.kind == "generator":
             generator = models.Generator(types=len(pool.types), width=16).to(memory_format=torch.channels_last)
             self.networks.generator = generator

@@ -18,7 +18,7 @@ class Choice:
     memory: Any = None
 
 
-class Adversary:
+class Placer:
     """Base of all. `choose`, train D on the result, `learn`: once a batch, in this order; nothing waits for the device.
 
     Its state is all that an exact resume needs. Over several processes all call `learn` alike, and hold equal states

@@ -22,8 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from asda_fast.adversary.base import Adversary as Strategy
-from asda_fast.adversary.base import Choice
+from asda_fast.adversary.base import Choice, Placer
 from asda_fast.adversary.critic import Critic
 from asda_fast.adversary.scene import Scene, evaluating
 from asda_fast.adversary.selection import Clean, Cover, Search
@@ -101,16 +100,16 @@ class Adversary:
         types = len(self.module.pool.types)
         pairs = tuple((int(a), int(b)) for a, b in edges)
         settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "seed": seed}
-        self.strategy: Strategy | None = None
-        self._make: Callable[[torch.device], Strategy] | None = None  # the critic, on the first batch's device
+        self.placer: Placer | None = None
+        self._make: Callable[[torch.device], Placer] | None = None  # the critic, on the first batch's device
         if way == "search":
-            self.strategy = Search(pairs, **settings)
+            self.placer = Search(pairs, **settings)
         elif way == "cover":
-            self.strategy = _Cover(pairs, candidates=candidates, **settings)
+            self.placer = _Cover(pairs, candidates=candidates, **settings)
         elif way == "critic":
             settings |= {"candidates": candidates, "explore": explore, "people": people, "rate": rate or 3e-3}
             points = joints or len(GRID) ** 2
-            self.strategy = Critic(types, points, pairs, **settings)
+            self.placer = Critic(types, points, pairs, **settings)
             self._make = lambda device: Critic(types, points, pairs, **settings, device=device)
         self.generator: nn.Module | None = None
         self._optimizer: torch.optim.Optimizer | None = None
@@ -168,8 +167,8 @@ class Adversary:
             if not self.people or index.shape != (count,):
                 wanted = f"[{count}] rows" if self.people else "people=N in the constructor beside it"
                 raise ValueError(f"index: expected {wanted}, got {list(index.shape)}")
-        if isinstance(self.strategy, _Cover):
-            self.strategy.clean = response is not None
+        if isinstance(self.placer, _Cover):
+            self.placer.clean = response is not None
         elif response is not None:
             raise ValueError(f"response: expected way cover beside it, got {self.way}")
         scene = LoopScene(
@@ -179,9 +178,9 @@ class Adversary:
         )  # fmt: skip
         self._batches += 1
         if self._make is not None and image.device.type != "cpu":
-            made, state = self._make(image.device), self.strategy.state_dict()  # type: ignore[union-attr]
+            made, state = self._make(image.device), self.placer.state_dict()  # type: ignore[union-attr]
             made.load_state_dict(state)
-            self.strategy = made
+            self.placer = made
         self._make = None
         if self.way == "random":
             self._pending = None
@@ -192,8 +191,8 @@ class Adversary:
             pasted = scene.render(theta)
             self._pending = _Pending(scene, None, pasted)
             return pasted.detach()
-        assert self.strategy is not None
-        choice = self.strategy.choose(scene, explore=True)
+        assert self.placer is not None
+        choice = self.placer.choose(scene, explore=True)
         if index is not None:  # drawn by the place in the batch, remembered by the row of the dataset
             batch.row = index
         self._pending = _Pending(scene, choice, None)
@@ -214,8 +213,8 @@ class Adversary:
         losses = scene.table(losses, "learn")
         if self.generator is not None:
             self._ascend(scene, pending.image)
-        elif pending.choice is not None and self.strategy is not None:
-            self.strategy.learn(scene, pending.choice, losses)
+        elif pending.choice is not None and self.placer is not None:
+            self.placer.learn(scene, pending.choice, losses)
 
     def _ascend(self, scene: LoopScene, pasted: Tensor | None) -> None:
         assert self.generator is not None and self._optimizer is not None and pasted is not None
@@ -233,8 +232,8 @@ class Adversary:
     def state_dict(self) -> dict[str, Any]:
         """Everything that an exact resume needs."""
         state: dict[str, Any] = {"way": self.way, "batches": self._batches}
-        if self.strategy is not None:
-            state["strategy"] = self.strategy.state_dict()
+        if self.placer is not None:
+            state["placer"] = self.placer.state_dict()
         if self.generator is not None and self._optimizer is not None:
             state |= {"generator": self.generator.state_dict(), "optimizer": self._optimizer.state_dict()}
         return state
@@ -243,8 +242,8 @@ class Adversary:
         """ValueError where the state is of another adversary."""
         if state.get("way") != self.way:
             raise ValueError(f"adversary: expected the state of {self.way}, got {state.get('way', 'no adversary')!r}")
-        if self.strategy is not None:
-            self.strategy.load_state_dict(state["strategy"])
+        if self.placer is not None:
+            self.placer.load_state_dict(state["placer"])
         if self.generator is not None and self._optimizer is not None:
             self.generator.load_state_dict(state["generator"])
             self._optimizer.load_state_dict(state["optimizer"])

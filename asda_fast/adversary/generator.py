@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from asda_fast.adversary.base import Adversary, Choice
+from asda_fast.adversary.base import Choice, Placer
 from asda_fast.adversary.scene import Scene, evaluating
 from asda_fast.augment.asda import generator_theta
 
 
-class Generated(Adversary):
+class Generated(Placer):
     """The placement that a generator (models.Generator, or any [B, 3, H, W] -> [B, types, 3]) gives."""
 
     def __init__(self, generator: nn.Module) -> None:

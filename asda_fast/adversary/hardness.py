@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asda_fast.adversary.base import Adversary
+from asda_fast.adversary.base import Placer
 from asda_fast.adversary.candidates import MEASURE, candidates, centre
 from asda_fast.adversary.scene import Scene
 from asda_fast.augment.sda import Semantic
@@ -62,7 +62,7 @@ class Hardness:
 
 def measure(
     scenes: Iterable[Scene],
-    adversary: Adversary | None,
+    adversary: Placer | None,
     draws: int = DRAWS,
     seconds: float | None = None,
     people: int | None = None,
@@ -106,7 +106,7 @@ def held_out(
         yield Scene.of(batch.to(device), augmentation, pose, amp=amp, trained=False, coding=coding)
 
 
-def losses_of(scene: Scene, adversary: Adversary | None, draws: int) -> Tensor:
+def losses_of(scene: Scene, adversary: Placer | None, draws: int) -> Tensor:
     """[n, 5] float64 on the CPU: clean, random, centre, best, chosen loss of each person of the scene with a part."""
     augmentation, row = scene.augmentation, scene.batch.row
     places = candidates(scene.slots, row, draws, augmentation.ranges, augmentation.seed, scene.epoch, MEASURE)

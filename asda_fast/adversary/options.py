@@ -11,7 +11,7 @@ from asda_fast.core.options import AtLeast, Between, check
 if TYPE_CHECKING:
     import torch
 
-    from asda_fast.adversary.base import Adversary
+    from asda_fast.adversary.base import Placer
     from asda_fast.core.skeletons import Skeleton
 
 SEARCHED = 4  # placements that search tries unless told otherwise
@@ -68,7 +68,7 @@ class AdversaryOptions:
 
     def build(
         self, types: int, skeleton: Skeleton, people: int, seed: int, device: torch.device | str = "cpu"
-    ) -> Adversary | None:
+    ) -> Placer | None:
         """The adversary; None for the generator, whose network the trainer makes. people: rows of the training data."""
         from asda_fast.adversary.critic import Critic
         from asda_fast.adversary.selection import Cover, Search

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from asda_fast.adversary.base import Adversary
+from asda_fast.adversary.base import Placer
 from asda_fast.adversary.generator import Generated
 from asda_fast.adversary.options import AdversaryOptions
 from asda_fast.core.errors import UserError
@@ -18,7 +18,7 @@ from asda_fast.models import Generator
 
 def adversary_of(
     path: str | Path, types: tuple[str, ...], skeleton: Skeleton, device: torch.device | str = "cpu"
-) -> Adversary:
+) -> Placer:
     """The one that placed the parts in the run; of a file that is not a run's, the generator in it.
 
     types: of the pool that is to be pasted from. UserError where the file holds none, or one of other types or joints.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from asda_fast.adversary.base import Adversary, Choice
+from asda_fast.adversary.base import Choice, Placer
 from asda_fast.adversary.candidates import CANDIDATES, CHANCE, JUDGED, candidates
 from asda_fast.adversary.coverage import Coverage, coverage, pick
 from asda_fast.adversary.scene import Scene, at
@@ -38,7 +38,7 @@ class Judged:
     clean: Clean | None
 
 
-class Selection(Adversary):
+class Selection(Placer):
     """Options:
 
     candidates  random placements that are scored for each part

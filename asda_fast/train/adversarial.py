@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asda_fast.adversary import Adversary, Scene
+from asda_fast.adversary import Placer, Scene
 from asda_fast.augment.base import Augmented
 from asda_fast.models.coding import Coding, Heatmaps
 from asda_fast.models.frozen import frozen
@@ -163,7 +163,7 @@ def step_joint(networks: Networks, clean: Tensor, paste: Paste, target: Tensor, 
     return _output(loss, -loss, heatmaps)
 
 
-def step_against(networks: Networks, adversary: Adversary, scene: Scene) -> tuple[StepOutput, Augmented]:
+def step_against(networks: Networks, adversary: Placer, scene: Scene) -> tuple[StepOutput, Augmented]:
     """D learns where the adversary chose to paste; the adversary learns from what D lost, joint by joint."""
     choice = adversary.choose(scene, explore=True)
     pasted = scene.paste(choice.theta)

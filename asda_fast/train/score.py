@@ -17,7 +17,7 @@ from asda_fast.train.recipe import Recipe
 if TYPE_CHECKING:
     import torch
 
-    from asda_fast.adversary import Adversary, Hardness
+    from asda_fast.adversary import Hardness, Placer
     from asda_fast.augment.sda import Semantic
     from asda_fast.core.skeletons import Skeleton
 
@@ -127,7 +127,7 @@ def _recipe(path: Path, card: dict[str, Any], options: ScoreOptions) -> Recipe:
 
 def adversary_of_run(
     path: Path, recipe: Recipe, augmentation: Semantic, skeleton: Skeleton, device: torch.device
-) -> Adversary | None:
+) -> Placer | None:
     """Who places the parts in a run's last.pt, or as the recipe says; None where chance does."""
     from asda_fast.adversary.saved import adversary_of
     from asda_fast.augment.asda import Adversarial

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from asda_fast import data, models
-from asda_fast.adversary import Adversary, Generated
+from asda_fast.adversary import Generated, Placer
 from asda_fast.augment import pools
 from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmentation
@@ -50,7 +50,7 @@ class Parts:
     networks: Networks
     people_mark: str  # of the people trained on (identity.py)
     pool_mark: str | None  # of the parts that are pasted
-    adversary: Adversary | None  # who places the parts; None: chance
+    adversary: Placer | None  # who places the parts; None: chance
 
     @property
     def skeleton(self) -> Skeleton:
@@ -235,7 +235,7 @@ def _networks(
 
 def _adversary(
     recipe: Recipe, networks: Networks, augmentation: Augmentation, train: People, ranks: Ranks
-) -> Adversary | None:
+) -> Placer | None:
     if networks.generator is not None:
         return Generated(bare(networks.generator))
     if not isinstance(augmentation, Adversarial) or augmentation.pool is None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from asda_fast.adversary import Adversary, Scene
+from asda_fast.adversary import Placer, Scene
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
 from asda_fast.models.coding import Coding
@@ -19,7 +19,7 @@ MARK = 0.012  # of the crop's longer side: half the diagonal of the diamond at a
 
 @torch.no_grad()
 def distribution(
-    name: str, batch: Batch, augmentation: Semantic, pose: torch.nn.Module, adversary: Adversary | None, draws: int,
+    name: str, batch: Batch, augmentation: Semantic, pose: torch.nn.Module, adversary: Placer | None, draws: int,
     coding: Coding | None = None,
 ) -> View:  # fmt: skip
     """`draws` draws of the same people as one view: how often each pixel lies under a patch (its whole rectangle), a

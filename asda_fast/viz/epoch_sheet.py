@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from asda_fast.adversary import Adversary, Scene
+from asda_fast.adversary import Placer, Scene
 from asda_fast.adversary.scene import evaluating
 from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmentation, Augmented
@@ -36,7 +36,7 @@ def write_sheet(
     batch: Batch,
     augmentation: Augmentation,
     pose: nn.Module,
-    adversary: Adversary | None,
+    adversary: Placer | None,
     skeleton: Skeleton,
     epoch: int,
     title: str = "",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast import data, models
-from asda_fast.adversary import Adversary, Scene
+from asda_fast.adversary import Placer, Scene
 from asda_fast.adversary.saved import adversary_of
 from asda_fast.augment import pools
 from asda_fast.augment.asda import Adversarial
@@ -39,7 +39,7 @@ class RunNetworks:
 
     size: tuple[int, int] | None  # the crop that they were trained at
     pose: nn.Module
-    adversary: Adversary | None
+    adversary: Placer | None
 
 
 def load_networks(path: str, skeleton: Skeleton, types: tuple[str, ...] | None) -> RunNetworks:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from asda_fast.adversary import Adversary, Choice, measure
+from asda_fast.adversary import Choice, Placer, measure
 from asda_fast.adversary.candidates import MEASURE, candidates
 from asda_fast.adversary.hardness import ratio
 
@@ -31,7 +31,7 @@ def flat(scene):
     return scene
 
 
-class Fixed(Adversary):
+class Fixed(Placer):
     def __init__(self, tx: float) -> None:
         self.tx = tx
 
@@ -41,7 +41,7 @@ class Fixed(Adversary):
         return Choice(theta)
 
 
-class Worst(Adversary):
+class Worst(Placer):
     """Takes the hardest of the very placements that hardness draws."""
 
     def choose(self, scene, explore: bool) -> Choice:

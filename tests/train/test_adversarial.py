@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from asda_fast.adversary import Adversary, Choice
+from asda_fast.adversary import Choice, Placer
 from asda_fast.augment import Augmented
 from asda_fast.models.loss import pose_loss
 from asda_fast.train import adversarial
@@ -132,7 +132,7 @@ def test_frozen_gives_the_image_its_gradient_and_keeps_the_mode(scene) -> None:
         assert all(p.grad is None for p in pose.parameters())
 
 
-class Recorder(Adversary):
+class Recorder(Placer):
     """Chooses by a formula, and keeps what it is told."""
 
     def choose(self, scene, explore: bool) -> Choice:
