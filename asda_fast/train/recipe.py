@@ -52,7 +52,7 @@ class Recipe:
     backward for both: half the cost)"""
     generator_input: Literal["full", "half"] = "full"
     """resolution at which the generator sees the crop: full, as in the paper | half (a quarter of its arithmetic)"""
-    generator_width: Annotated[int | None, AtLeast(1)] = None
+    generator_width: Annotated[int | None, AtLeast(8)] = None  # on narrower ones torch's CPU kernels write astray
     """planes of the generator's first layer [16 beside hrnet_tiny, else 64, which ImageNet's ResNet-18 fits]"""
     generator_drops: bool = True
     """the generator's learning rate falls with the network's; without: it never does, as in the released code"""

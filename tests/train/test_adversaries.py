@@ -102,13 +102,13 @@ def test_a_run_without_an_adversary_measures_chance(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("drops", [True, False])
 def test_the_released_codes_generator(drops: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = {"limit": 8, "batch_size": 4, "epochs": 1, "drops": [0], "input": "64x64", "augment": "asda"}
-    recipe = Recipe.from_dict({**small, "generator_width": 4, "generator_drops": drops})
+    small = {"limit": 8, "batch_size": 4, "epochs": 2, "drops": [1], "input": "64x64", "augment": "asda"}
+    recipe = Recipe.from_dict({**small, "generator_width": 8, "generator_drops": drops})
     train(recipe, RunOptions(pipeline="native", device="cpu", out=str(tmp_path / "run"), hardness_people=0))
     said = " ".join(capsys.readouterr().out.split())
     assert "starts at random; the paper's from ImageNet's ResNet-18: --generator-width 64 --generator-init FILE" in said
     saved = checkpoint.load(tmp_path / "run" / "last.pt")
-    assert len(saved["generator"]["conv1.weight"]) == 4
+    assert len(saved["generator"]["conv1.weight"]) == 8
     rates = [saved[f"{name}_optimizer"]["param_groups"][0]["lr"] for name in ("pose", "generator")]
     assert rates == pytest.approx([1e-4, 1e-4 if drops else 1e-3])
 
@@ -116,7 +116,7 @@ def test_the_released_codes_generator(drops: bool, tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize("adversary", ["generator", "critic"])
 def test_a_late_start_is_sda_until_then(adversary: str, tmp_path: Path) -> None:
     small = {"limit": 16, "batch_size": 8, "epochs": 2, "input": "64x64", "drops": [2], "adversary": adversary}
-    small |= {"candidates": 8, "generator_width": 4}
+    small |= {"candidates": 8, "generator_width": 8}
     for name, more in (("late", {"adversary_from": 2}), ("sda", {"augment": "sda", "adversary": "generator"})):
         run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / name), hardness_people=0)
         train(Recipe.from_dict({**small, **more}), run)
