@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pytest
 import torch
 
 from asda_fast.data import demo_root
+from asda_fast.parts.build import build_pool
 from asda_fast.parts.pool import PartPool
 from asda_fast.parts.types import TYPES
 
@@ -152,3 +156,22 @@ def test_ultralytics_pose(pool: str, examples: None, yolo: Path, monkeypatch: py
             assert torch.equal(before[key], after[key]), key
     check_pasted(torch.cat([b["img"] for b, _ in kept]) / 255, torch.cat([a["img"] for _, a in kept]))
     print("ultralytics", ultralytics.__version__)
+
+
+def test_ray_makes_the_pool_of_one_process(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    for kind, suffix in (("photos", "train"), ("maps", "labels/train")):
+        (tmp_path / kind).mkdir()
+        for path in sorted((demo_root() / suffix).iterdir())[:70]:  # three chunks
+            (tmp_path / kind / path.name).symlink_to(path)
+    options = {"images": tmp_path / "photos", "labels": tmp_path / "maps", "scheme": "lip"}
+    build_pool(**options, out=tmp_path / "one.safetensors", progress=False)
+    given = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, str(EXAMPLES / "ray_parts.py"), *given, "--out", str(tmp_path / "ray.safetensors")]
+    done = subprocess.run(
+        [*command, "--tasks", "3"], capture_output=True, text=True, check=False,
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "ray.safetensors").read_bytes() == (tmp_path / "one.safetensors").read_bytes()
+    print("ray", ray.__version__)
