@@ -18,7 +18,10 @@ from asda_fast.core.registry import load_object
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if "generated" not in path.parts)]
 NAMES = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
-FOREIGN = {"--gpus", "--shm-size", "--nnodes", "--rdzv-backend", "--rdzv-endpoint", "--nproc-per-node", "--cfg"}
+FOREIGN = {
+    "--gpus", "--shm-size", "--nnodes", "--rdzv-backend", "--rdzv-endpoint", "--nproc-per-node", "--cfg", "--array",
+    "--cpus-per-task",
+}  # fmt: skip
 TOOLS = {"--out", "--train", "--val", "--seed", "--dry-run", "--device", "--help"}  # of tools/ and benchmarks/
 
 

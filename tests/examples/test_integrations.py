@@ -175,3 +175,40 @@ def test_ray_makes_the_pool_of_one_process(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "ray.safetensors").read_bytes() == (tmp_path / "one.safetensors").read_bytes()
     print("ray", ray.__version__)
+
+
+def test_mmengine_s_runner_with_the_mmpose_preprocessor(pool: str, examples: None, tmp_path: Path) -> None:
+    """MMPose itself has no wheels for current PyTorch (examples/mmpose_preprocessor.py says why): its Runner, its
+    preprocessor's base, and a model in its manner."""
+    mmengine = pytest.importorskip("mmengine")
+    from mmengine.model import BaseModel
+    from mmengine.runner import Runner
+
+    preprocessor = importlib.import_module("mmpose_preprocessor")
+    plain, data = importlib.import_module("plain_pytorch"), people()
+    mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+    class Model(BaseModel):
+        def __init__(self) -> None:
+            super().__init__(preprocessor.PastingPreprocessor(pool, mean=mean, std=std, bgr_to_rgb=True))
+            self.network = plain.network(joints=17)
+            self.joints: list[torch.Tensor] = []
+
+        def forward(self, inputs: torch.Tensor, data_samples: torch.Tensor, mode: str = "") -> dict[str, torch.Tensor]:
+            self.joints.append(data_samples)
+            return {"loss": (self.network(inputs) - plain.heatmaps(data_samples)).square().mean()}
+
+    def collate(people: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, Any]:
+        return {"inputs": [image.flip(0) for image, _ in people], "data_samples": torch.stack([j for _, j in people])}
+
+    model = Model()
+    seen = Seen(model.network)
+    Runner(
+        model, str(tmp_path), default_scope="mmengine", log_level="ERROR",
+        train_dataloader=torch.utils.data.DataLoader(data, BATCH, collate_fn=collate),
+        train_cfg={"by_epoch": False, "max_iters": STEPS}, optim_wrapper={"optimizer": {"type": "Adam", "lr": 1e-3}},
+    ).train()  # fmt: skip
+    m, s = (torch.tensor(v).view(3, 1, 1) for v in (mean, std))
+    check_pasted(torch.stack([image for image, _ in data]) / 255, (torch.cat(seen.images) * s + m) / 255)
+    assert torch.equal(torch.cat(model.joints), torch.stack([joints for _, joints in data]))
+    print("mmengine", mmengine.__version__)
