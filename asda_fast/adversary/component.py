@@ -57,6 +57,7 @@ class Adversary:
     explore     critic: share of the proposals in training that are random, to learn from
     generator   a network [B, 3, H, W] -> [B, types, 3] of your own [models.Generator]
     rate        learning rate of the critic [3e-3] or the generator [1e-3]
+    device      where your batches are [a GPU if there is one]
     seed        every draw follows from it, the number of batches so far, and the process's rank
     The other options are SemanticPaste's: parts, p, ranges, types, patch_flip, jitter, mean, std, mode. mean and std
     say how float images were normalised, in units of 0..1; uint8 images are not.
@@ -79,6 +80,7 @@ class Adversary:
         explore: float = 0.3,
         generator: nn.Module | None = None,
         rate: float | None = None,
+        device: torch.device | str | None = None,
         seed: int = 0,
         **options: Any,
     ) -> None:
@@ -95,28 +97,26 @@ class Adversary:
         if generator is not None and way != "generator":
             raise ValueError(f"generator: expected way generator beside it, got {way}")
         self.module = SemanticPaste(pool, **options)
-        self.way, self.joints, self.people, self.seed, self.rate = way, joints, people, seed, rate
+        self.way, self.joints, self.people, self.seed = way, joints, people, seed
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.verify = verify or (4 if way == "search" else 1)
         types = len(self.module.pool.types)
         pairs = tuple((int(a), int(b)) for a, b in edges)
         settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "seed": seed}
         self.placer: Placer | None = None
-        self._make: Callable[[torch.device], Placer] | None = None  # the critic, on the first batch's device
         if way == "search":
             self.placer = Search(pairs, **settings)
         elif way == "cover":
-            self.placer = _Cover(pairs, candidates=candidates, **settings)
+            self.placer = _Cover(pairs, candidates=candidates, clean=True, **settings)
         elif way == "critic":
             settings |= {"candidates": candidates, "explore": explore, "people": people, "rate": rate or 3e-3}
-            points = joints or len(GRID) ** 2
-            self.placer = Critic(types, points, pairs, **settings)
-            self._make = lambda device: Critic(types, points, pairs, **settings, device=device)
+            self.placer = Critic(types, joints or len(GRID) ** 2, pairs, **settings, device=self.device)
         self.generator: nn.Module | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         if way == "generator":
             with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the loop
                 torch.manual_seed(seed)
-                self.generator = generator or Generator(types)
+                self.generator = (generator or Generator(types)).to(self.device)
             self._optimizer = torch.optim.Adam(self.generator.parameters(), lr=rate or 1e-3)
         self._batches = 0
         self._pending: _Pending | None = None
@@ -147,7 +147,37 @@ class Adversary:
 
         ValueError and TypeError name the argument.
         """
+        scene = self._scene(image, network, losses, keypoints, boxes, response, index)
+        self._batches += 1
+        if self.generator is not None:
+            pasted = scene.render(generator_theta(self.generator(scene.normalised()), scene.slots))
+            self._pending = _Pending(scene, None, pasted)
+            return pasted.detach()
+        if self.placer is None:
+            self._pending = _Pending(scene, None, None)
+            return scene.render(scene.slots.theta)
+        choice = self.placer.choose(scene, explore=True)
+        self._pending = _Pending(scene, choice, None)
+        return scene.render(choice.theta)
+
+    def _scene(
+        self,
+        image: Tensor,
+        network: Callable[[Tensor], Any] | None,
+        losses: Losses | None,
+        keypoints: Any,
+        boxes: Any,
+        response: Tensor | None,
+        index: Tensor | None,
+    ) -> LoopScene:
+        """What a placer wants to know, of what the loop has."""
         self.module.batch(image[:0] if isinstance(image, Tensor) and image.dim() == 4 else image)  # says what is wrong
+        if image.device.type != self.device.type:
+            raise ValueError(f"image: expected it on {self.device} (device in the constructor), got {image.device}")
+        if (self.verify > 1 or self.way == "generator") and (network is None or losses is None):
+            raise ValueError(f"network, losses: {self.way} asks the network by forward passes, so paste needs both")
+        if response is not None and self.way != "cover":
+            raise ValueError(f"response: expected way cover beside it, got {self.way}")
         points, labelled = self._points(image, keypoints)
         if boxes is None and points is not None:
             boxes = _around(points, labelled, image)
@@ -155,48 +185,28 @@ class Adversary:
         if points is None:
             points, labelled = _grid(batch.box)
         batch.joints, batch.visible = points, labelled.to(torch.uint8) * 2
-        count = len(batch)
-        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        batch.row = torch.arange(count, device=image.device)
-        slots = self.module.paste.draw_from(batch, self.seed, self._batches * world + rank)
-        asks = self.verify > 1 or self.way == "generator"
-        if asks and (network is None or losses is None):
-            raise ValueError(f"network, losses: {self.way} asks the network by forward passes, so paste needs both")
         if index is not None:
-            index = torch.as_tensor(index, device=image.device)
-            if not self.people or index.shape != (count,):
-                wanted = f"[{count}] rows" if self.people else "people=N in the constructor beside it"
-                raise ValueError(f"index: expected {wanted}, got {list(index.shape)}")
-        if isinstance(self.placer, _Cover):
-            self.placer.clean = response is not None
-        elif response is not None:
-            raise ValueError(f"response: expected way cover beside it, got {self.way}")
-        scene = LoopScene(
-            batch, slots, batch.image.new_zeros(0), labelled.float(), self.module.paste, network,  # type: ignore[arg-type]
-            self._batches * world + rank, None, index is not None, module=self.module, losses=losses, original=image,
-            response=response, stand_ins=keypoints is None,
-        )  # fmt: skip
-        self._batches += 1
-        if self._make is not None and image.device.type != "cpu":
-            made, state = self._make(image.device), self.placer.state_dict()  # type: ignore[union-attr]
-            made.load_state_dict(state)
-            self.placer = made
-        self._make = None
-        if self.way == "random":
-            self._pending = None
-            return scene.render(slots.theta)
-        if self.generator is not None:
-            self.generator.to(image.device)
-            theta = generator_theta(self.generator(scene.normalised()), slots)
-            pasted = scene.render(theta)
-            self._pending = _Pending(scene, None, pasted)
-            return pasted.detach()
-        assert self.placer is not None
-        choice = self.placer.choose(scene, explore=True)
-        if index is not None:  # drawn by the place in the batch, remembered by the row of the dataset
-            batch.row = index
-        self._pending = _Pending(scene, choice, None)
-        return scene.render(choice.theta)
+            batch.row = torch.as_tensor(index, device=image.device)
+            if not self.people or batch.row.shape != (len(batch),):
+                wanted = f"[{len(batch)}] rows" if self.people else "people=N in the constructor beside it"
+                raise ValueError(f"index: expected {wanted}, got {list(batch.row.shape)}")
+        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        number = self._batches * world + rank
+        return LoopScene(
+            batch=batch,
+            slots=self.module.paste.draw_from(batch, self.seed, number),
+            target=points[:, :, 0],  # unused: the loop's own losses know their targets
+            weight=labelled.float(),
+            augmentation=self.module.paste,
+            pose=network,  # type: ignore[arg-type] # anything that can be called
+            epoch=number,
+            trained=index is not None,
+            module=self.module,
+            losses=losses,
+            original=image,
+            response=response,
+            stand_ins=keypoints is None,
+        )
 
     def learn(self, losses: Tensor) -> None:
         """Learn from the losses [B] or [B, J] of the images that the last `paste` gave (they are detached here).
@@ -205,16 +215,13 @@ class Adversary:
         search learn nothing. Call it once after each `paste`.
         """
         pending, self._pending = self._pending, None
-        if self.way == "random":
-            return
         if pending is None:
             raise ValueError("learn: expected once after each paste, got a call without one")
-        scene = pending.scene
-        losses = scene.table(losses, "learn")
+        losses = pending.scene.table(losses, "learn")
         if self.generator is not None:
-            self._ascend(scene, pending.image)
+            self._ascend(pending.scene, pending.image)
         elif pending.choice is not None and self.placer is not None:
-            self.placer.learn(scene, pending.choice, losses)
+            self.placer.learn(pending.scene, pending.choice, losses)
 
     def _ascend(self, scene: LoopScene, pasted: Tensor | None) -> None:
         assert self.generator is not None and self._optimizer is not None and pasted is not None
@@ -276,7 +283,9 @@ class Adversary:
 
 class _Cover(Cover):
     def look(self, scene: Scene) -> Clean:
-        assert isinstance(scene, LoopScene) and scene.response is not None
+        assert isinstance(scene, LoopScene)
+        if scene.response is None:
+            return Clean(torch.ones_like(scene.weight), torch.zeros_like(scene.weight))
         if scene.response.shape != scene.weight.shape:
             raise ValueError(f"response: expected {list(scene.weight.shape)}, got {list(scene.response.shape)}")
         return Clean(scene.response.detach().float().clamp(0, 1), torch.zeros_like(scene.weight))

@@ -76,11 +76,7 @@ def skeleton(
                 continue
             full = seen[a] == 2 and seen[b] == 2
             thick = max(1, round(width if full else width * 0.45)) + (2 if outline else 0)
-            colour = (
-                INK
-                if outline
-                else colours[side[a] if side[a] == side[b] else side[a] + side[b] if side[a] * side[b] == 0 else 0]
-            )
+            colour = INK if outline else colours[int(np.sign(side[a] + side[b]))]
             for start, end in _dashes(joints[a], joints[b], 2.5 * width) if predicted else [(joints[a], joints[b])]:
                 cv2.line(canvas, _point(start), _point(end), colour, thick, cv2.LINE_AA, _SHIFT)
     for j in range(len(joints)):
