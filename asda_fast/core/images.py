@@ -277,7 +277,10 @@ def _pillow(data: Data, name: str) -> None:
 def _opened(data: Data) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large pictures: MAX_PIXELS decides
-        return Image.open(io.BytesIO(data))
+        try:
+            return Image.open(io.BytesIO(data))
+        except ImportError as error:  # Ultralytics' own `open` wants pi_heif for what is no picture
+            raise UnidentifiedImageError(str(error)) from None
 
 
 def _limit(name: str, height: int, width: int) -> None:

@@ -52,8 +52,9 @@ def read_map(path: Path, highest: int = 255, scheme: Scheme | None = None) -> np
         raise Unusable(f"{path}: is damaged or not a picture ({error.reason})") from None
     except BadArray as error:
         raise Unusable(f"{path}: {error}", "map without an array of ids") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = str(error).splitlines()[0] if str(error) and not isinstance(error, UnidentifiedImageError) else ""
+    except (ImportError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        none = isinstance(error, (UnidentifiedImageError, ImportError))  # ImportError: core/images.py says whose
+        reason = str(error).splitlines()[0] if str(error) and not none else ""
         raise Unusable(f"{path}: is damaged or not a picture" + (f" ({reason})" if reason else "")) from None
     if values.ndim == 3:
         values = _of_colours(path, values[..., : 3 if values.shape[2] > 2 else 1], scheme)  # the rest is alpha

@@ -286,3 +286,14 @@ def test_12_bits_in_16_are_no_dark_photo(suffix: str) -> None:
 def test_a_name_that_cannot_be_is_a_bad_image(name: str, reason: str) -> None:
     with pytest.raises(images.BadImage, match=reason):
         images.read_bytes(name)
+
+
+def test_another_package_s_open_changes_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ultralytics replaces Pillow's: of what is no picture it says that pi_heif is missing."""
+
+    def heif(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'pi_heif'")
+
+    monkeypatch.setattr(Image, "open", heif)
+    with pytest.raises(images.BadImage, match=r"x\.jpg: not a readable image"):
+        images.read(b"no photo", "x.jpg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import json
 import os
@@ -48,7 +49,7 @@ def test_a_loop_of_plain_pytorch(tmp_path, pool, example):
     assert losses[1] < losses[0]
 
 
-def test_mmpose_preprocessor(pool):
+def test_mmpose_preprocessor(pool, monkeypatch):
     """With MMEngine: batches are pasted while training only, in MMPose's units. Without it: the file is sound Python,
     and what it hands to SemanticPaste is done here in its place."""
     path = EXAMPLES / "mmpose_preprocessor.py"
@@ -62,9 +63,8 @@ def test_mmpose_preprocessor(pool):
         m, s = (torch.tensor(v)[:, None, None] for v in (mean, std))
         pasted = paste((torch.stack(photos).flip(1) - m) / s) * s + m
     else:
-        spec = importlib.util.spec_from_file_location("mmpose_preprocessor", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        monkeypatch.syspath_prepend(str(EXAMPLES))
+        module = importlib.import_module("mmpose_preprocessor")  # once: it registers itself
         preprocessor = module.PastingPreprocessor(str(pool), mean=mean, std=std, bgr_to_rgb=True)
         m, s = preprocessor.mean, preprocessor.std
         clean = preprocessor({"inputs": photos}, training=False)["inputs"] * s + m
