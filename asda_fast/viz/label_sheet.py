@@ -25,7 +25,9 @@ def label_sheet(images: Path, labels: Path, scheme: Scheme, count: int = 8, cell
         if label is None:
             raise UserError(f"{labels}: no map of {pairs[at].name}")
         ids, photo = read_map(label, scheme=scheme), read_photo(pairs[at].photo)
-        shown = np.where((ids == 0)[..., None], photo // 2, (photo.astype(np.uint16) + 2 * colours[ids]) // 3)
+        shown = np.where(
+            (ids == 0)[..., None], photo // 2, (photo.astype(np.uint16) + 2 * colours[ids].astype(np.uint16)) // 3
+        )
         present, names = np.unique(ids), np.full((cell, _WIDTH, 3), 255, np.uint8)
         for line, number in enumerate(n for n in present.tolist() if n):
             top = 4 + _LINE * line

@@ -13,10 +13,11 @@ from PIL import Image
 from asda_fast.cli.parts import main
 from asda_fast.core.errors import UserError
 from asda_fast.core.shard import Shard
-from asda_fast.parts.label import label_photos
+from asda_fast.parts.label import label_photos, palette
 from asda_fast.parts.network_input import NetworkInput
 from asda_fast.parts.read import read_map
 from asda_fast.parts.scheme import LIMBS, load_scheme
+from asda_fast.viz.label_sheet import label_sheet
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -101,6 +102,9 @@ def test_from_the_command_line_to_a_pool(folder: Path, capsys: pytest.CaptureFix
     assert "damaged or not a picture: 1; " in said
     assert "broken.jpg" in said
     assert np.asarray(Image.open(folder / "maps.jpg")).shape[0] > 900  # three rows
+    sheet = label_sheet(folder / "photos", folder / "maps", load_scheme("lip")).reshape(-1, 3)
+    wanted = (np.array([0, 0, 255]) + 2 * palette()[BLUE].astype(int)) // 3  # blue, under BLUE's colour
+    assert (np.abs(sheet - wanted).max(1) <= 1).mean() > 0.02
     pool = str(folder / "pool.safetensors")
     main(["build", "--images", photos, "--labels", maps, "--scheme", "lip", "--out", pool, "--workers", "1",
           "--contrast", "0", "--border", "999"])  # fmt: skip
