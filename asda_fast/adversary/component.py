@@ -14,8 +14,9 @@ Everything the trainer's adversaries can is behind it; what a loop has not got i
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -24,19 +25,16 @@ from torch import Tensor, nn
 
 from asda_fast.adversary.base import Choice, Placer
 from asda_fast.adversary.critic import Critic
-from asda_fast.adversary.scene import Scene, evaluating
+from asda_fast.adversary.loop_scene import LoopScene, Losses
+from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Cover, Search
 from asda_fast.augment.asda import generator_theta
-from asda_fast.augment.base import Augmented
 from asda_fast.augment.module import SemanticPaste
-from asda_fast.core.batch import MEAN, STD
-from asda_fast.models.frozen import frozen
 from asda_fast.models.generator import Generator
 from asda_fast.parts.pool import PartPool
 
 Way = Literal["random", "cover", "search", "critic", "generator"]
 WAYS = ("random", "cover", "search", "critic", "generator")
-Losses = Callable[[Any], Tensor]
 GRID = (0.2, 0.5, 0.8)  # of a box's sides: nine points that stand for the joints where none are given
 
 
@@ -86,9 +84,10 @@ class Adversary:
     ) -> None:
         if way not in WAYS:
             raise ValueError(f"way: expected one of {', '.join(WAYS)}, got {way!r}")
-        for name, value in (("joints", joints), ("people", people)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+        joints, people, seed = _whole("joints", joints), _whole("people", people), _whole("seed", seed, least=None)
+        verify = None if verify is None else _whole("verify", verify, least=1)
+        if rate is not None and not rate > 0:
+            raise ValueError(f"rate: expected more than 0, got {rate!r}")
         for edge in edges:
             if len(edge) != 2 or not all(0 <= joint < joints for joint in edge):
                 raise ValueError(f"edges: expected pairs of joints below {joints}, got {edge!r}")
@@ -134,14 +133,15 @@ class Adversary:
     ) -> Tensor:
         """image [B, 3, H, W], uint8 or float -> the same, with parts where they are hard. Keypoints stay what they are.
 
-        network    anything that takes such images; asked where `verify` is over 1, and by the generator. A module is in
-                   evaluation mode meanwhile (the generator's step: in its own, with batch-norm statistics held), its
-                   weights get no gradient.
-        losses     what network(image) gives -> [B] or [B, J], the loss of each person (and joint) of this batch
+        network    anything that takes such images; asked where `verify` is over 1, and by the generator, which needs
+                   float images: its gradient goes through the pixels. A module is in evaluation mode meanwhile (the
+                   generator's step: in its own, with batch-norm statistics held), its weights get no gradient.
+        losses     what network(image) gives -> [B] or [B, J], the loss of each person (and joint) of this batch. Those
+                   of joints that are not labelled do not count, nor those that are not finite.
         keypoints  [B, J, 2] or [B, J, 3] (x, y, v: 0 = not labelled), in pixels of `image`. Without them nine points
                    of the box stand for the joints.
-        boxes      [B, 4] x0, y0, x1, y1 of the person. Without them the keypoints' own box, or a person who fills
-                   the image but for a margin.
+        boxes      [B, 4] x0, y0, x1, y1 of the person. Without them the keypoints' own box; where less than two are
+                   labelled, a person who fills the image but for a margin.
         response   cover: [B, J] 0..1, how surely the network finds each keypoint of the clean image; it hides those
         index      [B] each person's row of your dataset, where `people` was given
 
@@ -150,7 +150,8 @@ class Adversary:
         scene = self._scene(image, network, losses, keypoints, boxes, response, index)
         self._batches += 1
         if self.generator is not None:
-            pasted = scene.render(generator_theta(self.generator(scene.normalised()), scene.slots))
+            with torch.enable_grad():
+                pasted = scene.render(generator_theta(self.generator(scene.normalised()), scene.slots))
             self._pending = _Pending(scene, None, pasted)
             return pasted.detach()
         if self.placer is None:
@@ -172,6 +173,10 @@ class Adversary:
     ) -> LoopScene:
         """What a placer wants to know, of what the loop has."""
         self.module.batch(image[:0] if isinstance(image, Tensor) and image.dim() == 4 else image)  # says what is wrong
+        if len(image) == 0:
+            raise ValueError("image: expected at least one, got a batch of none")
+        if self.way == "generator" and image.dtype == torch.uint8:
+            raise ValueError("image: expected float for the generator, whose gradient goes through it, got uint8")
         if image.device.type != self.device.type:
             raise ValueError(f"image: expected it on {self.device} (device in the constructor), got {image.device}")
         if (self.verify > 1 or self.way == "generator") and (network is None or losses is None):
@@ -186,11 +191,8 @@ class Adversary:
             points, labelled = _grid(batch.box)
         batch.joints, batch.visible = points, labelled.to(torch.uint8) * 2
         if index is not None:
-            batch.row = torch.as_tensor(index, device=image.device)
-            if not self.people or batch.row.shape != (len(batch),):
-                wanted = f"[{len(batch)}] rows" if self.people else "people=N in the constructor beside it"
-                raise ValueError(f"index: expected {wanted}, got {list(batch.row.shape)}")
-        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+            batch.row = self._rows(index, len(batch)).to(image.device)
+        rank, world = _rank()
         number = self._batches * world + rank
         return LoopScene(
             batch=batch,
@@ -204,7 +206,7 @@ class Adversary:
             module=self.module,
             losses=losses,
             original=image,
-            response=response,
+            response=None if response is None else torch.as_tensor(response, device=image.device),
             stand_ins=keypoints is None,
         )
 
@@ -225,20 +227,27 @@ class Adversary:
 
     def _ascend(self, scene: LoopScene, pasted: Tensor | None) -> None:
         assert self.generator is not None and self._optimizer is not None and pasted is not None
-        loss = -scene.table(scene.ask(pasted, hold=True), "losses").mean()
+        with torch.enable_grad():
+            loss = -scene.table(scene.ask(pasted, hold=True), "losses").mean()
         weights = [w for w in self.generator.parameters() if w.requires_grad]
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        found = torch.autograd.grad(loss, weights, allow_unused=True) if loss.requires_grad else []
+        if all(gradient is None for gradient in found):
+            raise ValueError("losses: expected a gradient to the image for the generator, got none (detached?)")
+        gradients = [torch.zeros_like(w) if gradient is None else gradient for w, gradient in zip(weights, found)]
+        world = _rank()[1]
+        for gradient in gradients if world > 1 else ():
+            dist.all_reduce(gradient)
+            gradient /= world
+        # One step that is not finite (half precision) would stay in Adam's averages for good.
+        sound = torch.stack(torch._foreach_norm(gradients)).sum().isfinite()
         for weight, gradient in zip(weights, gradients):
-            weight.grad = torch.zeros_like(weight) if gradient is None else gradient
-            if dist.is_initialized() and dist.get_world_size() > 1:
-                dist.all_reduce(weight.grad)
-                weight.grad /= dist.get_world_size()
+            weight.grad = torch.where(sound, gradient, 0.0)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that an exact resume needs."""
-        state: dict[str, Any] = {"way": self.way, "batches": self._batches}
+        state: dict[str, Any] = {"way": self.way, "batches": self._batches, "options": self._options()}
         if self.placer is not None:
             state["placer"] = self.placer.state_dict()
         if self.generator is not None and self._optimizer is not None:
@@ -249,12 +258,29 @@ class Adversary:
         """ValueError where the state is of another adversary."""
         if state.get("way") != self.way:
             raise ValueError(f"adversary: expected the state of {self.way}, got {state.get('way', 'no adversary')!r}")
-        if self.placer is not None:
-            self.placer.load_state_dict(state["placer"])
-        if self.generator is not None and self._optimizer is not None:
-            self.generator.load_state_dict(state["generator"])
-            self._optimizer.load_state_dict(state["optimizer"])
-        self._batches = int(state["batches"])
+        came = state.get("options", {})
+        for name, own in self._options().items():
+            if came.get(name) != own:
+                raise ValueError(f"adversary: expected a state with {name} {own}, got {came.get(name, 'none')}")
+        try:
+            if self.placer is not None:
+                self.placer.load_state_dict(state["placer"])
+            if self.generator is not None and self._optimizer is not None:
+                self.generator.load_state_dict(state["generator"])
+                self._optimizer.load_state_dict(state["optimizer"])
+            self._batches = int(state["batches"])
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"adversary: expected a whole state of the same networks: {error}") from None
+        self._pending = None
+
+    def _options(self) -> dict[str, Any]:
+        """What two adversaries share whose states are alike."""
+        given, types = self.module.paste.parts, list(self.module.pool.types)
+        parts = [given, given] if isinstance(given, int) else list(given)
+        return {"joints": self.joints, "people": self.people, "verify": self.verify, "parts": parts, "types": types}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_pending": None}  # a batch and its graph, which nobody can pickle
 
     def __repr__(self) -> str:
         return f"Adversary({self.module.paste.pool!r}, {self.way!r}, joints={self.joints}, verify={self.verify})"
@@ -267,7 +293,10 @@ class Adversary:
             return None, image
         if not self.joints:
             raise ValueError("keypoints: expected joints=J in the constructor beside them, got joints=0")
-        points = torch.as_tensor(keypoints).to(image.device, torch.float32)
+        try:
+            points = torch.as_tensor(keypoints).to(image.device, torch.float32)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"keypoints: expected numbers x, y, got {type(keypoints).__name__}") from None
         if points.dim() != 3 or points.shape[:2] != (len(image), self.joints) or points.shape[2] not in (2, 3):
             wanted = f"[{len(image)}, {self.joints}, 2 or 3]"
             raise ValueError(f"keypoints: expected {wanted}, got {list(points.shape)}")
@@ -280,6 +309,16 @@ class Adversary:
                 raise ValueError(f"keypoints: expected pixels of the image, got values up to {most:.2g} (normalised?)")
         return points, labelled
 
+    def _rows(self, index: Any, count: int) -> Tensor:
+        rows = torch.as_tensor(index)
+        if not self.people:
+            raise ValueError("index: expected people=N in the constructor beside it")
+        if rows.shape != (count,) or rows.is_floating_point():
+            raise ValueError(f"index: expected [{count}] whole numbers, got {list(rows.shape)} {rows.dtype}")
+        if rows.device.type == "cpu" and not (int(rows.min()) >= 0 and int(rows.max()) < self.people):
+            raise ValueError(f"index: expected rows of {self.people} people, got {rows.tolist()[:8]}")
+        return rows.long()
+
 
 class _Cover(Cover):
     def look(self, scene: Scene) -> Clean:
@@ -288,7 +327,7 @@ class _Cover(Cover):
             return Clean(torch.ones_like(scene.weight), torch.zeros_like(scene.weight))
         if scene.response.shape != scene.weight.shape:
             raise ValueError(f"response: expected {list(scene.weight.shape)}, got {list(scene.response.shape)}")
-        return Clean(scene.response.detach().float().clamp(0, 1), torch.zeros_like(scene.weight))
+        return Clean(scene.response.detach().float().nan_to_num(0.0).clamp(0, 1), torch.zeros_like(scene.weight))
 
 
 @dataclass
@@ -300,65 +339,23 @@ class _Pending:
     image: Tensor | None  # the generator's, with its graph
 
 
-@dataclass
-class LoopScene(Scene):
-    """A scene of somebody else's loop: images of any kind, judged by the loop's own network and loss."""
-
-    module: SemanticPaste = field(kw_only=True)
-    losses: Losses | None = field(kw_only=True)
-    original: Tensor = field(kw_only=True)  # [B, 3, H, W]
-    response: Tensor | None = field(kw_only=True, default=None)
-    stand_ins: bool = field(kw_only=True, default=False)  # the joints are points of the box, not the loop's own
-
-    def paste(self, theta: Tensor) -> Augmented:
-        return self.module.render(self.batch, self.original, self.slots, theta, int(self.epoch))
-
-    def normalised(self) -> Tensor:
-        """[B, 3, H, W] float in ImageNet's normalisation: what a generator sees."""
-        image = self.original.float()
-        if self.original.dtype == torch.uint8:
-            image = image / 255
-        else:
-            image = image * _column(self.module.paste.std, image) + _column(self.module.paste.mean, image)
-        return (image - _column(MEAN, image)) / _column(STD, image)
-
-    def judge(self, theta: Tensor | None, reduced: bool = False) -> Tensor:
-        image = self.original if theta is None else self.render(theta)
-        with torch.no_grad():
-            return self.table(self.ask(image), "losses")
-
-    def ask(self, image: Tensor, hold: bool = False) -> Tensor:
-        """The loop's losses of its network's answer to `image`. hold: with a gradient to the image only."""
-        assert self.losses is not None
-        network = getattr(self.pose, "module", self.pose)  # out of DistributedDataParallel: nothing is to be reduced
-        if not isinstance(network, nn.Module):
-            return self.losses(network(image))
-        if hold:
-            return self.losses(frozen(network, image))
-        with evaluating(network):
-            return self.losses(network(image))
-
-    def table(self, losses: Any, name: str) -> Tensor:
-        """losses [B] or [B, J] -> [B, J] float; ValueError otherwise."""
-        count, joints = self.weight.shape
-        shape = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
-        if self.stand_ins and isinstance(losses, Tensor) and losses.dim() == 2 and len(losses) == count:
-            losses, shape = losses.mean(1), [count]
-        if shape not in ([count], [count, joints]):
-            raise ValueError(
-                f"{name}: expected the loss of each person [{count}] or of each joint [{count}, {joints}] "
-                f"(a mean over the batch does not say who found it hard), got {shape}"
-            )
-        losses = losses.float()
-        return losses[:, None].expand(-1, joints) if losses.dim() == 1 else losses
+def _whole(name: str, value: Any, least: int | None = 0) -> int:
+    """value as an int, numpy's as well. ValueError naming it."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or (least is not None and value < least):
+        wanted = "a whole number" if least is None else f"a number of at least {least}"
+        raise ValueError(f"{name}: expected {wanted}, got {value!r}")
+    return operator.index(value)
 
 
-def _column(values: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, device=like.device).view(1, 3, 1, 1)
+def _rank() -> tuple[int, int]:
+    """This process's number and how many there are."""
+    several = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
 
 
 def _around(points: Tensor, labelled: Tensor, image: Tensor) -> Tensor:
-    """The box x0, y0, x1, y1 of each person's labelled keypoints, a tenth wider; the image's where there is none."""
+    """The box x0, y0, x1, y1 of each person's labelled keypoints, a tenth wider; the image's where less than two are
+    (one point says nothing of a person's size)."""
     height, width = image.shape[-2:]
     seen = labelled[..., None]
     low = torch.where(seen, points, torch.inf).amin(1)
@@ -368,7 +365,7 @@ def _around(points: Tensor, labelled: Tensor, image: Tensor) -> Tensor:
     whole = torch.empty_like(box)
     for column, value in enumerate((0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height)):
         whole[:, column] = value
-    return torch.where(labelled.any(1, keepdim=True), box, whole)
+    return torch.where(labelled.sum(1, keepdim=True) > 1, box, whole)
 
 
 def _grid(box: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,10 +32,17 @@ class _Members:
 _members: WeakKeyDictionary[nn.Module, _Members] = WeakKeyDictionary()
 
 
+def bare(network: Any) -> Any:
+    """The network out of DistributedDataParallel, compiled or not: nothing is to be reduced. Others, which may call a
+    part of theirs `module` as well, stay what they are."""
+    inner = getattr(network, "_orig_mod", network)
+    return inner.module if isinstance(inner, (nn.parallel.DistributedDataParallel, nn.DataParallel)) else network
+
+
 def frozen(network: nn.Module, image: Tensor) -> Any:
     """network(image) in its present mode, with a gradient to the image only: weights enter as constants, batch-norm
     statistics stay as they are, and any other buffer is a copy that is thrown away."""
-    network = getattr(network, "module", network)  # out of DistributedDataParallel: nothing here is to be reduced
+    network = bare(network)
     if network not in _members:
         _members[network] = _Members(network)
     members = _members[network]
