@@ -82,7 +82,7 @@ def build_pool(
     pairs = _without(pairs, exclude, Path(images), report)
     persons = None
     if people is not None:
-        pairs, persons, missing = _who(pairs, Path(people), report)
+        pairs, persons, missing = _who(pairs, Path(people), report, joints=coco is not None)
         if coco is not None and not any(p.outline and p.joints for each in persons for p in each.people):
             raise UserError(
                 f"coco {coco}: expected people with outlines (segmentation) and named keypoints, found none"
@@ -94,10 +94,15 @@ def build_pool(
     todo = chunks.plan(pairs, persons, found, filters, dropped is not None, apart, out, clean=shard is None)
     start = time.perf_counter()
     mine = todo if shard is None else todo[shard.index :: shard.count]
-    for chunk, done in chunks.run(mine, workers, progress):
-        if strict and done.problems:
-            chunk.shard.unlink(missing_ok=True)  # not done: cut again when the file has been mended
-            raise UserError(done.problems[0][1])
+    try:
+        for chunk, done in chunks.run(mine, workers, progress):
+            if strict and done.problems:
+                chunk.shard.unlink(missing_ok=True)  # not done: cut again when the file has been mended
+                raise UserError(done.problems[0][1])
+    except UserError:
+        if shard is not None and not chunks.lock(out).exists():  # one with the same photos has written the pool
+            raise Unfinished(str(out)) from None
+        raise
     if shard is None:
         return _write(todo, report, out, found, dropped, start)
     with alone(chunks.lock(out)) as unwritten:
@@ -147,10 +152,10 @@ def _without(pairs: list[Pair], exclude: str | Path | Collection[str], images: P
 
 
 def _who(
-    pairs: list[Pair], people: Path, report: PoolReport
+    pairs: list[Pair], people: Path, report: PoolReport, joints: bool
 ) -> tuple[list[Pair], list[PeopleOfPhoto], list[tuple[str, str]]]:
     """The pairs that the people file knows, their people, and a problem for every other pair."""
-    listed, notes = read_people(people)
+    listed, notes = read_people(people, joints)
     report.notes.update(notes)
     found = matching([pair.name for pair in pairs], listed)
     if pairs and not found:

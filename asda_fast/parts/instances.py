@@ -40,11 +40,11 @@ class PeopleOfPhoto:
     people: tuple[Person, ...]
 
 
-def read_people(path: Path) -> tuple[dict[str, PeopleOfPhoto], Notes]:
+def read_people(path: Path, joints: bool = True) -> tuple[dict[str, PeopleOfPhoto], Notes]:
     """COCO JSON -> {photo's name in normal form (names.py): its people}, and what of the file was left out.
 
-    Crowds are left out, and what is not a person (core/coco_json.py: `choose`). Raises UserError naming the entry where
-    the file has another form.
+    Crowds are left out, and what is not a person (core/coco_json.py: `choose`). joints: read them as well. Raises
+    UserError naming the entry where the file has another form.
     """
     table = read_table(path)
     photos = images_of(path, table)
@@ -64,9 +64,9 @@ def read_people(path: Path) -> tuple[dict[str, PeopleOfPhoto], Notes]:
         elif not is_id(image_id) or image_id not in names:
             strangers.append(f"{name}: image_id {short(image_id)} is not the id of an image")
         else:
-            joints = _joints(path, row.get("keypoints"), tuple(map(canonical, choice.joints)), name)
+            labelled = _joints(path, row.get("keypoints"), tuple(map(canonical, choice.joints)), name) if joints else {}
             box = _box(path, row.get("bbox"), name)
-            found[names[image_id]].append(Person(name, box, row.get("segmentation"), joints))
+            found[names[image_id]].append(Person(name, box, row.get("segmentation"), labelled))
     if strangers and not any(found.values()):
         raise UserError(f"{path}: {strangers[0]}")
     if strangers:
@@ -198,13 +198,23 @@ def _box(path: Path, value: Any, name: str) -> Box | None:
 
 
 def _joints(path: Path, value: Any, names: tuple[str, ...], where: str) -> dict[str, Joint]:
-    """A flat list of x, y, v -> the labelled joints; none where the file gives no names for them."""
+    """x, y, v of each joint, flat or in triples -> the labelled ones; none where the file gives no names for them.
+    UserError for what is neither labelled nor left out: a joint dropped in silence is a limb that is not cut."""
     if not value or not names:
         return {}
+    if isinstance(value, list) and all(isinstance(joint, list) for joint in value):
+        value = [number for joint in value for number in joint]
     if not isinstance(value, list) or len(value) != 3 * len(names):
         raise UserError(f"{path}: {where}: keypoints: expected {3 * len(names)} numbers x, y, v, got {short(value)}")
-    rows = zip(names, value[::3], value[1::3], value[2::3])
-    return {n: (float(x), float(y), int(v)) for n, x, y, v in rows if _is_number(x) and _is_number(y) and v in (1, 2)}
+    found: dict[str, Joint] = {}
+    for name, x, y, v in zip(names, value[::3], value[1::3], value[2::3]):
+        if v is None or v == 0:
+            continue
+        if not (_is_number(x) and _is_number(y)) or v not in (1, 2):
+            wanted = f"pixels x, y and a flag 0, 1 or 2 of {short(name)}"
+            raise UserError(f"{path}: {where}: keypoints: expected {wanted}, got {short([x, y, v])}")
+        found[name] = (float(x), float(y), int(v))
+    return found
 
 
 def _is_number(value: Any) -> bool:

@@ -114,6 +114,8 @@ def _bones(limb: int, joints: Mapping[str, tuple[float, float, int]]) -> Iterato
 def _owns(owned: np.ndarray, joint: tuple[float, float, int]) -> bool:
     """Whether a pixel of the person lies at the joint, or within NEAR of it."""
     column, row = int(joint[0]), int(joint[1])
+    if row < -NEAR or column < -NEAR:  # off the photo: a slice would count from its other side
+        return False
     window = owned[max(0, row - NEAR) : row + NEAR + 1, max(0, column - NEAR) : column + NEAR + 1]
     return bool(window.any())
 

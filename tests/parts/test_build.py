@@ -444,6 +444,20 @@ def test_shards_make_the_pool_of_one_process_whoever_is_last(folder, monkeypatch
     assert not chunks.folder(out).exists()
 
 
+def test_a_shard_started_twice_ends_in_peace_when_the_pool_is_written(folder: Path, monkeypatch) -> None:
+    cut, out = chunks.cut_chunk, folder / "pool.safetensors"
+
+    def meanwhile(chunk):
+        monkeypatch.setattr(chunks, "cut_chunk", cut)
+        run(folder, out=out, shard=Shard(0, 1))
+        return cut(chunk)
+
+    monkeypatch.setattr(chunks, "cut_chunk", meanwhile)
+    with pytest.raises(Unfinished):
+        run(folder, out=out, shard=Shard(0, 2))
+    assert out.exists() and not chunks.folder(out).exists()
+
+
 @pytest.mark.parametrize("environment", [
     {"RANK": "{}", "WORLD_SIZE": "2"},
     {"SLURM_ARRAY_TASK_ID": "{}", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "0"},

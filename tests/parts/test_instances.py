@@ -324,9 +324,9 @@ def test_a_resume_counts_the_same(folder, monkeypatch):
     whole = build(folder, rows)
     monkeypatch.setattr(build_module.shutil, "rmtree", lambda *a, **k: None)  # as if the last step were interrupted
     build(folder, rows)
-    shards = {path: path.stat().st_mtime_ns for path in (folder / "pool.partial.d").iterdir()}
+    shards = {path: path.stat().st_mtime_ns for path in (folder / "pool.partial.d").glob("0*")}
     again = build(folder, rows)
-    assert {path: path.stat().st_mtime_ns for path in (folder / "pool.partial.d").iterdir()} == shards
+    assert {path: path.stat().st_mtime_ns for path in (folder / "pool.partial.d").glob("0*")} == shards
     assert again.notes == whole.notes
     assert again.counts == whole.counts
 
