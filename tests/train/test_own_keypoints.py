@@ -1,4 +1,4 @@
-"""Keypoints of one's own, from the files to a scored network: check, train two epochs, resume, evaluate, preview."""
+"""Keypoints of one's own, from the files to a scored network: check, train two epochs, resume, evaluate, predict, preview."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from PIL import Image
 from asda_fast.augment.options import PasteOptions
 from asda_fast.cli import data as command
 from asda_fast.core.errors import UserError
+from asda_fast.core.wholebody import FIELDS
 from asda_fast.data.custom import Files
 from asda_fast.evaluate.network import score_network
-from asda_fast.evaluate.options import NetworkOptions, TruthOptions
+from asda_fast.evaluate.options import NetworkOptions, PredictOptions, TruthOptions
 from asda_fast.train import checkpoint
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.run import train
 from asda_fast.viz.options import PreviewOptions
+from asda_fast.viz.predicted import predict
 from asda_fast.viz.views import preview
 
 FINGERS = [f"{finger}{joint}" for finger in ("Thumb", "Index", "Middle", "Ring", "Little") for joint in "ABCD"]
@@ -130,9 +132,24 @@ def test_from_files_to_a_score(
         numbers = score_network(TruthOptions(), network, again).numbers
         assert 0 <= numbers["pck"] <= 100
     sheet, last = str(tmp_path / "sheet.png"), f"{out}/last.pt"
+    found(files, last, joints, tmp_path / "found")
     plain = PasteOptions(augment="none")
     preview(PreviewOptions(dataset="custom", files=again, checkpoint=last, people=2, out=sheet, paste=plain))
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def found(files: Files, checkpoint: str, joints: int, out: Path) -> None:
+    """A photo's people, where the annotations say they are, predicted and drawn."""
+    photo = Path(files.people("val").files[0])
+    boxes = files.val_annotations if joints != 16 else None  # MPII's form has centres; the photo is one person
+    options = PredictOptions(checkpoint, str(photo), str(out), boxes=boxes, device="cpu", threads=1)
+    report = predict(options)
+    assert report.pictures == 1 and not report.skipped
+    for record in json.loads((out / "results.json").read_text()):
+        numbers = [value for name, values in record.items() if name in (*FIELDS, "keypoints") for value in values]
+        assert record["file_name"] == photo.name and len(numbers) == 3 * joints
+        assert np.isfinite(numbers).all() and record["score"] >= 0
+    assert report.records and (out / "drawn" / photo.name).stat().st_size > 1000
 
 
 def demo_parts() -> Path:
