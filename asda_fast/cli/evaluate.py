@@ -39,7 +39,10 @@ class Evaluate:
         if self.network.checkpoint is not None and self.file.predictions is not None:
             raise UserError("`checkpoint` and `predictions`: expected one of them")
         if self.network.checkpoint is None:
-            for given, plain in ((self.network, NetworkOptions()), (self.files, Files(images=self.files.images))):
+            for given, plain in (
+                (self.network, NetworkOptions()),
+                (self.files, Files(images=self.files.images, category=self.files.category)),
+            ):
                 for name in field_types(type(given)):
                     if getattr(given, name) != getattr(plain, name):
                         raise UserError(f"{name}: needs `checkpoint`, a network to run")
@@ -53,7 +56,7 @@ def evaluate(options: Evaluate) -> None:
     from asda_fast.evaluate.files import score_file, write_json
 
     if options.network.checkpoint is None:
-        result = score_file(options.truth, options.file, options.files.images)
+        result = score_file(options.truth, options.file, options.files.images, options.files.category)
     else:
         from asda_fast.evaluate.network import score_network
 

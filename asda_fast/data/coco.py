@@ -34,7 +34,6 @@ from asda_fast.data.plan import GlobalAug
 
 PAD = 1.25  # crop / box, as in HRNet
 NO_BOX = (math.nan,) * 4
-UNBOXED = "people have no bbox"  # of notes
 
 
 def read(root: Path, split: str) -> People:
@@ -97,7 +96,7 @@ def read_records(
     unboxed = np.isnan(box[:, 0])
     if unboxed.any():
         box[unboxed] = box_of_joints(keypoints[unboxed, :, :2] + 0.5, labelled[unboxed])
-        notes.append(f"{unboxed.sum()} {UNBOXED}: their box is the one round their joints")
+        notes.append(f"{unboxed.sum()} people have no bbox: their box is the one round their joints")
     for wrong in (
         units.wrong_boxes(box, size),
         units.wrong_joints(keypoints[~bare, :, :2], labelled[~bare], box[~bare], size[~bare]),

@@ -35,10 +35,13 @@ class CocoTerms:
         }
 
 
-def read_terms(path: Path, skeleton: Skeleton) -> CocoTerms:
-    """The terms of a file whose people were read with `skeleton`. UserError as of the people's reader (coco.py)."""
-    table = read_table(path)
-    numbers, choice = image_numbers(images_of(path, table)), choose(path, table)
+def read_terms(
+    path: Path, skeleton: Skeleton, table: dict[str, Any] | None = None, category: str | None = None
+) -> CocoTerms:
+    """The terms of a file whose people were read with `skeleton`, those of `category`. UserError as of the people's
+    reader (coco.py). table: what stands for a file of another form."""
+    table = read_table(path) if table is None else table
+    numbers, choice = image_numbers(images_of(path, table)), choose(path, table, category)
     whole = skeleton.name == WHOLEBODY.name and len(choice.joints) == len(COCO.joints)  # the body's joints have names
     named = choice.joints and not whole
     order = order_of(choice.joints, skeleton) if named else list(range(len(skeleton.joints)))
@@ -48,10 +51,10 @@ def read_terms(path: Path, skeleton: Skeleton) -> CocoTerms:
     wanted, only = choice.ids or frozenset({1}), len(choice.ids or (1,)) == 1
     categories, people = {}, {}
     for number, annotation in zip(ids, table["annotations"]):
-        category, image = annotation.get("category_id"), annotation.get("image_id")
-        if (category is None and only) or (is_id(category) and category in wanted):
+        kind, image = annotation.get("category_id"), annotation.get("image_id")
+        if (kind is None and only) or (is_id(kind) and kind in wanted):
             if not only:
-                categories[number] = category
+                categories[number] = kind
             keypoints = annotation.get("keypoints")
             if keypoints and annotation.get("num_keypoints", 1) and not annotation.get("iscrowd") and is_id(image):
                 people[number] = image

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from asda_fast.core import skeleton_file
-from asda_fast.core.coco_json import checked
+from asda_fast.core.coco_json import annotation_numbers, checked
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import read_json
 from asda_fast.core.registry import nearest
@@ -75,12 +76,23 @@ class Files:
             raise UserError(f"{split}_annotations: needed: the people {what}")
         return Path(named)
 
-    def has_oks(self, people: People, split: str) -> bool:
-        """Whether COCO's scorer takes a split's annotations as they are: its form, with boxes, and one category."""
-        boxed = not any(coco.UNBOXED in note for note in people.notes)
-        with open(self.annotations(split), "rb") as file:
-            coco_form = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"  # MPII's and AIC's own are lists
-        return coco_form and boxed and self.category is None and self.annotations(split).suffix.lower() == ".json"
+    def coco_form(self, people: People, split: str) -> dict[str, Any] | None:
+        """A split's annotations as COCO's scorer takes them, with a box of `people` where one lacks; None of MPII's."""
+        path = self.annotations(split)
+        kind = path.suffix.lower()
+        if kind in (".yaml", ".yml"):
+            return yolo.read(path, split, self.category)[0]
+        content = None if kind == ".mat" else read_json(path)
+        if aic.is_aic(content):
+            content = aic.table(path, content or [])
+        if content is None or isinstance(content, list):
+            return None
+        table = checked(path, content)
+        box = dict(zip(people.id.tolist(), people.box.tolist(), strict=True))
+        for number, annotation in zip(annotation_numbers(table)[0], table["annotations"], strict=True):
+            if not annotation.get("bbox"):
+                annotation["bbox"] = box.get(number, [0, 0, 0, 0])
+        return table
 
     def told(self) -> Skeleton | SkeletonFile | None:
         """What `skeleton` says. UserError for what is neither a file nor known."""

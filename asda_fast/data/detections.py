@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,18 +21,22 @@ from asda_fast.data.sources import PHOTOS
 from asda_fast.data.units import wrong_detections
 
 
-def from_detections(path: str | Path, people: People, annotations: Path) -> tuple[People, np.ndarray]:
+def from_detections(
+    path: str | Path, people: People, annotations: Path, table: dict[str, Any] | None = None,
+    category: str | None = None,
+) -> tuple[People, np.ndarray]:  # fmt: skip
     """The boxes of a detections file (COCO_val2017_detections_AP_H_56_person.json) as people to crop, and their scores.
 
-    people: of the same split, for its photos' folder and skeleton; annotations: their COCO file. Boxes of the persons'
-    category with a positive area are used, whatever their score, as HRNet does by default.
+    people: of the same split, for its photos' folder and skeleton; annotations: their COCO file, `table` its content.
+    Boxes of the persons' category (or of the one named) with a positive area are used, whatever their score, as HRNet
+    does by default.
     """
     path = Path(path)
     records = read_json(path, "detections")
     if not isinstance(records, list) or not records:
         raise UserError(f"{path}: expected a list of detections, got {short(records)}")
-    table = read_table(annotations)
-    images, choice = images_of(annotations, table), choose(annotations, table)
+    table = read_table(annotations) if table is None else table
+    images, choice = images_of(annotations, table), choose(annotations, table, category)
     wanted = choice.ids or frozenset({1})
     if len(wanted) > 1:
         raise UserError(f"{path}: detections: expected one category, but {annotations} has {len(wanted)} with joints")
@@ -93,4 +98,4 @@ def photo_folder(people: People, names: Iterable[str]) -> Path:
     first = Path(people.files[0])
     fitting = [name for name in names if first.parts[-len(Path(name).parts) :] == Path(name).parts]
     longest = max((len(Path(name).parts) for name in fitting), default=1)
-    return first.parents[longest - 1]
+    return first.parents[min(longest, len(first.parents)) - 1]  # whole names begin at the root

@@ -54,7 +54,7 @@ def read(path: Path, split: str, category: str | None = None) -> tuple[dict[str,
             annotations.append(
                 {
                     "id": len(annotations) + 1, "image_id": number, "category_id": 1, "iscrowd": 0,
-                    "bbox": [*(centre - side / 2).tolist(), *side.tolist()], "area": float(side[0] * side[1]),
+                    "bbox": [*(centre - side / 2).tolist(), *side.tolist()],
                     "keypoints": points.reshape(-1).tolist(),
                 }
             )  # fmt: skip

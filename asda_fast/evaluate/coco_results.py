@@ -18,13 +18,15 @@ NMS = 0.9
 
 def results(
     found: Predictions, people: People, box_score: np.ndarray | None, crop_area: np.ndarray, nms: bool = True,
-    terms: CocoTerms | None = None,
+    terms: CocoTerms | None = None, sigmas: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """COCO keypoint results by HRNet's protocol: box score (1 for annotated boxes) times the mean of the keypoint
     scores above 0.2, then OKS-NMS at 0.9 within each photo, areas being the crops'.
 
-    terms: of the annotation file that they are scored against; None: People's ids and order, category 1."""
-    sigmas = np.array(people.skeleton.sigmas or [DEFAULT_SIGMA] * len(people.skeleton.joints))
+    terms: of the annotation file that they are scored against; None: People's ids and order, category 1. sigmas [J]:
+    None: the skeleton's, else one for all."""
+    if sigmas is None:
+        sigmas = np.array(people.skeleton.sigmas or [DEFAULT_SIGMA] * len(people.skeleton.joints))
     rows = np.flatnonzero(np.isfinite(found.xy).all((1, 2)))
     scores = oks.rescore(np.ones(len(people)) if box_score is None else box_score, found.score, VISIBLE)
     keypoints = np.concatenate([found.xy - 0.5, found.score[..., None]], -1).astype(np.float64)

@@ -65,18 +65,22 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
             raise UserError(f"decode: {config.checkpoint} answers by SimCC, not with heatmaps for {decode}")
         if config.pyramid:
             raise UserError(f"pyramid: {config.checkpoint} answers by SimCC, not with heatmaps that can be averaged")
-    annotations = _coco_annotations(dataset, truth, config, files, people)
-    terms = None if annotations is None else read_terms(annotations, people.skeleton)
+    annotations, table = _coco_annotations(dataset, truth, config, files, people)
+    terms = None if annotations is None else read_terms(annotations, people.skeleton, table, files.category)
+    rules = Options(
+        bootstrap=truth.bootstrap, sigmas=truth.sigmas, skeleton=people.skeleton, category=files.category,
+        where=str(annotations),
+    )  # fmt: skip
+    sigmas = None
     if annotations is not None and terms is not None:
         check_photos(annotations, terms, people)
-        # What cannot be scored is said before the network runs.
-        check(annotations, Options(sigmas=truth.sigmas, skeleton=people.skeleton))
+        sigmas = check(terms.table, rules).sigmas  # what cannot be scored is said before the network runs
     box_score: np.ndarray | None = None
     boxes = people
     if config.detections is not None:
         if annotations is None:
             raise UserError(f"detections: expected dataset coco, got {dataset}")
-        boxes, box_score = from_detections(config.detections, people, annotations)
+        boxes, box_score = from_detections(config.detections, people, annotations, table, files.category)
     if config.limit is not None:
         boxes = boxes.select(np.arange(min(config.limit, len(boxes))))
         people = boxes if box_score is None else people
@@ -108,8 +112,8 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
     result = None
     if box_score is None:
         result = score_people(found, people, truth.bootstrap, truth.normalise, truth.threshold)
-    if annotations is not None and terms is not None:
-        result = _score_coco(found, boxes, box_score, annotations, terms, result, truth, config, size)
+    if terms is not None:
+        result = _score_coco(found, boxes, box_score, terms, result, rules, sigmas, config, size)
     elif config.save_predictions:
         _save_array(config.save_predictions, found)
     assert result is not None
@@ -140,33 +144,36 @@ def learnt_skeleton(path: str, card: dict[str, Any]) -> Skeleton | None:
 
 def _coco_annotations(
     dataset: str, truth: TruthOptions, config: NetworkOptions, files: Files, people: People
-) -> Path | None:
-    """The annotation file that pycocotools would be given."""
+) -> tuple[Path | None, dict[str, Any] | None]:
+    """The annotation file that pycocotools would be given, and its content where that is read already."""
     if truth.annotations is not None:
-        return Path(truth.annotations)
+        return Path(truth.annotations), None
     if files.given:
-        return files.annotations(config.split) if files.has_oks(people, config.split) else None
+        table = files.coco_form(people, config.split)
+        return (None if table is None else files.annotations(config.split)), table
     record = find_dataset(dataset)
     root = config.root or record.home
     if record.annotations is None or root is None:
-        return None
+        return None, None
     path = record.annotations(Path(root), config.split)
     if is_store(Path(root), config.split) and not path.is_file():
         raise UserError(f"root: {root} is a store, which keeps no annotations: name COCO's file with `annotations`")
-    return path
+    return path, None
 
 
 def _score_coco(
-    found: Predictions, boxes: People, box_score: np.ndarray | None, annotations: Path, terms: CocoTerms,
-    pck_result: Result | None, truth: TruthOptions, config: NetworkOptions, size: tuple[int, int],
+    found: Predictions, boxes: People, box_score: np.ndarray | None, terms: CocoTerms, pck_result: Result | None,
+    rules: Options, sigmas: np.ndarray | None, config: NetworkOptions, size: tuple[int, int],
 ) -> Result:  # fmt: skip
     width = fit_aspect(region(boxes, np.arange(len(boxes))), size)
-    records = results(found, boxes, box_score, width * width * size[0] / size[1], terms=terms)
-    if config.save_predictions:
+    records = results(found, boxes, box_score, width * width * size[0] / size[1], terms=terms, sigmas=sigmas)
+    if config.save_predictions and config.save_predictions.endswith(".npy"):
+        _save_array(config.save_predictions, found)
+    elif config.save_predictions:
         Path(config.save_predictions).parent.mkdir(parents=True, exist_ok=True)
         Path(config.save_predictions).write_text(json.dumps(records), encoding="utf-8")
     if not records:
-        raise UserError(f"{annotations}: nobody was predicted")
+        raise UserError(f"{rules.where}: nobody was predicted")
     unread = {terms.images[i] for i in boxes.image_id[~np.isfinite(found.xy).all((1, 2))].tolist()}
     content = dict(terms.table)
     for kind, key in (("images", "id"), ("annotations", "image_id")) if unread else ():
@@ -175,8 +182,7 @@ def _score_coco(
         ids, _ = annotation_numbers(terms.table)
         kept = {id(record) for number, record in zip(ids, terms.table["annotations"]) if number not in left}
         content["annotations"] = [record for record in content["annotations"] if id(record) in kept]
-    options = Options(bootstrap=truth.bootstrap, sigmas=truth.sigmas, skeleton=boxes.skeleton)
-    result = coco(content if unread or left else annotations, records, options)
+    result = coco(content, records, rules)
     if left:
         result.notes.append(f"limit: {len(left)} annotated people were not looked at and are not scored")
     if unread:

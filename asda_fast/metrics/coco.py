@@ -20,10 +20,10 @@ from asda_fast.metrics.result import PLAIN, Options, Result
 Numbers = dict[str, Any]
 
 
-def check(annotations: str | Path | Record, options: Options = PLAIN) -> list[str]:
-    """What `coco` would say of the annotations, before anybody is predicted: notes, or the same UserError."""
+def check(annotations: str | Path | Record, options: Options = PLAIN) -> Annotations:
+    """What `coco` would find in the annotations, before anybody is predicted; or the same UserError."""
     named = options.skeleton is not None and options.skeleton.name == WHOLEBODY.name
-    return read_annotations(annotations, options, whole=named).notes
+    return read_annotations(annotations, options, whole=named)
 
 
 def coco(
@@ -37,8 +37,9 @@ def coco(
     file's joints), score and perhaps bbox; of COCO-WholeBody also foot_kpts and its kin, or all 133 joints as
     keypoints. Coordinates are 0-based pixel indices unless `one_based`.
 
-    The category called person is scored, else those with joints, each apart and then averaged. Joints are known by the
-    names in the file; where it has none, 17 are COCO's and 14 CrowdPose's. Their sigmas are those of `options`, else
+    The category of `options` is scored, else the one called person, else those with joints, each apart and then
+    averaged. Joints are known by the names in the file; where it has none, 17 are COCO's and 14 CrowdPose's. Their
+    sigmas are those of `options`, else
     the published ones, else one for all; the notes say which.
     """
     where, records = read_records(predictions)

@@ -44,7 +44,7 @@ def read_annotations(
     """The people of an annotation file or of its content, as pycocotools takes them: of annotations with one id the
     last counts, as often as the id is there. whole: their 133 joints are wanted where COCO-WholeBody's fields hold
     them; None: if they do. UserError for what pycocotools would not survive."""
-    where = "annotations" if isinstance(annotations, dict) else str(annotations)
+    where = options.where if isinstance(annotations, dict) else str(annotations)
     table = annotations if isinstance(annotations, dict) else read_json(Path(annotations))
     for name in ("images", "annotations"):
         if not isinstance(table, dict) or not isinstance(table.get(name), list):
@@ -59,7 +59,7 @@ def read_annotations(
     images: list[Id] = sorted(by_id)
     place = {identity: i for i, identity in enumerate(images)}
 
-    choice = choose(Path(where), table)
+    choice = choose(Path(where), table, options.category)
     notes: list[str] = []
     persons = _persons(table["annotations"], place, choice, notes)
     if not persons:

@@ -38,6 +38,8 @@ class Options:
     skeleton: Skeleton | None = None  # whose joints they are; None: told from their names
     normalise: Literal["box", "torso", "head"] | None = None  # what distances of any joints are measured in
     threshold: float | None = None  # how many of those a correct joint may be away
+    where: str = "annotations"  # what messages call annotations that are given as content
+    category: str | None = None  # the one to score, where the annotations have several; none: coco_json.choose's
 
 
 PLAIN = Options()

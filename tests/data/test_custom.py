@@ -175,10 +175,11 @@ def test_an_option_alone_is_refused() -> None:
         load("custom", files=Files())
 
 
-def test_coco_s_scorer_gets_what_it_takes_alone(folder: Path) -> None:
-    file = write(folder / "a.json", [category(BUG)], annotation(6))
-    files = Files(val_annotations=file)
-    assert files.has_oks(read(file), "val")
-    assert not Files(val_annotations=file, category="bug").has_oks(read(file), "val")
-    (folder / "list.json").write_text("\n [{}]")
-    assert not Files(val_annotations=str(folder / "list.json")).has_oks(read(file), "val")
+def test_coco_s_scorer_gets_coco_s_form(folder: Path) -> None:
+    file = write(folder / "a.json", [category(BUG)], annotation(6), {**annotation(6, 2), "bbox": None})
+    people = read(file)
+    table = Files(val_annotations=file).coco_form(people, "val")
+    assert table is not None
+    assert [a["bbox"] for a in table["annotations"]] == [[10, 10, 80, 80], people.box[1].tolist()]
+    (folder / "list.json").write_text("[{}]")
+    assert Files(val_annotations=str(folder / "list.json")).coco_form(people, "val") is None

@@ -17,6 +17,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO
 from asda_fast.data import demo_root, load
 from asda_fast.data.coco_terms import check_photos, read_terms
+from asda_fast.data.custom import Files
 from asda_fast.data.detections import from_detections, photo_folder
 from asda_fast.evaluate import network
 from asda_fast.evaluate.coco_results import results
@@ -264,3 +265,61 @@ def test_of_a_limit_only_who_was_looked_at_is_scored(
     assert any("does not say its input" in note for note in result.notes) == (limit == 1)
     left = [f"limit: {len(people) - (limit or 0)} annotated people were not looked at and are not scored"]
     assert [note for note in result.notes if "looked at" in note] == (left if limit else [])
+
+
+def two_kinds(folder: Path, table: Any) -> Files:
+    bird = {"id": 2, "name": "bird", "keypoints": ["beak", "tail"]}
+    table["categories"] = [bird, {**table["categories"][0], "name": "ape"}]
+    table["annotations"].append({**table["annotations"][0], "id": 9_999, "category_id": 2, "keypoints": [9, 9, 2] * 2})
+    return _custom(folder, table, category="ape")
+
+
+def without_boxes(folder: Path, table: Any) -> Files:
+    for annotation in table["annotations"]:
+        del annotation["bbox"]
+    return _custom(folder, table)
+
+
+def yolo(folder: Path, table: Any) -> Files:
+    """The people as lines of shares, a file beside each photo."""
+    for image in table["images"]:
+        photo, size = folder / "images" / image["file_name"], np.array([image["width"], image["height"]], np.float64)
+        photo.parent.mkdir(exist_ok=True)
+        photo.write_bytes((demo_root() / "val" / image["file_name"]).read_bytes())
+        (folder / "labels").mkdir(exist_ok=True)
+        with (folder / "labels" / f"{photo.stem}.txt").open("w") as file:
+            for annotation in (a for a in table["annotations"] if a["image_id"] == image["id"]):
+                x, y, width, height = annotation["bbox"]
+                box = np.array([x + width / 2, y + height / 2, width, height]) / np.tile(size, 2)
+                joints = np.array(annotation["keypoints"], np.float64).reshape(17, 3) / [*size, 1]
+                print(0, *box.tolist(), *(f"{v:.9f}" for v in joints.ravel()), file=file)
+    data = {"path": str(folder), "val": "images", "kpt_shape": [17, 3], "kpt_names": {0: list(COCO.joints)}}
+    (folder / "data.yaml").write_text(json.dumps({**data, "flip_idx": list(COCO.swap), "names": ["person"]}))
+    return Files(val_annotations=str(folder / "data.yaml"))
+
+
+def _custom(folder: Path, table: Any, **options: Any) -> Files:
+    (folder / "a.json").write_text(json.dumps(table))
+    return Files(val_annotations=str(folder / "a.json"), images=(str(demo_root() / "val"),), **options)
+
+
+@pytest.mark.parametrize("form", [two_kinds, without_boxes, yolo])
+def test_files_of_one_s_own_have_oks(
+    form: Callable[[Path, Any], Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = models.save(tmp_path / "net.safetensors", models.build("hrnet_tiny"), {"model": "hrnet_tiny", "joints": 17})
+    table = json.loads((demo_root() / "annotations" / "person_keypoints_val.json").read_text())
+    for annotation in table["annotations"]:
+        annotation.pop("area", None)  # 0.53 of the box for everybody
+    files = form(tmp_path, table)
+    people = files.people("val")
+    found = Predictions(people.joints + np.float32(2), np.full(people.visible.shape, 0.9, np.float32))
+    monkeypatch.setattr(network, "predict", lambda *_, **__: found)
+    options = NetworkOptions(str(path), input=(64, 64), device="cpu", threads=1)
+    scores = [
+        network.score_network(TruthOptions(sigmas=sigmas), options, files).numbers for sigmas in ((), (0.01,), (0.5,))
+    ]
+    assert [s["sigmas"][0] for s in scores] == pytest.approx([0.026, 0.01, 0.5])
+    assert scores[1]["AP"] < scores[0]["AP"] < 1
+    assert scores[0]["AP50"] == pytest.approx(1)
+    assert scores[2]["AR50"] < 0.9  # OKS-NMS goes by them as well: neighbours are taken for one

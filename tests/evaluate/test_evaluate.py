@@ -304,6 +304,7 @@ def test_coco_results_follow_hrnets_protocol() -> None:
     assert [r["score"] for r in found] == pytest.approx([0.45, 0.4, 0.35])
     np.testing.assert_allclose(np.array(found[0]["keypoints"]).reshape(17, 3)[:, :2], xy[0] - 0.5, atol=1e-3)
     assert len(results(Predictions(xy, score), people, None, area, nms=False)) == 4
+    assert len(results(Predictions(xy, score), people, None, area, sigmas=np.full(17, 1e-4))) == 4  # not so similar
     assert oks.nms(np.zeros((0, 17, 3)), np.zeros(0), np.zeros(0)).tolist() == []
 
 
