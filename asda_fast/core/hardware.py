@@ -21,6 +21,8 @@ def choose_device(name: str) -> torch.device:
     """auto | cpu | cuda -> the device. Raises UserError when cuda is asked for and there is none."""
     import torch
 
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device: expected auto, cpu or cuda, got {name!r}")
     if name == "cuda" and not torch.cuda.is_available():
         why = "torch was built without CUDA" if torch.version.cuda is None else "torch sees no GPU"
         raise UserError(f"device cuda: {why} on this machine; use cpu or auto")

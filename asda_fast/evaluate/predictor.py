@@ -13,7 +13,7 @@ from asda_fast.core import cuda_graph
 from asda_fast.core.errors import UserError
 from asda_fast.core.hardware import choose_device
 from asda_fast.core.options import Size
-from asda_fast.core.skeletons import COCO, CROWDPOSE, MPII, WHOLEBODY, Skeleton, from_names, order_of
+from asda_fast.core.skeletons import COCO, CROWDPOSE, FAR, MPII, WHOLEBODY, Skeleton, from_names, order_of
 from asda_fast.data.people import People
 from asda_fast.data.pictures import Frames, people_of
 from asda_fast.evaluate.inference import Predictions, predict
@@ -56,7 +56,8 @@ class Predictor:
             self.flip_test = False
             self.notes.append("no flip test: which joints are left and right is not known")
         self.decode = decode or known[0]
-        if ("simcc" in known) != (self.decode == "simcc"):
+        known = known if "simcc" in known else ("quarter", "dark", "udp")  # a published file does not say which
+        if self.decode not in known:
             raise UserError(f"decode: expected {' or '.join(known)} of {checkpoint}, got {decode}")
         self.checkpoint, self.batch_size, self.threads = checkpoint, batch_size, threads
         self.device = choose_device(device)
@@ -73,12 +74,12 @@ class Predictor:
         boxes [P, 4]: x, y, width, height in pixels; None: the whole picture is one person. Gives `xy` [P, J, 2]
         continuous pixels (the centre of the first is 0.5, 0.5) and `score` [P, J].
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        if not isinstance(image, np.ndarray):
+            raise UserError(f"image: expected an array [H, W, 3] of uint8, RGB, got {type(image).__name__}")
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise UserError(f"image: expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
         height, width = image.shape[:2]
-        box = np.array([[0, 0, width, height]] if boxes is None else boxes, np.float64).reshape(-1, 4)
-        if not np.isfinite(box).all() or (box[:, 2:] <= 0).any():
-            raise UserError("boxes: expected finite x, y, width, height, the sides above 0")
+        box = _boxes([[0, 0, width, height]] if boxes is None else boxes)
         people = people_of(
             ["image"], np.array([[height, width]]), np.zeros(len(box), np.int32), box, self.skeleton,
             Frames(pictures={"image": image}), "image",
@@ -102,6 +103,20 @@ class Predictor:
         if not np.isfinite(found.score).all():
             raise UserError(f"{self.checkpoint}: the network answers with values that are not finite")
         return found, loader.bad_images
+
+
+def _boxes(boxes: Any) -> np.ndarray:
+    """[P, 4], or [4] of one person -> [P, 4] float64. UserError for what else there is (corners, a score beside)."""
+    try:
+        box = np.array(boxes, np.float64)
+    except (TypeError, ValueError):
+        raise UserError("boxes: expected numbers [P, 4]: x, y, width, height") from None
+    box = box.reshape(-1, 4) if box.shape in ((4,), (0,)) else box
+    if box.ndim != 2 or box.shape[1] != 4:
+        raise UserError(f"boxes: expected [P, 4]: x, y, width, height, got {list(box.shape)}")
+    if not (np.abs(box) <= FAR).all() or (box[:, 2:] <= 0).any():
+        raise UserError("boxes: expected finite x, y, width, height, the sides above 0")
+    return box
 
 
 def skeleton_of(path: str, card: dict[str, Any]) -> tuple[Skeleton, list[str]]:

@@ -65,6 +65,8 @@ def label_photos(
     found = load_scheme(scheme) if not isinstance(scheme, Scheme) else scheme
     if batch < 1:
         raise UserError(f"batch: expected at least 1, got {batch}")
+    if Path(out).resolve().is_relative_to(Path(images).resolve()):
+        raise UserError(f"out {out}: expected a folder that is not among the photos of {images}: maps are pictures too")
     photos, problems = find_photos(Path(images))
     network, out = ParsingNetwork(model, found), Path(out)
     made_by = _made_by(network)

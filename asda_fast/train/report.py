@@ -46,13 +46,16 @@ class Report:
                     self._watchers[name] = watch.watcher(name, self.folder.out, self.recipe.to_dict())
                 self._watchers[name].epoch(row["epoch"], values, picture)
             except Exception as error:  # somebody's server is away: no reason to lose the run
-                line = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-                self.console.say(f"log: {name} did not take epoch {row['epoch']} (metrics.jsonl has it): {line}")
+                what = f"did not take epoch {row['epoch']} (metrics.jsonl has it)"
+                self.console.say(f"log: {name} {what}: {_line(error)}")
 
     def close(self) -> None:
         """Tell those who watch that the run has ended, or stopped."""
-        for watcher in self._watchers.values():
-            watcher.close()
+        for name, watcher in self._watchers.items():
+            try:
+                watcher.close()
+            except Exception as error:
+                self.console.say(f"log: {name} was not told the end of the run: {_line(error)}")
 
     def _sheet(self, epoch: int) -> Path:
         """The same few validation people after every epoch: crop | pasted | predicted."""
@@ -76,3 +79,7 @@ class Report:
             ) as loader:  # fmt: skip
                 self._shown = next(iter(loader)).to(self.parts.networks.device)
         return self._shown
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error).strip() else type(error).__name__

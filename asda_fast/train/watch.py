@@ -77,9 +77,13 @@ class MLflow:
         if not known and not _set("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
             mlflow.set_experiment("asda_fast")
         self.run = mlflow.start_run(run_id=known, run_name=None if known else out.resolve().name)
-        if not known:
-            mlflow.log_params(config)
-            _keep(out, "mlflow", self.run.info.run_id)
+        try:
+            if not known:
+                mlflow.log_params(config)
+                _keep(out, "mlflow", self.run.info.run_id)
+        except BaseException:
+            mlflow.end_run()  # else the next try finds a run that is active, and no epoch is ever told
+            raise
 
     def epoch(self, number: int, values: dict[str, float], picture: Path | None) -> None:
         self.mlflow.log_metrics(values, step=number)
@@ -93,7 +97,8 @@ class MLflow:
 def check(names: Sequence[Name]) -> None:
     """UserError for one that is not installed, before anything is trained."""
     for name in names:
-        if name != "tensorboard" and importlib.util.find_spec(name) is None:
+        spec = None if name == "tensorboard" else importlib.util.find_spec(name)
+        if name != "tensorboard" and (spec is None or spec.origin is None):  # no origin: a folder of that name
             raise UserError(f"log: {name} is not installed: pip install {name}")
 
 

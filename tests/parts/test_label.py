@@ -93,6 +93,14 @@ def test_what_is_done_stays_and_shards_make_the_same(folder: Path) -> None:
     assert all((whole / f).read_bytes() == (folder / "shared" / f).read_bytes() for f in files)
 
 
+@pytest.mark.parametrize("out", [".", "maps"])
+def test_maps_do_not_go_among_the_photos(folder: Path, out: str) -> None:
+    """There a second call would take them for photos, and make maps of maps."""
+    with pytest.raises(UserError, match=r"^out .*: expected a folder that is not among the photos"):
+        label_photos(folder / "photos", folder / "parsing.onnx", "lip", folder / "photos" / out)
+    assert len(list((folder / "photos").rglob("*"))) == 4
+
+
 def test_from_the_command_line_to_a_pool(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "photos" / "broken.jpg").write_bytes(b"no photo")
     model, photos, maps = (str(folder / name) for name in ("parsing.onnx", "photos", "maps"))

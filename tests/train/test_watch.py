@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from asda_fast.core.errors import UserError
 from asda_fast.train import watch
 from asda_fast.train.recipe import RunOptions
+from asda_fast.train.report import Report
 
 
 def test_one_that_is_not_installed_is_said_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,3 +96,36 @@ def test_the_real_package_takes_an_epoch(name: Any, tmp_path: Path, monkeypatch:
         watcher.epoch(epoch, {"pck": 20.0}, None)
         watcher.close()
     assert (tmp_path / "run" / f"{name}.id").read_text().strip()
+
+
+def test_a_folder_of_its_name_is_not_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B leaves a folder called wandb wherever it was run."""
+    (tmp_path / "mlflow").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "mlflow", raising=False)
+    importlib.invalidate_caches()
+    with pytest.raises(UserError, match=r"^log: mlflow is not installed"):
+        watch.check(("mlflow",))
+
+
+def test_a_record_that_refuses_its_beginning_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(Recorder):
+        def log_params(self, values: dict[str, Any]) -> None:
+            raise RuntimeError("too long")
+
+    recorder = Refusing()
+    monkeypatch.setitem(sys.modules, "mlflow", recorder)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="too long"):
+        watch.watcher("mlflow", tmp_path, {})
+    assert recorder.calls[-1] == ("finish", None)  # mlflow refuses a second run beside an active one
+    assert not (tmp_path / "mlflow.id").exists()
+
+
+def test_one_that_cannot_be_closed_stops_neither_the_run_nor_the_others() -> None:
+    said: list[str] = []
+    report = Report(*[SimpleNamespace(say=said.append)] * 5)  # type: ignore[arg-type]
+    recorder = Recorder()
+    report._watchers = {"wandb": SimpleNamespace(close=lambda: 1 / 0), "mlflow": SimpleNamespace(close=recorder.finish)}  # type: ignore[dict-item]
+    report.close()
+    assert said == ["log: wandb was not told the end of the run: division by zero"]
+    assert recorder.calls == [("finish", None)]

@@ -16,7 +16,7 @@ from asda_fast import models
 from asda_fast.cli import entry, predict
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import from_names
-from asda_fast.evaluate.predictor import skeleton_of
+from asda_fast.evaluate.predictor import Predictor, skeleton_of
 from asda_fast.metrics.coco import coco
 from asda_fast.viz.video import Video
 
@@ -257,3 +257,24 @@ def test_mistakes_are_one_line(
         code, _, errors = run(capsys, monkeypatch, *arguments)
         assert (code, line in errors) == (2, True), (line, errors)
         assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(("image", "boxes", "message"), [
+    (0, np.ones((4, 5)), r"boxes: expected \[P, 4\]: x, y, width, height, got \[4, 5\]"),  # not five boxes
+    (0, np.ones((4, 2)), r"boxes: expected \[P, 4\].* got \[4, 2\]"),
+    (0, [[1, 2, 3, 4], [1, 2]], r"boxes: expected numbers \[P, 4\]"),
+    (0, [[1e9, 0, 5, 5]], "boxes: expected finite"),
+    (0, [[0, 0, np.nan, 5]], "boxes: expected finite"),
+    (Image.new("RGB", (8, 8)), None, r"image: expected an array .* got Image"),
+    (np.zeros((0, 8, 3), np.uint8), None, r"image: expected \[H, W, 3\]"),
+])  # fmt: skip
+def test_a_wrong_picture_or_box_is_named(checkpoint: Path, image: object, boxes: object, message: str) -> None:
+    predictor = Predictor(str(checkpoint), device="cpu")
+    with pytest.raises(UserError, match=f"^{message}"):
+        predictor(scene() if isinstance(image, int) else image, boxes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("option", "value"), [("decode", "half"), ("device", "gpu")])
+def test_a_wrong_option_of_the_predictor_is_named(checkpoint: Path, option: str, value: str) -> None:
+    with pytest.raises(UserError, match=f"^{option}: expected .* got '?{value}"):
+        Predictor(str(checkpoint), **{option: value})  # type: ignore[arg-type]
