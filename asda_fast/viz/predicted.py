@@ -133,8 +133,8 @@ def _photos(
         for place, reason in enumerate(
             _ahead(pool, picture, range(len(files)), lambda n: progress("pictures", n, len(files)))
         ):
-            if reason is not None:
-                report.skipped.setdefault(files[place], reason)
+            if reason is not None:  # damage outside the crops is met here first
+                report.skipped.setdefault(files[place], f"not drawn, its people are in the results: {reason}")
             else:
                 report.pictures += 1
 

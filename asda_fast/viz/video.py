@@ -56,19 +56,22 @@ class Video:
 
 @contextlib.contextmanager
 def writer(path: Path | None, like: Video) -> Iterator[Callable[[np.ndarray], None] | None]:
-    """What appends a frame [H, W, 3] uint8 RGB to an MP4 as large and as fast as `like`; None for no path."""
+    """What appends a frame [H, W, 3] uint8 RGB to an MP4 as large and as fast as `like`; None for no path.
+    An MP4 has even sides: an odd one's last pixels are written twice."""
     if path is None:
         yield None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.samefile(like.path):
         raise UserError(f"out {path.parent}: the video would be written over itself: name another folder")
-    out = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), like.rate, (like.width, like.height))
+    more, below = like.width % 2, like.height % 2
+    size = (like.width + more, like.height + below)
+    out = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), like.rate, size)
     if not out.isOpened():
         raise UserError(f"{path}: OpenCV cannot write a video of {like.width} x {like.height} pixels here")
 
     def write(frame: np.ndarray) -> None:
-        out.write(np.ascontiguousarray(frame[..., ::-1]))
+        out.write(np.pad(frame[..., ::-1], ((0, below), (0, more), (0, 0)), "edge"))
 
     try:
         yield write

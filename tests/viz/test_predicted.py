@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import from_names
 from asda_fast.evaluate.predictor import Predictor, skeleton_of
 from asda_fast.metrics.coco import coco
-from asda_fast.viz.video import Video
+from asda_fast.viz.video import Video, writer
 
 NETWORK = """
 import torch.nn.functional as F
@@ -190,6 +191,34 @@ def test_a_video_and_its_frames(
     path.write_bytes(data[: len(data) // 2])
     code, shown, errors = run(capsys, monkeypatch, *options)
     assert code == 2 or f"skipped: {path}: " in shown  # as much as OpenCV reads of it, and that is said
+
+
+def test_a_video_of_odd_sides_keeps_its_edge(tmp_path: Path) -> None:
+    frame = np.full((61, 81, 3), 250, np.uint8)
+    with writer(tmp_path / "a.mp4", SimpleNamespace(width=81, height=61, rate=10.0)) as write:  # type: ignore[arg-type]
+        assert write is not None
+        write(frame)
+    with Video(tmp_path / "a.mp4") as video:
+        assert (video.width, video.height) == (82, 62)
+        assert next(video.chunks(1))[1][0].min() > 240
+
+
+def test_a_photo_damaged_outside_the_crops(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only the drawing meets is said of the drawing."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (640, 128, 3), dtype=np.uint8)
+    photo, boxes = tmp_path / "photos" / "a.jpg", tmp_path / "boxes.csv"
+    save(photo, picture)
+    data = bytearray(photo.read_bytes())
+    data[-3000:-2900] = b"\xff\x00" * 50  # ones, which no code begins with
+    photo.write_bytes(data)
+    boxes.write_text("a.jpg,20,5,40,60\n")
+    options = ["--checkpoint", checkpoint, "--images", photo, "--out", tmp_path / "out", "--boxes", boxes]
+    code, shown, _ = run(capsys, monkeypatch, *options)
+    assert code == 0 and "1 people:" in shown
+    assert f"skipped: {photo}: not drawn, its people are in the results: damaged JPEG" in shown
 
 
 def test_a_function_of_pictures(checkpoint: Path) -> None:
