@@ -30,7 +30,8 @@ class Files:
 
     train_annotations: str | None = None
     """keypoints to train on, instead of a dataset's: a JSON in COCO's form (also as CVAT, Label Studio and Roboflow
-    export it) or MPII's, MPII's .mat, or the .yaml of a YOLO-pose folder, which names both splits"""
+    export it) or MPII's, MPII's .mat, or the .yaml of a YOLO-pose folder, which names both splits; or a
+    folder of JSONs, as PoseTrack18's, a video each"""
     val_annotations: str | None = None
     """the same, to validate on"""
     images: tuple[str, ...] = ()
@@ -82,7 +83,7 @@ class Files:
         kind = path.suffix.lower()
         if kind in (".yaml", ".yml"):
             return yolo.read(path, split, self.category)[0]
-        content = None if kind == ".mat" else read_json(path)
+        content = None if kind == ".mat" else _content(path)
         if aic.is_aic(content):
             content = aic.table(path, content or [])
         if content is None or isinstance(content, list):
@@ -122,9 +123,9 @@ class Files:
         kind = path.suffix.lower()
         if kind in (".yaml", ".yml"):
             return self._yolo(path, split, told)
-        if kind not in (".json", ".mat"):
+        if kind not in (".json", ".mat") and not path.is_dir():
             raise UserError(f"{path}: expected a JSON in COCO's or MPII's form, MPII's .mat or a YOLO-pose .yaml")
-        content = None if kind == ".mat" else read_json(path)
+        content = None if kind == ".mat" else _content(path)
         if aic.is_aic(content):
             content = aic.table(path, content or [])
             told = AIC if told is None else told
@@ -149,6 +150,20 @@ class Files:
         told = told if told is not None else skeleton_file.read(path)
         people = coco.read_records(path, table, [Path()], f"{NAME} {split}", told)
         return _with_joints_said(replace(people, notes=(*notes, *people.notes)))
+
+
+def _content(path: Path) -> Any:
+    """What a JSON holds; of a folder, as PoseTrack18 has one of a video, all of its files as one in COCO's form."""
+    if not path.is_dir():
+        return read_json(path)
+    files = sorted(path.glob("*.json"))
+    if not files:
+        raise UserError(f"{path}: no .json in this folder, of which each would be a part of the people")
+    tables = [checked(file, read_json(file)) for file in files]
+    for file, table in zip(files, tables):
+        if table.get("categories") != tables[0].get("categories"):
+            raise UserError(f"{file}: other categories than {files[0].name}: the files of a folder are read as one")
+    return {**tables[0], **{kind: [r for table in tables for r in table[kind]] for kind in ("images", "annotations")}}
 
 
 def _with_joints_said(people: People) -> People:

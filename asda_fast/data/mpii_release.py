@@ -22,6 +22,8 @@ def read(path: Path, content: dict[str, Any]) -> tuple[list[dict[str, Any]], lis
     """The records of the people whose joints are published, and what is to be said of the others."""
     if "RELEASE" not in content and "joints" in content:
         raise UserError(f"{path}: LSP's joints? They are read as dataset lsp, with their folder as root")
+    if "pos_img" in content:
+        raise UserError(f"{path}: JHMDB's joints of one video: expected the JSON of all, MMPose's Sub1_train.json")
     try:
         release = content["RELEASE"][0, 0]
         photos, published = np.ravel(release["annolist"]), np.ravel(release["img_train"])

@@ -111,6 +111,34 @@ def test_exports_of_annotation_tools(tmp_path: Path, tool: str) -> None:
     is_the_deer(read(tmp_path / place))
 
 
+def test_a_folder_of_videos_is_one_set(shared_data: Path, tmp_path: Path) -> None:
+    """As PoseTrack18 is released: annotations/val/VIDEO.json."""
+    whole = shared_data / "mmpose_posetrack18" / "annotations" / "test_posetrack18_val.json"
+    images = (str(shared_data / "mmpose_posetrack18"),)
+    table = json.loads(whole.read_text())
+    folder = tmp_path / "annotations" / "val"
+    folder.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"val: no \.json in this folder"):
+        read(folder, images=images)
+    for number, image in enumerate(table["images"]):
+        people = [a for a in table["annotations"] if a["image_id"] == image["id"]]
+        (folder / f"{number}.json").write_text(json.dumps({**table, "images": [image], "annotations": people}))
+    one, many = read(whole, images=images), read(folder, images=images)
+    assert sorted(one.id.tolist()) == sorted(many.id.tolist())
+    assert many.skeleton == one.skeleton and set(many.files) == set(one.files)
+    (folder / "z.json").write_text(json.dumps({**table, "categories": [DEER_CATEGORY]}))
+    with pytest.raises(UserError, match=r"z\.json: other categories than 0\.json"):
+        read(folder, images=images)
+
+
+def test_jhmdbs_own_files_are_told(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    savemat(tmp_path / "joint_positions.mat", {"pos_img": np.zeros((2, 15, 40))})
+    with pytest.raises(UserError, match=r"JHMDB's joints of one video: expected the JSON of all"):
+        read(tmp_path / "joint_positions.mat")
+
+
 # YOLO-pose
 
 
