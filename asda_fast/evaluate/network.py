@@ -38,8 +38,6 @@ from asda_fast.pipelines.loader import make_loader
 
 def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | None = None) -> Result:
     """Run a network over a dataset."""
-    from rich.progress import Progress
-
     if config.checkpoint is None:
         raise UserError("checkpoint: expected a file")
     model = models.load(config.checkpoint, config.within)
@@ -59,12 +57,7 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
     if size is None:
         size = find_dataset(dataset).preset.size
         notes.append(f"{config.checkpoint} does not say its input: {size_text(size)} is what {dataset} is trained at")
-    decode = config.decode or decoders_of(model)[0]
-    if "simcc" in decoders_of(model):
-        if decode != "simcc":
-            raise UserError(f"decode: {config.checkpoint} answers by SimCC, not with heatmaps for {decode}")
-        if config.pyramid:
-            raise UserError(f"pyramid: {config.checkpoint} answers by SimCC, not with heatmaps that can be averaged")
+    decode = _decoder(model, config)
     annotations, table = _coco_annotations(dataset, truth, config, files, people)
     terms = None if annotations is None else read_terms(annotations, people.skeleton, table, files.category)
     rules = Options(
@@ -85,6 +78,42 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
         boxes = boxes.select(np.arange(min(config.limit, len(boxes))))
         people = boxes if box_score is None else people
         box_score = None if box_score is None else box_score[: config.limit]
+    found, said = _answers(model, boxes, config, size, decode, device)
+    result = None
+    if box_score is None:
+        result = score_people(found, people, truth.bootstrap, truth.normalise, truth.threshold)
+    if terms is not None:
+        result = _score_coco(found, boxes, box_score, terms, result, rules, sigmas, config, size)
+    elif config.save_predictions:
+        _save_array(config.save_predictions, found)
+    assert result is not None
+    if box_score is None and (other := other_reading(found.xy, people)):
+        result.notes.append(f"{config.checkpoint}: {other}")
+    result.notes = [*dict.fromkeys((*people.notes, *boxes.notes)), *notes, *said, *result.notes]
+    result.numbers |= {"checkpoint": config.checkpoint, "input": list(size), "flip_test": config.flip_test}
+    result.numbers |= {"decode": decode, "scales": list(PYRAMID) if config.pyramid else [1.0]}
+    result.skeleton = people.skeleton
+    return result
+
+
+def _decoder(model: torch.nn.Module, config: NetworkOptions) -> str:
+    """How the network's answers are read: as asked, else as they are made."""
+    made = decoders_of(model)
+    decode = config.decode or made[0]
+    if "simcc" in made:
+        if decode != "simcc":
+            raise UserError(f"decode: {config.checkpoint} answers by SimCC, not with heatmaps for {decode}")
+        if config.pyramid:
+            raise UserError(f"pyramid: {config.checkpoint} answers by SimCC, not with heatmaps that can be averaged")
+    return decode
+
+
+def _answers(
+    model: torch.nn.Module, boxes: People, config: NetworkOptions, size: Size, decode: str, device: torch.device
+) -> tuple[Predictions, list[str]]:
+    """What the network says of every box, and lines about how that was found."""
+    from rich.progress import Progress
+
     loaders = [
         make_loader(
             replace(boxes, scale=boxes.scale / np.float32(scale)), size=size, batch_size=config.batch_size,
@@ -102,28 +131,14 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
     with Progress(transient=True) as bar:
         task = bar.add_task("people", total=len(boxes))
         found = predict(
-            model, loaders, len(boxes), people.skeleton.pairs, flip_test=config.flip_test, decode=decode,
+            model, loaders, len(boxes), boxes.skeleton.pairs, flip_test=config.flip_test, decode=decode,
             progress=lambda n: bar.advance(task, n), amp=amp, record=record, say=said.append,
         )  # fmt: skip
     for loader in loaders:
         loader.close()
     if not np.isfinite(found.score).all():
         raise UserError(f"{config.checkpoint}: the network answers with values that are not finite")
-    result = None
-    if box_score is None:
-        result = score_people(found, people, truth.bootstrap, truth.normalise, truth.threshold)
-    if terms is not None:
-        result = _score_coco(found, boxes, box_score, terms, result, rules, sigmas, config, size)
-    elif config.save_predictions:
-        _save_array(config.save_predictions, found)
-    assert result is not None
-    if box_score is None and (other := other_reading(found.xy, people)):
-        result.notes.append(f"{config.checkpoint}: {other}")
-    result.notes = [*dict.fromkeys((*people.notes, *boxes.notes)), *notes, *said, *result.notes]
-    result.numbers |= {"checkpoint": config.checkpoint, "input": list(size), "flip_test": config.flip_test}
-    result.numbers |= {"decode": decode, "scales": list(PYRAMID) if config.pyramid else [1.0]}
-    result.skeleton = people.skeleton
-    return result
+    return found, said
 
 
 def card_size(card: dict[str, Any]) -> Size | None:
