@@ -14,7 +14,9 @@ def predict(options: PredictOptions) -> None:
 
     from asda_fast.viz.predicted import predict as run
 
-    logging.getLogger("asda_fast").setLevel(logging.ERROR)  # which photos are bad is said below
+    log = logging.getLogger("asda_fast")
+    level = log.level
+    log.setLevel(logging.ERROR)  # which photos are bad is said below
     with Progress(transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 
@@ -23,7 +25,10 @@ def predict(options: PredictOptions) -> None:
                 tasks[what] = bar.add_task(what, total=of)
             bar.update(tasks[what], completed=done)
 
-        report = run(options, show)
+        try:
+            report = run(options, show)
+        finally:
+            log.setLevel(level)
     console = Console(highlight=False)
     for note in report.notes:
         console.print(f"[dim]{note}[/dim]", soft_wrap=True)

@@ -28,7 +28,10 @@ def whole(records: list[Record]) -> bool | None:
     if not records:
         return None
     first = records[0]
-    return has_parts(first) or np.size(first["keypoints"]) == 3 * len(WHOLEBODY.joints)
+    try:
+        return has_parts(first) or np.size(first["keypoints"]) == 3 * len(WHOLEBODY.joints)
+    except ValueError:  # a list of lists and numbers: refused where it is read
+        return False
 
 
 def read_results(
