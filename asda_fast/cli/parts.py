@@ -96,8 +96,8 @@ class Build:
                 dropped=self.dropped,
                 shard=shard,
             )
-        except shards.Unfinished:
-            print(f"{shard} is done; the last to finish writes {self.out}")
+        except shards.Unfinished as why:
+            print(f"{shard} is done; {why}")
             return
         print_report(report, self.out)
         if self.report is not None:

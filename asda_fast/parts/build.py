@@ -62,6 +62,8 @@ def build_pool(
     out = Path(out)
     if out.is_dir():
         raise UserError(f"out {out}: expected a file to write, found a folder")
+    if dropped is not None and (Path(dropped).is_dir() or Path(dropped).resolve() == out.resolve()):
+        raise UserError(f"dropped {dropped}: expected a file of its own to write, not a folder nor the pool itself")
     if workers < 1:
         raise UserError(f"workers: expected at least 1, got {workers}")
     if coco is not None:
@@ -101,14 +103,25 @@ def build_pool(
                 raise UserError(done.problems[0][1])
     except UserError:
         if shard is not None and not chunks.lock(out).exists():  # one with the same photos has written the pool
-            raise Unfinished(str(out)) from None
+            raise Unfinished(f"{out} was written meanwhile") from None
         raise
     if shard is None:
         return _write(todo, report, out, found, dropped, start)
     with alone(chunks.lock(out)) as unwritten:
-        if not unwritten or any(chunks.finished(chunk) is None for chunk in todo):
-            raise Unfinished(str(out))
+        _check_whole(todo, out, unwritten)
         return _write(todo, report, out, found, dropped, start)
+
+
+def _check_whole(todo: list[Chunk], out: Path, unwritten: bool) -> None:
+    """Unfinished, with the reason, where it is not for this shard to write the pool."""
+    if not unwritten:
+        raise Unfinished(f"{out} was written meanwhile")
+    to_come = sum(chunks.finished(chunk) is None for chunk in todo)
+    if to_come:
+        others = chunks.of_other_calls(todo)
+        said = f" ({others} that lie there are of other options or photos: do all shards have the same?)"
+        last = f"the last to finish writes {out}"
+        raise Unfinished(f"{to_come} of {len(todo)} pieces are to come{said if others else ''}, {last}")
 
 
 def _write(

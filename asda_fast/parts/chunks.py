@@ -117,6 +117,12 @@ def plan(
     return chunks
 
 
+def of_other_calls(chunks: list[Chunk]) -> int:
+    """How many shards lie beside those of `chunks` that are none of them."""
+    known = {chunk.shard.name for chunk in chunks}
+    return sum(path.name not in known for path in chunks[0].shard.parent.glob("[0-9]*.safetensors"))
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()

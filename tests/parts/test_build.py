@@ -444,6 +444,21 @@ def test_shards_make_the_pool_of_one_process_whoever_is_last(folder, monkeypatch
     assert not chunks.folder(out).exists()
 
 
+def test_shards_of_other_options_are_said(folder: Path, monkeypatch) -> None:
+    """Else each waits for the others, and none writes the pool."""
+    monkeypatch.setattr(chunks, "CHUNK", 5)
+    with pytest.raises(Unfinished, match=r"^1 of 2 pieces are to come, the last to finish writes"):
+        run(folder, shard=Shard(0, 2))
+    with pytest.raises(Unfinished, match=r"^1 of 2 pieces are to come \(1 that lie there are of other options"):
+        run(folder, shard=Shard(1, 2), filters=Filters(border=0.5))
+
+
+@pytest.mark.parametrize("name", ["pool.safetensors", "images"])
+def test_what_was_dropped_does_not_take_the_place_of_the_pool(folder: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"^dropped .*: expected a file of its own"):
+        run(folder, dropped=folder / "images" / ".." / name)
+
+
 def test_a_shard_started_twice_ends_in_peace_when_the_pool_is_written(folder: Path, monkeypatch) -> None:
     cut, out = chunks.cut_chunk, folder / "pool.safetensors"
 
@@ -474,5 +489,5 @@ def test_processes_find_their_share_in_the_environment(folder, environment):
     ]  # fmt: skip
     said = [rank.communicate()[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0]
-    assert sum("is done; the last to finish writes" in text for text in said) == 1
+    assert sum("is done; " in text for text in said) == 1
     assert (folder / "two.safetensors").read_bytes() == (folder / "one.safetensors").read_bytes()
