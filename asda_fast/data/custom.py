@@ -123,8 +123,10 @@ class Files:
         kind = path.suffix.lower()
         if kind in (".yaml", ".yml"):
             return self._yolo(path, split, told)
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder (annotations)")
         if kind not in (".json", ".mat") and not path.is_dir():
-            raise UserError(f"{path}: expected a JSON in COCO's or MPII's form, MPII's .mat or a YOLO-pose .yaml")
+            raise UserError(f"{path}: expected a JSON in COCO's or MPII's form, MPII's .mat, a YOLO-pose .yaml or a folder of JSONs")
         content = None if kind == ".mat" else _content(path)
         if aic.is_aic(content):
             content = aic.table(path, content or [])
