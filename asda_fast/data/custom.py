@@ -126,7 +126,7 @@ class Files:
         if not path.exists():
             raise UserError(f"{path}: no such file or folder (annotations)")
         if kind not in (".json", ".mat") and not path.is_dir():
-            raise UserError(f"{path}: expected a JSON in COCO's or MPII's form, MPII's .mat, a YOLO-pose .yaml or a folder of JSONs")
+            raise UserError(f"{path}: expected JSON in COCO's or MPII's form (or a folder), MPII's .mat, a YOLO .yaml")
         content = None if kind == ".mat" else _content(path)
         if aic.is_aic(content):
             content = aic.table(path, content or [])
