@@ -147,6 +147,7 @@ class Adversary:
 
         ValueError and TypeError name the argument.
         """
+        self._pending = None  # also where this one fails: `learn` must not take its losses for the last one's
         scene = self._scene(image, network, losses, keypoints, boxes, response, index)
         self._batches += 1
         if self.generator is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,9 @@ class SemanticPaste(nn.Module):
         super().__init__()
         if not isinstance(pool, PartPool):
             pool = PartPool.load(pool)
-        if parts == 0 or parts == (0, 0):
+        if isinstance(parts, SupportsIndex):
+            parts = operator.index(parts)  # numpy's whole numbers as well
+        if parts in (0, (0, 0)):
             raise ValueError("parts: expected at least 1, got 0 (to paste nothing, leave the module out)")
         if not 0 <= p <= 1:
             raise ValueError(f"p: expected a probability, got {p}")

@@ -198,7 +198,7 @@ def test_a_network_with_a_part_called_module_is_asked_as_a_whole(pool: PartPool)
 
 
 def test_it_is_pickled_between_paste_and_learn(pool: PartPool) -> None:
-    adversary = Adversary(pool, "generator", joints=np.int64(JOINTS), seed=np.int64(3))  # type: ignore[arg-type]
+    adversary = Adversary(pool, "generator", joints=np.int64(JOINTS), seed=np.int64(3), parts=np.int64(2))  # type: ignore[arg-type]
     image, points, _ = next(batches(1))
     adversary.paste(image, network(), lambda maps: maps.mean((2, 3)), keypoints=points)
     again = pickle.loads(pickle.dumps(adversary))
@@ -250,6 +250,11 @@ def test_a_wrong_call_is_named(pool: PartPool) -> None:
     with pytest.raises(ValueError, match=r"learn: expected once after each paste"):
         Adversary(pool).learn(torch.zeros(4))
     adversary = Adversary(pool, joints=JOINTS)
+    adversary.paste(image, keypoints=points)
+    with pytest.raises(ValueError, match=r"keypoints: expected those"):
+        adversary.paste(image)  # fails: its losses are not the last one's
+    with pytest.raises(ValueError, match=r"learn: expected once after each paste"):
+        adversary.learn(torch.zeros(4))
     adversary.paste(image, keypoints=points)
     with pytest.raises(ValueError, match=r"learn: expected the loss of each person \[4\] .* got \[\]"):
         adversary.learn(torch.tensor(1.0))
