@@ -65,11 +65,14 @@ def predict(options: PredictOptions, progress: Callable[[str, int, int], None] =
         decode=options.decode, batch_size=options.batch_size, device=options.device, threads=options.threads,
         amp=options.amp,
     )  # fmt: skip
+    try:  # before hours of work, not after
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out {out}: cannot be made: {error.strerror or error}") from None
     report = Report()
     (_video if video else _photos)(source, out, predictor, options, report, progress)
     report.notes = [*dict.fromkeys((*predictor.notes, *report.notes))]
     report.written = str(out / RESULTS)
-    out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / RESULTS, (json.dumps(report.records) + "\n").encode())
     return report
 

@@ -307,3 +307,14 @@ def test_a_wrong_picture_or_box_is_named(checkpoint: Path, image: object, boxes:
 def test_a_wrong_option_of_the_predictor_is_named(checkpoint: Path, option: str, value: str) -> None:
     with pytest.raises(UserError, match=f"^{option}: expected .* got '?{value}"):
         Predictor(str(checkpoint), **{option: value})  # type: ignore[arg-type]
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_predicted(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "photos" / "a.jpg", scene())
+    out = tmp_path / "photos" / "a.jpg" / "out"
+    monkeypatch.setattr(Predictor, "run", None)
+    code, _, said = run(capsys, monkeypatch, "--checkpoint", checkpoint, "--images", tmp_path / "photos", "--out", out)
+    assert code == 2
+    assert said == f"error: --out {out}: cannot be made: Not a directory\n"
