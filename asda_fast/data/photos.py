@@ -53,7 +53,7 @@ def folder_of(annotations: Path, folders: Sequence[Path], names: Sequence[str]) 
     places = " or ".join(str(folder) for folder in folders)
     raise UserError(
         f"{annotations}: its first photo {_named(names[0])} is in none of {places}; "
-        f"{_instead(folders, Path(names[0]).name)}"
+        f"{_instead(folders, Path(names[0]).name)} (`images` names other folders)"
     )
 
 

@@ -52,7 +52,7 @@ def coco(
     blocks = {part: _block(truth, *_part(truth.people, found, part, place), place) for part, place in parts.items()}
     whole_block, matches, best = list(blocks.values())[-1]
     if whole_block["AP"] == 0 and any(len(people.score) for people in found.values()):
-        said.append("AP is 0: no prediction resembles an annotated person: are they pixels of these photos?")
+        said.append("AP is 0: no prediction resembles an annotated person: hardly trained, or pixels of other photos?")
     numbers: Numbers = {"dataset": name, "protocol": "OKS", "images": len(truth.images), **whole_block}
     numbers["sigmas"] = truth.sigmas.tolist()
     if len(blocks) > 1:

@@ -34,6 +34,13 @@ def check_same(what: str, saved: Any, now: Any, out: object) -> None:
         raise UserError(f"resume: the run in {out} had {what}: what is learnt would change without a word")
 
 
+def check_pool(path: object, saved: Any, pool: PartPool | None, given: object) -> None:
+    """UserError where a run was trained with other parts than those it is looked at with, and nobody asked for that."""
+    now = pool_mark(pool)
+    if given is None and saved is not None and now is not None and saved != now:
+        raise UserError(f"pool: the run in {path} was trained with another pool than the demo set's: name it")
+
+
 def check_skeleton(out: object, saved: Any, now: Skeleton) -> None:
     """UserError where a run learnt on a skeleton that differs in what is learnt; an older state does not say it."""
     if not isinstance(saved, dict):

@@ -51,8 +51,9 @@ def _train(given: Recipe, recipe: Recipe, run: RunOptions, folder: RunFolder, ra
                 folder.tidy(trainer.progress.history)
             if trainer.progress.epoch >= (recipe.epochs or 0):
                 console.say(f"the run in {folder.out} has had its {trainer.progress.epoch} epochs: more with --epochs")
-            where = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
-            console.say(f"going on with {folder.out} at {where}")
+            else:
+                where = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
+                console.say(f"going on with {folder.out} at {where}")
         elif ranks.first:
             if run.resume:
                 console.say(f"nothing is saved in {folder.out} yet: the run begins")

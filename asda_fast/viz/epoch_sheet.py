@@ -139,11 +139,14 @@ def describe(augmented: Augmented, i: int) -> str:
     """'Left-arm +12, 5% left, 10% down' of the first part of image i: degrees turned clockwise, moved from the centre
     by shares of the crop."""
     slots: Any = augmented.slots
-    if slots is None or augmented.theta is None or augmented.pool is None or not (slots.part[i] >= 0).any():
+    places = outlines(augmented, i)
+    if not places or augmented.pool is None:
         return "nothing pasted"
+    first = places[0]  # as it is drawn: not every augmentation goes by theta
     n = int((slots.part[i] >= 0).float().argmax())
-    _, r, tx, ty = augmented.theta[i, n].tolist()
-    more = int((slots.part[i] >= 0).sum()) - 1
-    shift = [f"{abs(v):.0%} {way[v > 0]}" for v, way in ((tx / 2, ("right", "left")), (ty / 2, ("down", "up")))]
-    others = f", {more} more" if more else ""
-    return f"{augmented.pool.types[int(slots.type[i, n])]} {np.rad2deg(r):+.0f}, {', '.join(shift)}{others}"
+    side, size = first[1] - first[0], np.array(augmented.image.shape[:1:-1])
+    x, y = first.mean(0) / size - 0.5
+    shift = [f"{abs(v):.0%} {way[int(v < 0)]}" for v, way in ((x, ("right", "left")), (y, ("down", "up")))]
+    others = f", {len(places) - 1} more" if len(places) > 1 else ""
+    turned = np.rad2deg(np.arctan2(side[1], side[0]))
+    return f"{augmented.pool.types[int(slots.type[i, n])]} {turned:+.0f}, {', '.join(shift)}{others}"

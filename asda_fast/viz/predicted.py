@@ -71,6 +71,10 @@ def predict(options: PredictOptions, progress: Callable[[str, int, int], None] =
         raise UserError(f"out {out}: cannot be made: {error.strerror or error}") from None
     report = Report()
     (_video if video else _photos)(source, out, predictor, options, report, progress)
+    unsure = sum(max(record["keypoints"][2::3]) < options.threshold for record in report.records)
+    if unsure:
+        line = f"{unsure} people have no joint of score {options.threshold:g} or more: nothing of them is drawn"
+        report.notes.append(f"{line} (`threshold`)")
     report.notes = [*dict.fromkeys((*predictor.notes, *report.notes))]
     report.written = str(out / RESULTS)
     write_atomic(out / RESULTS, (json.dumps(report.records) + "\n").encode())
