@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from asda_fast.adversary.base import Choice, Placer
 from asda_fast.adversary.critic import Critic
+from asda_fast.adversary.loop_points import GRID, around, grid, points_of
 from asda_fast.adversary.loop_scene import LoopScene, Losses
 from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Cover, Search
@@ -35,7 +36,6 @@ from asda_fast.parts.pool import PartPool
 
 Way = Literal["random", "cover", "search", "critic", "generator"]
 WAYS = ("random", "cover", "search", "critic", "generator")
-GRID = (0.2, 0.5, 0.8)  # of a box's sides: nine points that stand for the joints where none are given
 
 
 class Adversary:
@@ -184,12 +184,12 @@ class Adversary:
             raise ValueError(f"network, losses: {self.way} asks the network by forward passes, so paste needs both")
         if response is not None and self.way != "cover":
             raise ValueError(f"response: expected way cover beside it, got {self.way}")
-        points, labelled = self._points(image, keypoints)
+        points, labelled = points_of(image, keypoints, self.joints, look=self._batches == 0)
         if boxes is None and points is not None:
-            boxes = _around(points, labelled, image)
+            boxes = around(points, labelled, image)
         batch = self.module.batch(image, boxes)
         if points is None:
-            points, labelled = _grid(batch.box)
+            points, labelled = grid(batch.box)
         batch.joints, batch.visible = points, labelled.to(torch.uint8) * 2
         if index is not None:
             batch.row = self._rows(index, len(batch)).to(image.device)
@@ -286,30 +286,6 @@ class Adversary:
     def __repr__(self) -> str:
         return f"Adversary({self.module.paste.pool!r}, {self.way!r}, joints={self.joints}, verify={self.verify})"
 
-    def _points(self, image: Tensor, keypoints: Any) -> tuple[Tensor | None, Tensor]:
-        """keypoints -> [B, J, 2] pixels and [B, J] labelled; (None, -) without any."""
-        if keypoints is None:
-            if self.joints:
-                raise ValueError(f"keypoints: expected those of {self.joints} joints, got none (joints=0 does without)")
-            return None, image
-        if not self.joints:
-            raise ValueError("keypoints: expected joints=J in the constructor beside them, got joints=0")
-        try:
-            points = torch.as_tensor(keypoints).to(image.device, torch.float32)
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(f"keypoints: expected numbers x, y, got {type(keypoints).__name__}") from None
-        if points.dim() != 3 or points.shape[:2] != (len(image), self.joints) or points.shape[2] not in (2, 3):
-            wanted = f"[{len(image)}, {self.joints}, 2 or 3]"
-            raise ValueError(f"keypoints: expected {wanted}, got {list(points.shape)}")
-        labelled = points[..., 2] > 0 if points.shape[2] == 3 else torch.ones_like(points[..., 0], dtype=torch.bool)
-        labelled = labelled & points[..., :2].isfinite().all(-1)
-        points = torch.where(labelled[..., None], points[..., :2], 0.0)
-        if self._batches == 0 and min(image.shape[-2:]) > 8:  # once: reading a value back is a wait on a GPU
-            most = float(points.abs().max())
-            if 0 < most <= 2:
-                raise ValueError(f"keypoints: expected pixels of the image, got values up to {most:.2g} (normalised?)")
-        return points, labelled
-
     def _rows(self, index: Any, count: int) -> Tensor:
         rows = torch.as_tensor(index)
         if not self.people:
@@ -352,25 +328,3 @@ def _rank() -> tuple[int, int]:
     """This process's number and how many there are."""
     several = dist.is_available() and dist.is_initialized()
     return (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
-
-
-def _around(points: Tensor, labelled: Tensor, image: Tensor) -> Tensor:
-    """The box x0, y0, x1, y1 of each person's labelled keypoints, a tenth wider; the image's where less than two are
-    (one point says nothing of a person's size)."""
-    height, width = image.shape[-2:]
-    seen = labelled[..., None]
-    low = torch.where(seen, points, torch.inf).amin(1)
-    high = torch.where(seen, points, -torch.inf).amax(1)
-    margin = 0.1 * (high - low).amax(1, keepdim=True) + 1
-    box = torch.cat((low - margin, high + margin), 1)
-    whole = torch.empty_like(box)
-    for column, value in enumerate((0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height)):
-        whole[:, column] = value
-    return torch.where(labelled.sum(1, keepdim=True) > 1, box, whole)
-
-
-def _grid(box: Tensor) -> tuple[Tensor, Tensor]:
-    """Nine points of each box (centre x, centre y, width, height): [B, 9, 2], and that all are labelled [B, 9]."""
-    x = torch.stack([box[:, 0] + (a - 0.5) * box[:, 2] for _ in GRID for a in GRID], 1)
-    y = torch.stack([box[:, 1] + (a - 0.5) * box[:, 3] for a in GRID for _ in GRID], 1)
-    return torch.stack((x, y), -1), torch.ones_like(x, dtype=torch.bool)
