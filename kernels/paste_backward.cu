@@ -8,8 +8,9 @@
 // each, about 1024 blocks a launch, so that a block's fixed cost (slots in, partial sums out: ~3 us) is paid three
 // times per place on an SM, not once a tile; neighbouring tiles go to different warps, which spreads a part evenly. At
 // <= 80 registers three blocks (24 warps) share an SM, each with 3 KB of pixels in flight: about 36 KB per us and SM.
-// Four blocks (64 registers, nothing spilled) need a __syncwarp after every pixel, for 7 to 13 more instructions a pixel:
-// not done, since by that count six warps a scheduler have a tile's latency covered, and instructions are what is left.
+// Four blocks (64 registers, nothing spilled) need a __syncwarp after every pixel, for 7 to 13 more instructions a
+// pixel: not done, since by that count six warps a scheduler have a tile's latency covered, and instructions are what
+// is left.
 //
 // The same bits every run: a thread adds its pixels, a warp adds its threads in a fixed tree, into its own row of
 // `sums`; the block adds its warps in order and writes one partial sum per slot; the block that finishes last (an
