@@ -71,7 +71,7 @@ class Pack:
             other = self.out / ("val" if split == "train" else "train") / "store.json"
             there = (self.out / split / "store.json").exists()
             if there and (shard is not None or (self.split == "both" and not other.exists())):
-                self.check_same(self.out / split)
+                skeleton = self.finished(self.out / split)
                 print(f"{self.out / split}: finished already")
                 continue
             people = load(self.dataset, self.root, split, self.files, skeleton)
@@ -93,12 +93,15 @@ class Pack:
                 f"{counts['bytes'] / 1e6:.1f} MB{skipped}"
             )
 
-    def check_same(self, store: Path) -> None:
-        """UserError unless the finished store is one that these options make."""
+    def finished(self, store: Path) -> Skeleton:
+        """The joints of a finished store. UserError unless it is one that these options make."""
+        from asda_fast.data.store_index import read
+
         about = json.loads((store / "store.json").read_text())
         was = (about["dataset"].split()[0], about["raw"], about["margin"], tuple(about["size"]))
         if was != (self.dataset, self.raw, self.margin, self.input):
             raise UserError(f"{store}: holds a store of other options already: choose another --out, or --split")
+        return read(store, store.name).skeleton
 
 
 @dataclass(frozen=True)

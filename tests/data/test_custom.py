@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
+from asda_fast.cli.data import Pack
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import COCO, HALPE26, WHOLEBODY
 from asda_fast.data import load
 from asda_fast.data.custom import Files, shared_photos
 from asda_fast.data.people import People
+from asda_fast.data.store_index import read as read_store
 
 BUG = ["head", "feelerL", "feelerR", "legA_l", "legA_r", "tail"]
 
@@ -183,3 +188,17 @@ def test_coco_s_scorer_gets_coco_s_form(folder: Path) -> None:
     assert [a["bbox"] for a in table["annotations"]] == [[10, 10, 80, 80], people.box[1].tolist()]
     (folder / "list.json").write_text("[{}]")
     assert Files(val_annotations=str(folder / "list.json")).coco_form(people, "val") is None
+
+
+def test_a_pack_that_goes_on_gives_val_the_joints_of_the_finished_train(folder: Path) -> None:
+    cv2.imwrite(str(folder / "a.jpg"), np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8))
+    files = Files(
+        train_annotations=write(folder / "t.json", [category(BUG)], annotation(6)),
+        val_annotations=write(folder / "v.json", [category(BUG[::-1])], annotation(6)),
+    )
+    for _ in range(2):  # the second time train is there already
+        Pack(folder / "store", files=files, input=(64, 64)).run()
+        packed = read_store(folder / "store", "val")
+        assert packed.skeleton.joints == tuple(BUG)
+        assert packed.joints[0].tolist() == read(files.val_annotations or "").joints[0, ::-1].tolist()
+        shutil.rmtree(folder / "store" / "val")
