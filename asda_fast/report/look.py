@@ -18,6 +18,7 @@ from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
 from asda_fast.core.hardware import choose_device
+from asda_fast.core.progress import bar
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.evaluate.network import learnt_skeleton
 from asda_fast.pipelines.loader import make_loader
@@ -79,7 +80,7 @@ def look(options: ReportOptions, last: Path, saved: dict[str, Any]) -> Looked:
     with make_loader(
         everybody.select(rows), size=recipe.input, batch_size=min(BATCH, len(rows)), pipeline="native", train=False
     ) as loader:
-        for batch in loader:
+        for batch in bar(loader, len(loader), "looking at people"):
             batch = batch.to(device)
             with epoch_sheet.evaluating(pose):
                 joints = coding.decode(pose(augmentation.clean(batch)).float())[0].cpu().numpy()

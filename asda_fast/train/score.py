@@ -67,6 +67,7 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     from asda_fast.augment import pools
     from asda_fast.augment.sda import Semantic
     from asda_fast.core.hardware import choose_device
+    from asda_fast.core.progress import bar
     from asda_fast.evaluate.network import learnt_skeleton
     from asda_fast.ops import PasteFormat
     from asda_fast.pipelines.loader import make_loader
@@ -97,7 +98,8 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
         people, size=recipe.input, batch_size=min(options.batch_size, len(people)), pipeline="native", train=False,
         threads=options.threads,
     ) as loader:  # fmt: skip
-        scenes = held_out(loader, augmentation, pose, device, amp, models.coding_of(pose, recipe.input))
+        seen = bar(loader, len(loader), f"placing parts on {len(people)} people")
+        scenes = held_out(seen, augmentation, pose, device, amp, models.coding_of(pose, recipe.input))
         try:
             return measure(scenes, adversary, options.draws, options.seconds, options.people)
         except UserError:
