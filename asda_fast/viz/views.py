@@ -140,7 +140,7 @@ def contact(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> 
             names = ", ".join(p["type"] for p in view.parts[i])
             loss = f"loss {1e3 * view.loss[i]:.2f}e-3" if view.loss else ""
             hits = "" if view.joints is None else epoch_sheet.count(truth[i], visible[i], view.joints[i], size)
-            words.append("  ".join(w for w in (view.name, names, hits, loss) if w))
+            words.append("  ".join(w for w in (view.name, loss, hits, names) if w))  # what is cut is said least
         rows.append(row)
         captions.append(words)
     if len(shown) < 3:  # two people side by side fill the paper better
@@ -148,6 +148,8 @@ def contact(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> 
         rows = [a + b for a, b in zip(rows[:half], [*rows[half:], []])]
         captions = [a + b for a, b in zip(captions[:half], [*captions[half:], []])]
     notes = epoch_sheet.NOTES[: 2 if any(view.joints is not None for view in shown) else 0]
+    if any(view.name.startswith("random x") for view in shown):
+        notes = (*notes, "xN: N pastes on each; the warmer, the more often covered; a diamond is the middle of a patch")
     return draw.sheet(rows, captions, title=title, notes=notes, cell=CELL)
 
 
