@@ -26,8 +26,6 @@ AHEAD = 4  # batches
 
 Sample = tuple[Any, ...]
 
-CPU_ONLY = -99999  # nvImageCodec's NVIMGCODEC_DEVICE_CPU_ONLY, which its Python names from 0.9 on
-
 
 class Region(Peer):
     """uint8 crops of regions that nvImageCodec decodes; a decoder a thread."""
@@ -36,6 +34,8 @@ class Region(Peer):
         super().__init__(*arguments)
         from nvidia import nvimgcodec
 
+        if not hasattr(nvimgcodec, "NVIMGCODEC_DEVICE_CPU_ONLY"):
+            raise ImportError(f"nvImageCodec decodes regions on a CPU from 0.9 on, here is {nvimgcodec.__version__}")
         self.codec, self.own = nvimgcodec, threading.local()
 
     def decode(self, path: str, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +43,9 @@ class Region(Peer):
         codec = self.codec
         if not hasattr(self.own, "decoder"):
             cpu = [codec.Backend(codec.BackendKind.CPU_ONLY)]
-            self.own.decoder = codec.Decoder(device_id=CPU_ONLY, backends=cpu, max_num_cpu_threads=1)
+            self.own.decoder = codec.Decoder(
+                device_id=codec.NVIMGCODEC_DEVICE_CPU_ONLY, backends=cpu, max_num_cpu_threads=1
+            )
             self.own.params = codec.DecodeParams(apply_exif_orientation=False)
         stream = codec.CodeStream(path)
         edge = np.array([stream.width, stream.height])
