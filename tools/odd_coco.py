@@ -15,7 +15,7 @@ import io
 import random
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -187,8 +187,9 @@ def compare(seed: int) -> tuple[str, set[str]]:
     return f"here {found.round(6).tolist()}, pycocotools {expected.round(6).tolist()}", odd
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(compare: Callable[[int], tuple[str, set[str]]], text: str | None, what: str) -> None:
+    """A command line round `compare`: a line for each of --count seeds that differs, a sum; exit code 1 if any does."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -200,9 +201,9 @@ def main() -> None:
         if said:
             differ += 1
             print(f"seed {seed}: {said} ({', '.join(sorted(odd))})")
-    print(f"{args.count} files, {differ} differ; " + ", ".join(f"{kind} {n}" for kind, n in sorted(seen.items())))
+    print(f"{args.count} {what}, {differ} differ; " + ", ".join(f"{kind} {n}" for kind, n in sorted(seen.items())))
     sys.exit(differ > 0)
 
 
 if __name__ == "__main__":
-    main()
+    run(compare, __doc__, "files")

@@ -9,14 +9,11 @@ in an environment of its own), else pycocotools after the definition. PCK, AUC a
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import copy
 import io
 import json
-import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -240,24 +237,6 @@ def compare(seed: int) -> tuple[str, set[str]]:
     return "", {kind.__name__, *odd}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    seen: Counter[str] = Counter()
-    differ = 0
-    for seed in range(args.seed, args.seed + args.count):
-        said, odd = compare(seed)
-        seen.update(odd)
-        if said:
-            differ += 1
-            print(f"seed {seed}: {said} ({', '.join(sorted(odd))})")
-    scorer = "pycocotools, by the definition" if xtcocotools is None else "xtcocotools"
-    listed = ", ".join(f"{kind} {n}" for kind, n in sorted(seen.items()))
-    print(f"{args.count} cases, {differ} differ; whole body and CrowdPose by {scorer}; {listed}")
-    sys.exit(differ > 0)
-
-
 if __name__ == "__main__":
-    main()
+    scorer = "pycocotools, by the definition" if xtcocotools is None else "xtcocotools"
+    odd_coco.run(compare, __doc__, f"cases (whole body and CrowdPose by {scorer})")

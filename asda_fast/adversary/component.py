@@ -30,7 +30,7 @@ from asda_fast.adversary.loop_scene import LoopScene, Losses
 from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Cover, Search
 from asda_fast.augment.asda import generator_theta
-from asda_fast.augment.module import SemanticPaste
+from asda_fast.augment.module import SemanticPaste, check_image
 from asda_fast.models.generator import Generator
 from asda_fast.parts.pool import PartPool
 
@@ -173,7 +173,7 @@ class Adversary:
         index: Tensor | None,
     ) -> LoopScene:
         """What a placer wants to know, of what the loop has."""
-        self.module.batch(image[:0] if isinstance(image, Tensor) and image.dim() == 4 else image)  # says what is wrong
+        check_image(image)
         if len(image) == 0:
             raise ValueError("image: expected at least one, got a batch of none")
         if self.way == "generator" and image.dtype == torch.uint8:

@@ -99,11 +99,7 @@ class SemanticPaste(nn.Module):
 
     def batch(self, image: Tensor, boxes: Any = None) -> Batch:
         """image [B, 3, H, W] and boxes as in `forward` -> the Batch that the augmentations know, without joints."""
-        if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[1] != 3:
-            came = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
-            raise TypeError(f"image: expected a tensor [B, 3, H, W], got {came}")
-        if image.dtype != torch.uint8 and not image.is_floating_point():
-            raise TypeError(f"image: expected uint8 or float, got {image.dtype}")
+        check_image(image)
         if not self._looked and len(image):
             self._look(image, boxes)
         count, device = len(image), image.device
@@ -172,6 +168,15 @@ class SemanticPaste(nn.Module):
 
 
 NEAR_BOXES = ("box", "bbox", "bboxes", "bounding_box", "bounding_boxes", "gt_boxes", "gt_bboxes", "xyxy")
+
+
+def check_image(image: Any) -> None:
+    """TypeError for what is no batch of images [B, 3, H, W], uint8 or float."""
+    if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[1] != 3:
+        came = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise TypeError(f"image: expected a tensor [B, 3, H, W], got {came}")
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise TypeError(f"image: expected uint8 or float, got {image.dtype}")
 
 
 def _boxes_of(target: Any, count: int, alone: bool) -> Any:

@@ -50,7 +50,8 @@ class SkeletonFile:
             at = {canonical(joint): number for number, joint in enumerate(given)}
             ends = [at.get(canonical(joint)) for joint in joints]
             own = [(ends[a], ends[b]) for a, b in edges]
-            base = from_names(own_name(name or self.path.stem), given, [(a, b) for a, b in own if None not in (a, b)])  # type: ignore[misc]
+            whole = [(a, b) for a, b in own if a is not None and b is not None]
+            base = from_names(own_name(name or self.path.stem), given, whole)
         return self._changed(base, given)
 
     def _changed(self, base: Skeleton, given: tuple[str, ...]) -> Skeleton:
@@ -272,13 +273,13 @@ def _ultralytics(path: Path, content: dict[str, Any]) -> dict[str, Any]:
             raise UserError(f"{path}: kpt_names: expected {count} names, as kpt_shape says, got {short(lists[0])}")
         said["names"] = [str(name) for name in lists[0]]
     elif flip == list(COCO.swap):
-        said["names"] = list(
-            COCO.joints
-        )  # who has COCO's 17 and its flips has COCO's order: nothing else is so swapped
+        said["names"] = list(COCO.joints)  # nothing else of 17 joints is swapped as COCO's are
     return said
 
 
 def _once(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     """Each pair once, the first order kept."""
-    seen: set[frozenset[Any]] = set()
-    return [pair for pair in pairs if not (frozenset(pair) in seen or seen.add(frozenset(pair)))]  # type: ignore[func-returns-value]
+    first: dict[frozenset[Any], tuple[Any, Any]] = {}
+    for pair in pairs:
+        first.setdefault(frozenset(pair), pair)
+    return list(first.values())
