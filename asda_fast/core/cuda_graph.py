@@ -18,8 +18,3 @@ def record(step: Callable[[], None]) -> Callable[[], None]:
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # the loader's threads go on meanwhile
         step()
     return graph.replay
-
-
-def first_line(error: Exception) -> str:
-    """Of what a driver says in many."""
-    return (str(error) or type(error).__name__).splitlines()[0][:160]

@@ -10,6 +10,11 @@ class UserError(ValueError):
     argument, what was expected and what came."""
 
 
+def first_line(error: BaseException) -> str:
+    """Of what a library or a driver says in many; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+
+
 def short(value: Any) -> str:
     """A value for a message: its repr, in one line, cut."""
     try:

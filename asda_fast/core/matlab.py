@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, first_line
 
 LARGEST = 1 << 31  # bytes of a decompressed element
 # type -> bytes of one value
@@ -48,7 +48,7 @@ def read_matlab(path: Path) -> dict[str, Any]:
             _check(data)
         return {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     except Exception as error:  # on a broken file scipy raises nearly anything
-        why = (str(error) or type(error).__name__).splitlines()[0][:120]
+        why = first_line(error)
         raise UserError(f"{path}: not a readable .mat file ({why})") from None
 
 

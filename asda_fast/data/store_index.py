@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.core.errors import UserError, short
+from asda_fast.core.errors import UserError, first_line, short
 from asda_fast.core.files import read_json
 from asda_fast.core.skeletons import SKELETONS, Skeleton
 from asda_fast.data.people import People
@@ -55,7 +55,7 @@ def read(folder: Path, split: str, photos: bool = True) -> People:
         with np.load(path, allow_pickle=False) as index:
             columns = {name: index[name] for name in index.files}
     except Exception as error:  # numpy and zipfile raise half a dozen kinds for a damaged file
-        why = (str(error) or type(error).__name__).splitlines()[0][:120]
+        why = first_line(error)
         raise UserError(f"{path}: cannot read the store's index ({why})") from None
     _check(path, about, columns, len(skeleton.joints))
     return People(

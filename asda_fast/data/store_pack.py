@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from asda_fast.core import images
+from asda_fast.core.ahead import in_order
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import write_atomic
 from asda_fast.core.shard import Shard, Unfinished, alone
@@ -20,15 +19,6 @@ from asda_fast.data.people import People
 from asda_fast.data.store_cut import Cut, cut
 from asda_fast.data.store_file import COLUMNS, Part, name_of, record_of
 from asda_fast.data.store_index import FORMAT, PERSON, VERSION
-
-
-def _in_order(pool: ThreadPoolExecutor, job: Any, items: Iterable[Any], ahead: int) -> Iterator[tuple[Any, Any]]:
-    """(item, future) in order, with at most `ahead` results waiting: memory stays bounded."""
-    items = iter(items)
-    waiting = [(item, pool.submit(job, item)) for item in islice(items, ahead)]
-    while waiting:
-        yield waiting.pop(0)
-        waiting += [(item, pool.submit(job, item)) for item in islice(items, 1)]
 
 
 def file_numbers(sizes: np.ndarray, shards: int) -> np.ndarray:
@@ -96,7 +86,7 @@ def pack(
             return cut(people, groups[visit[i]], size, margin, shrink, 0 if raw else quality)
 
         part: Part | None = None
-        for i, future in _in_order(pool, job, progress(np.flatnonzero(np.isin(numbers, todo))), 4 * threads):
+        for i, future in in_order(pool, job, progress(np.flatnonzero(np.isin(numbers, todo))), 4 * threads):
             if part is None or part.number != numbers[i]:
                 if part is not None:
                     part.close()

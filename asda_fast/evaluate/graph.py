@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from asda_fast.core.cuda_graph import Record, first_line
+from asda_fast.core.cuda_graph import Record
+from asda_fast.core.errors import first_line
 
 WARM_UP = 2  # calls of one shape before the recording: they compile kernels and choose convolutions
 AGREE = 0.01  # of the output's length: convolutions add up in any order

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, first_line
 from asda_fast.core.matlab import is_hdf5, read_matlab
 
 SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".json")
@@ -152,7 +152,7 @@ def arrays(path: str | Path) -> dict[str, np.ndarray]:
     except UserError:
         raise
     except Exception as error:  # each library has its own kinds for a damaged file
-        why = (str(error) or type(error).__name__).splitlines()[0][:120]
+        why = first_line(error)
         raise UserError(f"{path}: not a readable {path.suffix} file ({why})") from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from asda_fast.core.ahead import in_order
 from asda_fast.core.errors import UserError
 from asda_fast.core.files import read_json, write_atomic
 from asda_fast.core.shard import Shard
@@ -76,22 +77,25 @@ def label_photos(
     todo = [pair for pair in mine if not _map(out, pair).is_file()]
     result.before, done = len(mine) - len(todo), 0
     size = network.batch or batch
-    for pairs, read in _ahead([todo[i : i + size] for i in range(0, len(todo), size)]):
-        good = [(pair, photo) for pair, photo in zip(pairs, read) if isinstance(photo, np.ndarray)]
-        result.problems += [(p.kind, str(p)) for p in read if isinstance(p, Unusable)]
-        maps = network([photo for _, photo in good]) if good else []
-        try:
-            if maps and not (out / RECORD).is_file():
-                out.mkdir(parents=True, exist_ok=True)
-                write_atomic(out / RECORD, json.dumps(made_by).encode())
-            for (pair, _), ids in zip(good, maps):
-                _save(_map(out, pair), ids)
-                result.made.append(pair.name)
-                result.nobody += not np.isin(ids, found.background, invert=True).any()
-        except OSError as error:
-            raise UserError(f"out {out}: cannot write there: {error.strerror or error}") from None
-        done += len(pairs)
-        progress(done, len(todo))
+    batches = [todo[i : i + size] for i in range(0, len(todo), size)]
+    with ThreadPoolExecutor(1) as pool:  # reads the next batch while this one is labelled
+        for pairs, reading in in_order(pool, _read, batches, 2):
+            read = reading.result()
+            good = [(pair, photo) for pair, photo in zip(pairs, read) if isinstance(photo, np.ndarray)]
+            result.problems += [(p.kind, str(p)) for p in read if isinstance(p, Unusable)]
+            maps = network([photo for _, photo in good]) if good else []
+            try:
+                if maps and not (out / RECORD).is_file():
+                    out.mkdir(parents=True, exist_ok=True)
+                    write_atomic(out / RECORD, json.dumps(made_by).encode())
+                for (pair, _), ids in zip(good, maps):
+                    _save(_map(out, pair), ids)
+                    result.made.append(pair.name)
+                    result.nobody += not np.isin(ids, found.background, invert=True).any()
+            except OSError as error:
+                raise UserError(f"out {out}: cannot write there: {error.strerror or error}") from None
+            done += len(pairs)
+            progress(done, len(todo))
     return result
 
 
@@ -126,23 +130,12 @@ def _save(path: Path, ids: np.ndarray) -> None:
     write_atomic(path, data.getvalue())
 
 
-def _ahead(batches: list[list[Pair]]) -> Iterator[tuple[list[Pair], list[np.ndarray | Unusable]]]:
-    """Each batch with its photos, the next one read while this one is used."""
-
-    def read(pairs: list[Pair]) -> list[np.ndarray | Unusable]:
-        photos: list[np.ndarray | Unusable] = []
-        for pair in pairs:
-            try:
-                photos.append(read_photo(pair.photo))
-            except Unusable as error:
-                photos.append(error)
-        return photos
-
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(read, batches[0]) if batches else None
-        for i, pairs in enumerate(batches):
-            assert following is not None
-            photos = following.result()
-            if i + 1 < len(batches):
-                following = pool.submit(read, batches[i + 1])
-            yield pairs, photos
+def _read(pairs: list[Pair]) -> list[np.ndarray | Unusable]:
+    """The photos of a batch; of one that cannot be used, why."""
+    photos: list[np.ndarray | Unusable] = []
+    for pair in pairs:
+        try:
+            photos.append(read_photo(pair.photo))
+        except Unusable as error:
+            photos.append(error)
+    return photos

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, first_line
 from asda_fast.parts.scheme import Scheme
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -40,7 +40,7 @@ class ParsingNetwork:
         try:
             self.session = onnxruntime.InferenceSession(str(model), options, providers=providers)
         except Exception as error:  # of many kinds, all onnxruntime's own
-            raise UserError(f"model {model}: not a network that onnxruntime can run ({_line(error)})") from None
+            raise UserError(f"model {model}: not a network that onnxruntime can run ({first_line(error)})") from None
         self.model, self.scheme, self.recipe = Path(model), scheme, scheme.network
         self.classes = max(scheme.labels) + 1
         inputs = self.session.get_inputs()
@@ -62,7 +62,7 @@ class ParsingNetwork:
         try:
             answers = self.session.run(None, {self.input: batch})
         except Exception as error:
-            raise UserError(f"model {self.model}: fails on a batch {batch.shape} ({_line(error)})") from None
+            raise UserError(f"model {self.model}: fails on a batch {batch.shape} ({first_line(error)})") from None
         answer = self._chosen(answers, len(batch))
         return [
             self.recipe.labels(one, (photo.shape[0], photo.shape[1]), self.size) for one, photo in zip(answer, photos)
@@ -86,7 +86,3 @@ class ParsingNetwork:
             f"model {self.model}: expected scores [batch, {self.classes}, h, w] for the scheme {self.scheme.name}, "
             f"it gives {given}"
         )
-
-
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:160]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from asda_fast import __version__, models
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, first_line
 from asda_fast.core.files import replacing, write_atomic
 from asda_fast.core.skeleton import check_joints
 from asda_fast.models.weights import shorten
@@ -52,7 +52,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        why = (str(error) or type(error).__name__).splitlines()[0][:120]
+        why = first_line(error)
         raise UserError(f"{path}: not a readable checkpoint ({why})") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__

@@ -18,6 +18,7 @@ from torch import Tensor
 from asda_fast.core import cuda_graph
 from asda_fast.core.batch import Batch
 from asda_fast.core.cuda_graph import Record
+from asda_fast.core.errors import first_line
 from asda_fast.train.adversarial import Networks
 from asda_fast.train.checkpoint import random_state, restore_random_state
 from asda_fast.train.tally import SUMS_OF
@@ -59,7 +60,7 @@ class GraphedStep:
             if self.replay is None:
                 self._record(batch)
         except Exception as error:  # whatever a step of one's own may do that a graph cannot
-            self._give_up(f"cannot be recorded ({cuda_graph.first_line(error)})")
+            self._give_up(f"cannot be recorded ({first_line(error)})")
             self.step(batch, epoch)
             return
         self._load(batch, epoch)

@@ -53,9 +53,11 @@ def _idle(recipe: Recipe, run: RunOptions, device: str, processes: int) -> Itera
     if augment in AUGMENTATIONS and augment != "objects":
         yield with_augment, ("objects",)
     if augment in AUGMENTATIONS and augment != "asda":
-        yield with_augment, (*GENERATOR, *PASSES, "hardness_people", "hardness_seconds")
+        yield with_augment, (*GENERATOR, *PASSES)
     elif augment == "asda":
         yield f"adversary {recipe.game.adversary}", UNUSED[recipe.game.adversary]
+    if augment in AUGMENTATIONS and not recipe.paste.needs_pool and run.hardness_people:
+        yield with_augment, ("hardness_people", "hardness_seconds")  # it is measured of pasted parts, also by chance
     if run.hardness_people == 0:
         yield "hardness_people 0", ("hardness_seconds",)
     if run.init is None:

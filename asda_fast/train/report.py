@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from asda_fast.core.batch import Batch
+from asda_fast.core.errors import first_line
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.train import watch
 from asda_fast.train.checkpoint import RunFolder
@@ -47,7 +48,7 @@ class Report:
                 self._watchers[name].epoch(row["epoch"], values, picture)
             except Exception as error:  # somebody's server is away: no reason to lose the run
                 what = f"did not take epoch {row['epoch']} (metrics.jsonl has it)"
-                self.console.say(f"log: {name} {what}: {_line(error)}")
+                self.console.say(f"log: {name} {what}: {first_line(error)}")
 
     def close(self) -> None:
         """Tell those who watch that the run has ended, or stopped."""
@@ -55,7 +56,7 @@ class Report:
             try:
                 watcher.close()
             except Exception as error:
-                self.console.say(f"log: {name} was not told the end of the run: {_line(error)}")
+                self.console.say(f"log: {name} was not told the end of the run: {first_line(error)}")
 
     def _sheet(self, epoch: int) -> Path:
         """The same few validation people after every epoch: crop | pasted | predicted."""
@@ -79,7 +80,3 @@ class Report:
             ) as loader:  # fmt: skip
                 self._shown = next(iter(loader)).to(self.parts.networks.device)
         return self._shown
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error).strip() else type(error).__name__

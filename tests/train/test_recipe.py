@@ -120,6 +120,8 @@ def test_a_recipe_of_an_older_checkpoint() -> None:
         ("--drops 170 200 --epochs 180", ["in 180 epochs: drops 200"]),
         ("--augment sda --parts 3 --pool x --scale-range 1 2 --init x --within y --epochs 1", []),
         ("--augment objects --objects x --parts 2", []),
+        ("--augment sda --hardness-people 9", []),
+        ("--augment none --hardness-people 0", []),
         ("--update joint --generator-input half --part-types Hat", []),
         ("--adversary cover --clean-pass --candidates 8", []),
     ],
