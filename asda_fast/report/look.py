@@ -117,16 +117,11 @@ def count(seen: Looked, batch: Batch, joints: np.ndarray, skeleton: Skeleton) ->
 
 def record(maps: dict[str, np.ndarray], pasted: Augmented, size: tuple[int, int]) -> None:
     """Add the middles of the pasted parts of a batch to the map of each one's type."""
-    assert pasted.slots is not None and pasted.matrix is not None and pasted.pool is not None
     high, wide = size
     rows = max(1, round(CELLS * high / wide))
-    part, kind = pasted.slots.part.cpu().numpy(), pasted.slots.type.cpu().numpy()
-    matrix, sizes = pasted.matrix.double().cpu().numpy(), pasted.pool.size.cpu().numpy()
-    for i, n in np.argwhere(part >= 0):
-        turn = matrix[i, n, :, :2]
-        if abs(np.linalg.det(turn)) < 1e-12:
-            continue
-        x, y = np.linalg.solve(turn, sizes[part[i, n]][::-1] / 2 - matrix[i, n, :, 2])
-        grid = maps.setdefault(pasted.pool.types[kind[i, n]], np.zeros((rows, CELLS)))
-        if 0 <= x < wide and 0 <= y < high:  # a middle beyond the crop's edge is not drawn
-            grid[int(y / high * rows), int(x / wide * CELLS)] += 1
+    for i in range(len(pasted.image)):
+        for name, corners in epoch_sheet.placed(pasted, i):
+            x, y = corners.mean(0)
+            grid = maps.setdefault(name, np.zeros((rows, CELLS)))
+            if 0 <= x < wide and 0 <= y < high:  # a middle beyond the crop's edge is not drawn
+                grid[int(y / high * rows), int(x / wide * CELLS)] += 1

@@ -122,31 +122,37 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return differs
 
 
-def outlines(augmented: Augmented, i: int) -> list[np.ndarray]:
-    """The corners of each pasted patch of image i, in crop pixels."""
-    if augmented.slots is None or augmented.matrix is None or augmented.pool is None:
+def placed(augmented: Augmented, i: int) -> list[tuple[str, np.ndarray]]:
+    """(type, its corners [4, 2] in crop pixels) of each patch that is pasted on image i."""
+    slots: Any = augmented.slots
+    if slots is None or augmented.matrix is None or augmented.pool is None:
         return []
-    found = []
-    for part, matrix in zip(augmented.slots.part[i].tolist(), augmented.matrix[i].double().cpu().numpy()):
+    found, types = [], augmented.pool.types
+    rows = zip(slots.part[i].tolist(), slots.type[i].tolist(), augmented.matrix[i].double().cpu().numpy())
+    for part, kind, matrix in rows:
         if part >= 0 and abs(np.linalg.det(matrix[:, :2])) > 1e-12:
             high, wide = augmented.pool.size[part].tolist()
             corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float64)
-            found.append((corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
+            name = types[kind] if kind < len(types) else "patch"  # of objects and regions there are no types
+            found.append((name, (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T))
     return found
+
+
+def outlines(augmented: Augmented, i: int) -> list[np.ndarray]:
+    """The corners of each pasted patch of image i, in crop pixels."""
+    return [corners for _, corners in placed(augmented, i)]
 
 
 def describe(augmented: Augmented, i: int) -> str:
     """'Left-arm +12, 5% left, 10% down' of the first part of image i: degrees turned clockwise, moved from the centre
     by shares of the crop."""
-    slots: Any = augmented.slots
-    places = outlines(augmented, i)
-    if not places or augmented.pool is None:
+    places = placed(augmented, i)
+    if not places:
         return "nothing pasted"
-    first = places[0]  # as it is drawn: not every augmentation goes by theta
-    n = int((slots.part[i] >= 0).float().argmax())
+    name, first = places[0]  # as it is drawn: not every augmentation goes by theta
     side, size = first[1] - first[0], np.array(augmented.image.shape[:1:-1])
     x, y = first.mean(0) / size - 0.5
     shift = [f"{abs(v):.0%} {way[int(v < 0)]}" for v, way in ((x, ("right", "left")), (y, ("down", "up")))]
     others = f", {len(places) - 1} more" if len(places) > 1 else ""
     turned = np.rad2deg(np.arctan2(side[1], side[0]))
-    return f"{augmented.pool.types[int(slots.type[i, n])]} {turned:+.0f}, {', '.join(shift)}{others}"
+    return f"{name} {turned:+.0f}, {', '.join(shift)}{others}"
