@@ -48,7 +48,7 @@ def refusal(people: People) -> str | None:
 
 
 def remarks(people: People) -> list[str]:
-    """What is odd, and read all the same, a line each. UserError never; `sizes` looks at photos."""
+    """What is odd, and read all the same, a line each. No photo is looked at."""
     spread, whole = _spread(people)
     tiny = np.flatnonzero(whole & (spread < SPREAD))
     found = []

@@ -54,7 +54,7 @@ def score_people(
             )
     else:
         unit = normalise or usual
-        size, threshold = unit_size(people, unit), threshold or (0.5 if unit == "head" else 0.2)
+        size, threshold = unit_size(people, unit), threshold or usual_threshold(unit)
         pixels = pck.distances(found.xy, truth, np.where(there, 1.0, np.nan))
         numbers, rows = pck_tables.keypoint_pck(
             pixels, size, people.visible, people.skeleton, unit, threshold, bootstrap
@@ -71,7 +71,7 @@ def score_people(
         truth=people.joints,
         labelled=people.visible,
         predicted=found.xy,
-        quality=pck_tables.quality(distance, counted, threshold or (0.5 if kind == "mpii" else 0.2)),
+        quality=pck_tables.quality(distance, counted, threshold or usual_threshold(usual)),
         photos=[people.files[f] for f in people.file],
     )
 
@@ -81,6 +81,11 @@ def usual_rule(people: People) -> Unit:
     if people.skeleton.name == "mpii":
         return "head"
     return "box" if people.skeleton.torso is None else "torso"
+
+
+def usual_threshold(unit: Unit) -> float:
+    """In such units, within which a joint is found: PCKh@0.5, PCK@0.2."""
+    return 0.5 if unit == "head" else 0.2
 
 
 def usual_size(people: People) -> np.ndarray:
@@ -143,16 +148,15 @@ def other_reading(xy: np.ndarray, people: People) -> str | None:
     """Joints [P, J, 2] in photo pixels -> what a network's answers seem to be instead: another skeleton's joints, for
     one, by the same number of them. None where they are as they should be or merely poor."""
     _, counted = joint_hits(people.joints, people)
-    rule = usual_rule(people)
     truth, names = people.joints.astype(np.float64), people.skeleton.joints
-    return readings.other_reading(xy, truth, counted, usual_size(people), names, 0.5 if rule == "head" else 0.2)
+    return readings.other_reading(xy, truth, counted, usual_size(people), names, usual_threshold(usual_rule(people)))
 
 
 def joint_hits(xy: np.ndarray, people: People) -> tuple[np.ndarray, np.ndarray]:
     """Joints [P, J, 2] in photo pixels -> correct [P, J] and counted [P, J], by the usual rule of `score_people`."""
-    rule, size = usual_rule(people), usual_size(people)
+    size = usual_size(people)
     distance = pck.distances(xy, people.joints.astype(np.float64), size)
     counted = (people.visible > 0) & np.isfinite(size)[:, None] & (size > 0)[:, None]
     if people.skeleton.name == "mpii":
         counted[:, list(pck.MPII_LEFT_OUT)] = False
-    return (distance <= (0.5 if rule == "head" else 0.2)) & counted, counted
+    return (distance <= usual_threshold(usual_rule(people))) & counted, counted
