@@ -104,6 +104,10 @@ class People:
         """This rank's part of `visit` (rows in visiting order)."""
         return self.source.share(visit, rank=rank, world=world, batch_size=batch_size, drop_last=drop_last)
 
+    def first(self, count: int | None) -> People:
+        """The first so many people; all where there are fewer, or with None."""
+        return self if count is None else self.select(np.arange(min(count, len(self))))
+
     def select(self, rows: np.ndarray) -> People:
         """The same table with these rows only (indices or a mask); `files` stays whole."""
         rows = np.asarray(rows)

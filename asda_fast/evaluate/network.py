@@ -75,7 +75,7 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
             raise UserError(f"detections: expected dataset coco, got {dataset}")
         boxes, box_score = from_detections(config.detections, people, annotations, table, files.category)
     if config.limit is not None:
-        boxes = boxes.select(np.arange(min(config.limit, len(boxes))))
+        boxes = boxes.first(config.limit)
         people = boxes if box_score is None else people
         box_score = None if box_score is None else box_score[: config.limit]
     found, said = _answers(model, boxes, config, size, decode, device)

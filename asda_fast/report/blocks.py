@@ -19,9 +19,14 @@ LEAST = 12  # parts of a type; fewer make no map
 QUALITY = 85  # of the pictures' JPEGs
 
 
+def last_look(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last epoch that ended with a look at the validation people (--validate-every), else the last."""
+    return next((row for row in reversed(history) if row.get("pck") is not None), history[-1])
+
+
 def tiles(history: list[dict[str, Any]], config: dict[str, Any]) -> str:
     """The numbers that one looks for first."""
-    last, best = history[-1], max(history, key=lambda row: row.get("pck") or -1)
+    last, best = last_look(history), max(history, key=lambda row: row.get("pck") or -1)
     protocol = last.get("protocol", "PCK")
     told = [(f"{len(history)} of {config['epochs']}" if config.get("epochs") else str(len(history)), "epochs ended")]
     if best.get("pck") is not None:
@@ -44,7 +49,7 @@ def curves(history: list[dict[str, Any]]) -> list[str]:
     def of(name: str) -> list[float | None]:
         return [row.get(name) for row in history]
 
-    protocol = history[-1].get("protocol", "PCK")
+    protocol = last_look(history).get("protocol", "PCK")
     found = [
         chart(
             "The network's loss, L_D",
@@ -76,7 +81,7 @@ def joints(history: list[dict[str, Any]]) -> str:
         return ""
     x = [row["epoch"] for row in history]
     each = "".join(small(name, x, [(row.get("pck_per_joint") or {}).get(name) for row in history]) for name in names)
-    protocol = html.escape(str(history[-1].get("protocol", "PCK")))
+    protocol = html.escape(str(last_look(history).get("protocol", "PCK")))
     words = f"{protocol} of validation people over the epochs, 0 to 100 %; bold: the last epoch."
     return f'<h2>By joint</h2><p>{words}</p><div class="smalls">{each}</div>'
 
@@ -184,7 +189,9 @@ def made_with(config: dict[str, Any], versions: dict[str, str] | None) -> str:
 def table(history: list[dict[str, Any]]) -> str:
     """Every number of every epoch."""
     names = [
-        n for n in dict.fromkeys(k for row in history for k in row) if not isinstance(history[-1].get(n), (dict, str))
+        n
+        for n in dict.fromkeys(k for row in history for k in row)
+        if not isinstance(last_look(history).get(n), (dict, str))
     ]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     lines = []

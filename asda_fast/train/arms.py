@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from asda_fast.adversary.options import AdversaryOptions
-from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import keyword_values
 from asda_fast.core.registry import nearest
-from asda_fast.train.recipe import Recipe
+from asda_fast.train.recipe import GROUPS, Recipe
 
 BASELINE = "none"
 # What an arm changes: "epochs" is a factor, the rest are fields of Recipe and its groups. The cost is that of a step of
@@ -60,8 +58,8 @@ def split(arm: str) -> tuple[str, dict[str, Any]]:
         raise UserError(f"arms: expected some of {', '.join((*SETS, *ARMS))}, got {name!r}{nearest(name, list(ARMS))}")
     found = keyword_values(changes, "arms")
     for field in found:
-        known = [f.name for kind in (Recipe, PasteOptions, AdversaryOptions) for f in fields(kind)]
-        if field not in known or field in ("paste", "game", "seed", "epochs"):
+        known = [f.name for kind in (Recipe, *GROUPS.values()) for f in fields(kind)]
+        if field not in known or field in (*GROUPS, "seed", "epochs"):
             raise UserError(f"arms: expected ARM:FIELD=VALUE of the recipe, got {arm!r}{nearest(field, known)}")
     return name, found
 

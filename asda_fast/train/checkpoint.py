@@ -84,7 +84,7 @@ class RunFolder:
         """Everything that a resume needs, and the network that validated best so far."""
         networks, history = parts.networks, progress.history
         pose = bare(networks.pose)
-        if progress.step == 0 and history and history[-1]["pck"] >= max(row["pck"] for row in history):
+        if progress.step == 0 and history and is_best(history):
             flat = recipe.to_dict()
             card = {key: flat[key] for key in ("model", "options", "dataset", "input")}
             card |= {"joint_names": list(parts.skeleton.joints), "skeleton": parts.skeleton.to_dict()}
@@ -147,6 +147,11 @@ class RunFolder:
         sums = torch.zeros(SUMS, dtype=torch.float64, device=ranks.device)
         sums[: len(saved["sums"])] = saved["sums"].to(ranks.device)  # an older state counted less
         return Progress(saved["history"], sums, saved["epoch"], saved["step"], saved["seconds"])
+
+
+def is_best(history: list[dict[str, Any]]) -> bool:
+    """Whether the last epoch validated best; not where it did not validate."""
+    return "pck" in history[-1] and history[-1]["pck"] >= max(row["pck"] for row in history if "pck" in row)
 
 
 def versions(device: torch.device) -> dict[str, str]:

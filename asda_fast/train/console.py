@@ -61,7 +61,7 @@ class Console:
         """The end-of-run table: one row per epoch, the best PCK in bold; long runs show the last dozen and the best."""
         if not history:
             return
-        best = max(range(len(history)), key=lambda i: history[i]["pck"])
+        best = max(range(len(history)), key=lambda i: history[i].get("pck", -1.0))
         table = Table(title=title, title_justify="left")
         measured = any(row.get("hardness") is not None for row in history)
         hardness = ("hardness",) if measured else ()
@@ -79,7 +79,7 @@ class Console:
                 loss_g,
                 *([hard] if measured else []),
                 f"{row['pck_train']:.1f}",
-                f"{row['pck']:.1f}",
+                f"{row['pck']:.1f}" if "pck" in row else "",
                 f"{row['lr']:.0e}",
                 f"{row['images_per_second']:.0f}",
                 f"{row['seconds']:.1f}",

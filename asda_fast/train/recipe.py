@@ -16,6 +16,7 @@ from asda_fast.core.options import CROP, Above, AtLeast, Between, Size, check, k
 from asda_fast.data import DATASETS
 from asda_fast.data.custom import Files
 from asda_fast.data.dataset import dataset
+from asda_fast.data.global_options import GlobalOptions
 from asda_fast.models import NETWORKS
 from asda_fast.pipelines import PIPELINES
 from asda_fast.train.optimisation import OptimisationOptions
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 # Adam 1e-3, dropped tenfold at epochs 170 and 200 of 210, in the paper and in HRNet alike.
 PAPER_EPOCHS, PAPER_DROPS = 210, (170, 200)
+# The options of a Recipe that are records of their own; in its flat form their fields stand beside its others.
+GROUPS: dict[str, type] = {
+    "crop": GlobalOptions,
+    "paste": PasteOptions,
+    "game": AdversaryOptions,
+    "optimisation": OptimisationOptions,
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class Recipe:
     target: Literal["hrnet", "udp", "simcc"] | None = None
     """what joints are for the network: hrnet (heatmaps, rounded to a pixel of theirs) | udp (heatmaps without that
     bias, as ViTPose's) | simcc (classes of x and of y, of a network with that head) [the network's own]"""
+    crop: GlobalOptions = field(default_factory=GlobalOptions)
     paste: PasteOptions = field(default_factory=PasteOptions)
     game: AdversaryOptions = field(default_factory=AdversaryOptions)
     update: Literal["alternate", "joint"] = "alternate"
@@ -73,6 +82,8 @@ class Recipe:
     """batch norms of both networks count the batches of all processes together (on GPUs only)"""
     limit: Annotated[int | None, AtLeast(1)] = None
     """use only the first so many people of each split (for a quick look)"""
+    train_people: Annotated[int | None, AtLeast(1)] = None
+    """learn from the first so many people only, and validate on all [all]"""
 
     def __post_init__(self) -> None:
         check(self)
@@ -92,6 +103,7 @@ class Recipe:
             self,
             model=model,
             input=self.input or preset.size,
+            crop=self.crop.resolved(preset.aug),
             epochs=epochs,
             drops=usual if self.drops is None else self.drops,
             batch_size=self.batch_size or preset.batch_size,
@@ -99,10 +111,16 @@ class Recipe:
             optimisation=self.optimisation.resolved(training),
         )
 
+    @property
+    def train_first(self) -> int | None:
+        """Of so many people, the first, it learns; None: of all."""
+        return min((count for count in (self.limit, self.train_people) if count is not None), default=None)
+
     def to_dict(self) -> dict[str, Any]:
         """Flat and plain, as a checkpoint keeps it."""
         flat = asdict(self)
-        flat |= flat.pop("paste") | flat.pop("game") | flat.pop("optimisation")
+        for group in GROUPS:
+            flat |= flat.pop(group)
         flat["input"] = None if self.input is None else size_text(self.input)
         flat["options"] = keyword_values(self.model_options, "model_options")  # how a file is made a network
         return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
@@ -112,14 +130,13 @@ class Recipe:
         """The recipe of a checkpoint, also of an older one: what it does not say is as it is by default."""
 
         def chosen(kind: type) -> dict[str, Any]:
-            names = {f.name for f in fields(kind)} - {"paste", "game", "optimisation"}
+            names = {f.name for f in fields(kind)} - set(GROUPS)
             return {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k in names}
 
         own = chosen(cls)
         if isinstance(own.get("input"), str):
             own["input"] = parse_size(own["input"])
-        paste, game = PasteOptions(**chosen(PasteOptions)), AdversaryOptions(**chosen(AdversaryOptions))
-        return cls(**own, paste=paste, game=game, optimisation=OptimisationOptions(**chosen(OptimisationOptions)))
+        return cls(**own, **{name: kind(**chosen(kind)) for name, kind in GROUPS.items()})
 
     def continuing(self, given: Recipe, saved: dict[str, Any], where: str) -> Recipe:
         """This recipe (`given`, resolved) as the one to go on with: with the saved run's schedule unless another was
@@ -183,6 +200,8 @@ class RunOptions:
     [no limit]"""
     save_every: Annotated[int, AtLeast(0)] = 0
     """also checkpoint every so many steps within an epoch [0: at the end of each epoch]"""
+    validate_every: Annotated[int, AtLeast(1)] = 1
+    """epochs from one look at the validation people to the next; the last epoch always has one"""
     log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
     """who is told the numbers and contact sheets of each epoch, beside metrics.jsonl: tensorboard | wandb | mlflow"""
     out: str | None = None

@@ -34,12 +34,13 @@ class Report:
 
     def epoch(self, epoch: int, row: dict[str, Any]) -> None:
         """`epoch`: how many have ended; `row`: what metrics.jsonl says of the last one."""
-        picture = self._sheet(epoch)
+        picture = self._sheet(epoch) if "pck" in row else None
         name = self.recipe.paste.augment
         if name != "none" and self.parts.augmentation.most and row.get("pasted") == 0:
             self.console.say(f"nobody got anything pasted in epoch {row['epoch']}: as augment none")
         hard = f"  hardness {row['hardness']:.2f} +- {row['hardness_se']:.2f}" if "hardness" in row else ""
-        self.console.say(f"epoch {row['epoch']}: {self.describe(row)} (train)  {row['pck']:.1f} (val){hard}")
+        looked = f"  {row['pck']:.1f} (val){hard}" if "pck" in row else ""
+        self.console.say(f"epoch {row['epoch']}: {self.describe(row)} (train){looked}")
         values = {name: float(v) for name, v in row.items() if isinstance(v, (int, float)) and name != "epoch"}
         for name in dict.fromkeys(self.run.log):
             try:

@@ -81,8 +81,7 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         say(f"{train.name}: {note}")
     if recipe.input is not None and recipe.input[1] > recipe.input[0]:
         say(f"input {size_text(recipe.input)}: {recipe.input[0]} high and {recipe.input[1]} wide, wider than high")
-    if recipe.limit is not None:
-        train, val = (table.select(np.arange(min(recipe.limit, len(table)))) for table in (train, val))
+    train, val = train.first(recipe.train_first), val.first(recipe.limit)
     check_scorable(val)
     loader, val_loader = _loaders(recipe, run, ranks, train, val, say)
     try:
@@ -104,7 +103,7 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
 def _impossible(recipe: Recipe, skeleton: Skeleton) -> list[str]:
     """What of a recipe a skeleton does not allow, and what is done instead."""
     found = []
-    if dataset(recipe.dataset).preset.aug.half_body and not skeleton.upper:
+    if recipe.crop.half_body and not skeleton.upper:
         found.append("no half bodies: nobody says which joints are the upper body's (a skeleton file does, with upper)")
     if recipe.paste.augment == "asda" and recipe.game.adversary in ("cover", "critic") and not skeleton.edges:
         found.append(
@@ -152,7 +151,7 @@ def _loaders(
     if most < recipe.batch_size:
         say(f"only {len(train)} people to train on: batches of {most}, not {recipe.batch_size}")
     batch_size = min(most, recipe.batch_size)
-    device, aug = str(ranks.device), dataset(recipe.dataset).preset.aug
+    device, aug = str(ranks.device), recipe.crop.of(dataset(recipe.dataset).preset.aug)
 
     def loader(people: People, training: bool) -> Loader:
         rank, world = (ranks.rank, ranks.world) if training else (0, 1)

@@ -70,7 +70,8 @@ class Trainer:
             row = self.train_epoch()
             self.save()  # what was learnt is safe before the validation, however long that takes
             try:
-                row |= self.evaluate() if self.ranks.first else {}
+                if self.ranks.first and self.looks:
+                    row |= self.evaluate()
             except KeyboardInterrupt:
                 self.interrupted = True
             self.stop_if_asked()
@@ -164,6 +165,12 @@ class Trainer:
             pasted = augmentation(batch, epoch)
             output = adversarial.step_alone(networks, pasted.image, target, weight)
         self.progress.sums += tally(output, target, weight, pasted, coding)
+
+    @property
+    def looks(self) -> bool:
+        """Whether this epoch ends with a look at the validation people."""
+        ended = self.progress.epoch + 1
+        return ended % self.options.validate_every == 0 or ended == self.recipe.epochs
 
     @property
     def adversary_plays(self) -> bool:

@@ -50,7 +50,7 @@ def trial(recipe: Recipe, run: RunOptions, name: dict[str, Any]) -> None:
         "steps": steps_of(recipe.resolved(), run),
         "seconds": sum(row["seconds"] for row in history),
         "pck_train": history[-1]["pck_train"],
-        "pck_by_epoch": [row["pck"] for row in history],
+        "pck_by_epoch": [row["pck"] for row in history if "pck" in row],
         "hardness": history[-1].get("hardness"),
         "hardness_se": history[-1].get("hardness_se"),
         **measured(folder / "last.pt", recipe.resolved(), run),
@@ -60,8 +60,7 @@ def trial(recipe: Recipe, run: RunOptions, name: dict[str, Any]) -> None:
 
 def steps_of(recipe: Recipe, run: RunOptions) -> int:
     """Optimiser steps of a whole run."""
-    people = len(data.load(recipe.dataset, run.root, "train", run.files))
-    people = min(people, recipe.limit or people)
+    people = len(data.load(recipe.dataset, run.root, "train", run.files).first(recipe.train_first))
     assert recipe.batch_size is not None and recipe.epochs is not None
     return recipe.epochs * max(1, people // min(people, recipe.batch_size))
 
@@ -72,9 +71,7 @@ def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:
     device = choose_device(run.device)
     pose = models.load(path).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     learnt = learnt_skeleton(str(path), cast(dict[str, Any], pose.config))
-    people = data.load(recipe.dataset, run.root, "val", run.files, learnt)
-    if recipe.limit is not None:
-        people = people.select(np.arange(min(recipe.limit, len(people))))
+    people = data.load(recipe.dataset, run.root, "val", run.files, learnt).first(recipe.limit)
     paste = PasteOptions(augment="sda")
     pool = pools.choose(run.pool, recipe.dataset, paste)
     augmentation = paste.build(pool, 0, PasteFormat(channels_last=True))

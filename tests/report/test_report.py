@@ -81,6 +81,17 @@ def test_a_run_without_its_checkpoint(tmp_path: Path) -> None:
     assert "L_G" not in text, "no generator, no curve of it"
 
 
+def test_epochs_without_a_look_at_the_validation_people(tmp_path: Path) -> None:
+    """--validate-every: the last numbers are those of the last look."""
+    folder = run_folder(tmp_path / "run")
+    *before, last = (json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
+    last = {name: last[name] for name in ("epoch", "loss_d", "loss_g", "pck_train", "lr", "seconds")}
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*before, last)))
+    text = read(page.write(ReportOptions(str(folder))))
+    for told in ("31.25 last PCKh@0.5, validation", "0.25 ± 0.05", "3.0 min", "Hip 20.0"):
+        assert told in text, told
+
+
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
     folder = run_folder(tmp_path / "run")

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from asda_fast import data
 from asda_fast.augment.options import PasteOptions
 from asda_fast.cli import entry
 from asda_fast.cli.train import Train
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import field_types, parse_size
 from asda_fast.data.dataset import DATASETS
+from asda_fast.data.global_options import GlobalOptions
 from asda_fast.train.idle import without_effect
 from asda_fast.train.optimisation import OptimisationOptions
 from asda_fast.train.recipe import Recipe
@@ -103,6 +105,28 @@ def test_a_recipe_of_an_older_checkpoint() -> None:
     other = Recipe(optimisation=OptimisationOptions(optimizer="sgd"))
     with pytest.raises(UserError, match="has optimizer adam, not sgd"):
         other.resolved().continuing(other, saved, "x")
+
+
+def test_the_global_augmentation_is_the_presets_but_for_what_is_given() -> None:
+    preset = data.dataset("coco").preset.aug
+    plain, other = (
+        Recipe(dataset="coco", crop=crop).resolved() for crop in (GlobalOptions(), GlobalOptions(rotation=0))
+    )
+    assert plain.crop.of(preset) == preset and preset.half_body > 0
+    assert other.crop.of(preset) == replace(preset, rotation=0)  # 0 is a choice, not left out
+    saved = plain.to_dict()
+    with pytest.raises(UserError, match=r"has rotation 40\.0, not 0"):
+        other.continuing(other, saved, "x")
+    for name in field_types(GlobalOptions):  # of before it could be chosen: the preset's
+        del saved[name]
+    assert plain.continuing(Recipe(dataset="coco"), saved, "x") == plain
+    with pytest.raises(UserError, match="rotation: expected 0 to 180, got 181"):
+        GlobalOptions(rotation=181)
+
+
+def test_who_is_learnt_from() -> None:
+    for limit, people, first in ((None, None, None), (9, None, 9), (None, 5, 5), (9, 5, 5), (4, 5, 4)):
+        assert Recipe(limit=limit, train_people=people).train_first == first
 
 
 @pytest.mark.parametrize(

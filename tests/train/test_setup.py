@@ -89,3 +89,18 @@ class _Two(Ranks):
 
     def wait(self) -> None:
         assert data.demo_root().is_dir()
+
+
+def test_a_run_turns_crops_as_it_was_told_and_learns_from_whom_it_was_told() -> None:
+    run, alone = RunOptions(pipeline="native", device="cpu"), Ranks(0, 1, torch.device("cpu"))
+    still = {"flip": 0, "rotation": 0, "scale": 0}
+    for options, turned in ((still, False), ({**still, "rotation": 30}, True), ({}, True)):
+        recipe = Recipe.from_dict({"batch_size": 4, "input": "64x64", "train_people": 10, "augment": "none", **options})
+        parts = prepare(recipe.resolved(), run, alone, print)
+        batches = list(parts.loader)
+        parts.close()
+        matrix = torch.cat([batch.matrix for batch in batches])
+        assert bool((matrix[:, 0, 1].abs() > 1e-3).any()) == turned
+        assert turned or not any(batch.flip.any() for batch in batches)
+        assert {int(row) for batch in batches for row in batch.row} <= set(range(10))
+        assert len(parts.people_val) > 10 and len(batches) == 2

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from asda_fast import data
+from asda_fast import data, models
 from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
 from asda_fast.train import checkpoint as state
@@ -293,3 +293,16 @@ def test_a_step_does_not_wait_for_the_device(cuda: torch.device, mode: dict[str,
     finally:
         torch.cuda.set_sync_debug_mode("default")
         parts.close()
+
+
+def test_a_look_at_the_validation_people_every_so_many_epochs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    train(*run_options(augment="none", pipeline="native", validate_every=2, out=str(out), **{**SMALL, "epochs": 3}))
+    assert ["pck" in row for row in rows(out)] == [False, True, True]  # the last epoch always has one
+    assert [path.name for path in sorted((out / "sheets").iterdir())] == ["epoch-002.jpg", "epoch-003.jpg"]
+    best = max(rows(out)[1:], key=lambda row: (row["pck"], row["epoch"]))
+    assert models.checkpoints.read(out / "best.safetensors").config["epoch"] == best["epoch"]
+    printed = capsys.readouterr().out.splitlines()
+    assert [" (val)" in line for line in printed if line.startswith("epoch ")] == [False, True, True]
