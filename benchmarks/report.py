@@ -4,7 +4,8 @@
     python -m benchmarks.report FILE --plot out.png            bars, one group per line of the table
     python -m benchmarks.report FILE --where mode=both,forward only these lines (repeatable; values by comma)
     python -m benchmarks.report --into README.md [--check]     rewrite (or only compare) the blocks between
-                                                               <!-- results: FILE KEY=VALUES ... --> and <!-- end -->
+                                                               <!-- results: FILE KEY=VALUES ... --> and <!-- end -->,
+                                                               and those of ablations (ablation.py)
 
 One line per set of parameters, one column per contestant. Beside a contestant's time stands its ratio to asda_fast:
 above 1 it is slower than asda_fast, below 1 it is faster.
@@ -19,11 +20,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ablation
 from benchmarks.common import ROOT, validate
 
 OURS = "asda_fast"
 WIDEST = 7  # columns of contestants
-BLOCK = re.compile(r"(<!-- results: (?P<call>[^>]*?) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (?P<kind>results|ablation): (?P<call>[^>]*?) -->\n).*?<!-- end -->", re.DOTALL)
+END = "<!-- end -->"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -142,7 +145,11 @@ def rewrite(text: str) -> str:
 
     def block(match: re.Match[str]) -> str:
         file, *where = match["call"].split()
-        return f"{match[1]}{table(read(ROOT / file), where)}{match[4]}"
+        if match["kind"] == "ablation":
+            made = ablation.table(json.loads((ROOT / file).read_text()), short="short" in where)
+        else:
+            made = table(read(ROOT / file), where)
+        return f"{match[1]}{made}{END}"
 
     return BLOCK.sub(block, text)
 

@@ -30,7 +30,7 @@ def test_committed_results_have_the_form(benchmarks, path):
     assert report.table(data, []).count("|") > 10
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/numbers.md", "docs/performance.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/adversary.md", "docs/numbers.md", "docs/performance.md"])
 def test_tables_are_current(benchmarks, page):
     _, report = benchmarks
     text = (ROOT / page).read_text()
@@ -95,3 +95,26 @@ def test_table_and_blocks(benchmarks, tmp_path, monkeypatch):
     assert report.rewrite(after) == after
     report.plot(report.read(tmp_path / "some.json"), ["mode=both"], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_an_ablations_table(benchmarks, tmp_path, monkeypatch):
+    _, report = benchmarks
+
+    def measure(mean, spread, more):
+        return {"mean": mean, "spread": spread, "seeds": [], "more": more}
+
+    same = {"baseline": "none", "seeds": [0, 1], "steps": 80, "pck_train": 70.0, "gap": 0.001}
+    none = {"arm": "none", "hardness": None, "clean": measure(20.0, 0.5, {"mean": 0, "low": 0, "high": 0})}
+    critic = {"arm": "critic", "hardness": 0.5, "clean": measure(21.0, None, {"mean": 1, "low": -0.25, "high": 2})}
+    recipe = {"model": "hrnet_tiny", "input": "96x96", "dataset": "lsp", "train_people": 300, "batch_size": 16}
+    recipe |= {"rotation": 0, "scale": 0, "flip": 0.5}
+    (tmp_path / "some.json").write_text(
+        json.dumps({"recipe": recipe, "people": 500, "arms": [same | none, same | critic]})
+    )
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    text = report.rewrite("<!-- ablation: some.json -->\n<!-- end -->\n")
+    assert "300 people of lsp, 80 steps of 16, rotation 0, scale 0, flip 0.5; 2 seeds, 500 validation people." in text
+    assert "| `none` | 20.00 ± 0.50 |  | 70.0 |  | 1.00 |" in text
+    assert "| `critic` | 21.00 | +1.00 [-0.25, +2.00] | 70.0 | 0.50 | 1.00 |" in text
+    short = report.rewrite("<!-- ablation: some.json short -->\n<!-- end -->\n")
+    assert "| `critic` | 21.00 | +1.00 [-0.25, +2.00] |\n" in short and report.rewrite(short) == short

@@ -45,6 +45,8 @@ def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
     if page == "README.md":
         assert space["out"].shape == (8, 3, 256, 192)
         assert space["shift"].grad is not None
+        assert space["pasted"].shape == (8, 3, 256, 192)
+    if page == "docs/pieces.md":
         assert space["image"].shape == (8, 3, 256, 192)
         assert space["batch"].image.shape[1:] == (256, 192, 3)
 

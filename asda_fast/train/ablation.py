@@ -119,7 +119,7 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
     done = [json.loads((run.folder / RESULT).read_text()) for run in runs if (run.folder / RESULT).is_file()]
     if not done:
         raise UserError(f"seconds: {options.seconds:g} were too few for a run; the same command goes on")
-    results = compare(done)
+    results = {"recipe": options.recipe.resolved().to_dict(), **compare(done)}
     write_atomic(options.out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
     return results
 
@@ -132,9 +132,25 @@ def finished(path: Path, recipe: Recipe) -> None:
             raise UserError(f"{path}: of a run with {name} {saved[name]}, not {value}; take another --out")
 
 
+def course(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """How an arm went: training and validation score at each look, means over its seeds; whether the validation score
+    fell from its best look to the last by more than two standard errors over seeds (of one seed: fell at all)."""
+    import numpy as np
+
+    scores = np.array([run["pck_by_look"] for run in runs])  # [S, L]
+    best = int(scores.mean(0).argmax())
+    fall = scores[:, best] - scores[:, -1]
+    error = fall.std(ddof=1) / len(fall) ** 0.5 if len(fall) > 1 else 0.0
+    train = np.array([run["pck_train_by_look"] for run in runs]).mean(0)
+    curve = {"epoch": runs[0]["looks"], "train": train.tolist(), "validation": scores.mean(0).tolist()}
+    fell = {"from_epoch": runs[0]["looks"][best], "mean": float(fall.mean()), "error": float(error)}
+    return {"curve": curve, "fell": fell, "past_its_peak": bool(fall.mean() > 2 * error)}
+
+
 def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The runs' result.json -> each arm's means and spreads over seeds, and its paired difference from its baseline
-    (`none`, else the first arm, of the same network) with a 95 % interval over people and the seeds of both."""
+    """The runs' result.json -> how many were judged on, and each arm's means and spreads over seeds, and its paired
+    difference from its baseline (`none`, else the first arm, of the same network) with a 95 % interval over people and
+    the seeds of both."""
     import numpy as np
 
     from asda_fast.evaluate.paired import difference, percentage
@@ -149,7 +165,7 @@ def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
             values = [run[name] for run in own.values() if run[name] is not None]
             row[name] = float(np.mean(values)) if values else None
         row["gap"] = float(np.mean([run["losses"]["best_of_32"] - run["losses"]["random"] for run in own.values()]))
-        row["past_its_peak"] = all(max(run["pck_by_epoch"]) > run["pck_by_epoch"][-1] for run in own.values())
+        row |= course(list(own.values()))
         for measure in MEASURES:
             counted = np.array(
                 next(iter(own.values()))["people"]["hidden_counted" if measure == "hidden" else "counted"]
@@ -164,4 +180,4 @@ def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
                 other = np.array([base[seed]["people"][measure] for seed in both])
                 row[measure]["more"] = vars(difference(np.array([hits[seed] for seed in both]), other, counted))
         found.append(row)
-    return {"arms": found}
+    return {"people": len(runs[0]["people"]["counted"]), "arms": found}

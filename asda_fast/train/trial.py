@@ -44,13 +44,16 @@ def trial(recipe: Recipe, run: RunOptions, name: dict[str, Any]) -> None:
     train(recipe, replace(run, resume=(folder / "last.pt").is_file()))
     saved = checkpoint.load(folder / "last.pt")
     history = saved["history"]
+    looks = [row for row in history if "pck" in row]
     found = {
         **name,
         "recipe": saved["config"],
         "steps": steps_of(recipe.resolved(), run),
         "seconds": sum(row["seconds"] for row in history),
         "pck_train": history[-1]["pck_train"],
-        "pck_by_epoch": [row["pck"] for row in history if "pck" in row],
+        "looks": [row["epoch"] for row in looks],
+        "pck_train_by_look": [row["pck_train"] for row in looks],
+        "pck_by_look": [row["pck"] for row in looks],
         "hardness": history[-1].get("hardness"),
         "hardness_se": history[-1].get("hardness_se"),
         **measured(folder / "last.pt", recipe.resolved(), run),

@@ -93,7 +93,8 @@ def test_arms_are_compared_person_by_person() -> None:
         return {
             "arm": arm, "seed": seed, "steps": 5, "seconds": 2.0, "pck_train": 50.0, "hardness": None,
             "hardness_se": None, "people": people,
-            "losses": {"best_of_32": 3.0, "random": 1.0}, "pck_by_epoch": [2.0, 1.0],
+            "losses": {"best_of_32": 3.0, "random": 1.0}, "looks": [5, 10], "pck_by_look": [2.0, 1.0 - seed],
+            "pck_train_by_look": [10.0, 20.0],
         }  # fmt: skip
 
     runs = [run("none", 0, [1, 2]), run("none", 1, [3, 4]), run("ror", 0, [2, 3]), run("ror", 1, [4, 5])]
@@ -101,7 +102,9 @@ def test_arms_are_compared_person_by_person() -> None:
     assert first["clean"]["mean"] == 25 and first["clean"]["spread"] == pytest.approx(14.1421, abs=1e-4)
     more = second["clean"]["more"]
     assert (more["mean"], more["low"], more["high"]) == pytest.approx((10, 10, 10)) == (10, 10, 10)
-    assert "hidden" not in first and first["past_its_peak"] and first["gap"] == 2
+    assert "hidden" not in first and first["gap"] == 2
+    assert first["curve"] == {"epoch": [5, 10], "train": [10, 20], "validation": [2, 0.5]}
+    assert first["fell"] == {"from_epoch": 5, "mean": 1.5, "error": 0.5} and first["past_its_peak"], "by 1 and by 2"
     early = compare([*runs[:2], run("ror", 1, [4, 5]), run("search", 2, [4, 5])])["arms"]
     assert early[1]["clean"]["more"]["mean"] == 10, "beside the same seed"
     assert early[2]["clean"]["more"] is None and early[2]["clean"]["mean"] == 45
