@@ -228,7 +228,7 @@ def print_info(info: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{info['patches']} patches from {info['photos']} photos, {info['mebibytes']:.1f} MiB"
+    title = f"{info['patches']} patches, cut from {info['photos']} photos, {info['mebibytes']:.1f} MiB"
     table = Table("type", "patches", "median size", title=title)
     for name, count in info["types"].items():
         height, width = info["sizes"].get(name, (0, 0))
@@ -254,7 +254,7 @@ def print_report(report: PoolReport, out: Path) -> None:
     console.print(table)
     rate = report.photos / report.seconds if report.seconds > 0 else math.inf
     left = f"{len(report.problems)} skipped" + (f", {report.excluded} excluded" if report.excluded else "")
-    line = f"{report.kept} patches from {report.photos} photos, {left}; {rate:.0f} photos/s"
+    line = f"{report.kept} patches; {report.photos} photos read, {left}; {rate:.0f} photos/s"
     console.print(f"{out}: {line}", highlight=False, soft_wrap=True)
 
 
