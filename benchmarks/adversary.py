@@ -49,8 +49,10 @@ def make_scene(size: tuple[int, int], count: int, pose: torch.nn.Module, device:
     return Scene.of(batch, augmentation, pose)
 
 
-def make_adversary(arm: str, device: str) -> Placer | None:
+def make_adversary(arm: str, device: str, candidates: int) -> Placer | None:
     kind, options = ARMS[arm]
+    if "candidates" in options:
+        options = {**options, "candidates": candidates}
     if kind == "critic":
         return Critic(26, 17, COCO.edges, people=PEOPLE, device=device, **options)
     return {"cover": Cover, "search": Search}[kind](COCO.edges, **options) if kind in ("cover", "search") else None
@@ -59,7 +61,7 @@ def make_adversary(arm: str, device: str) -> Placer | None:
 class Step:
     """One arm's training step, with networks of its own."""
 
-    def __init__(self, arm: str, case: tuple[str, tuple[int, int], int, int], device: str) -> None:
+    def __init__(self, arm: str, case: tuple[str, tuple[int, int], int, int], device: str, candidates: int) -> None:
         name, size, count, width = case
         torch.manual_seed(0)
         amp = torch.bfloat16 if device.startswith("cuda") else None
@@ -74,7 +76,8 @@ class Step:
             self.networks.generator, self.networks.generator_optimizer = made
         self.scene = make_scene(size, count, self.networks.pose, device)
         self.scene.amp = amp
-        self.arm, self.adversary = arm, None if arm in ("none", "generator joint") else make_adversary(arm, device)
+        self.arm = arm
+        self.adversary = None if arm in ("none", "generator joint") else make_adversary(arm, device, candidates)
 
     def __call__(self) -> None:
         scene, target, weight = self.scene, self.scene.target, self.scene.weight
@@ -106,6 +109,7 @@ def main() -> None:
     out = parser(__doc__ or "")
     out.add_argument("--only", nargs="+", default=None, metavar="ARM", help=f"of {list(ARMS)}")
     out.add_argument("--model", choices=[case[0] for case in CASES], help="only this case [both]")
+    out.add_argument("--candidates", type=int, default=64, help="placements that cover and critic score for a part")
     out.add_argument("--batch", type=int, help="people [32 of hrnet_tiny, 8 of hrnet_w32]")
     out.add_argument("--rounds", type=int, default=None, help="steps of each arm, in turn [10, with --quick 3]")
     options = out.parse_args()
@@ -120,12 +124,12 @@ def main() -> None:
         name, size, count, width = case
         count = options.batch or count
         case = (name, size, count, width)
-        steps = {arm: Step(arm, case, options.device) for arm in arms}
+        steps = {arm: Step(arm, case, options.device, options.candidates) for arm in arms}
         rounds = options.rounds or (3 if options.quick else 10)
         timings = interleave(dict(steps), seconds=120, device="cuda") if gpu else processor_time(steps, rounds)
         print(f"{name} {size[0]}x{size[1]}, batch {count}, on {options.device}")
         plain = timings["none"].median
-        params = {"model": name, "size": f"{size[0]}x{size[1]}", "batch": count}
+        params = {"model": name, "size": f"{size[0]}x{size[1]}", "batch": count, "candidates": options.candidates}
         for arm, timing in timings.items():
             ratio = round(timing.median / plain, 3)
             report.add(arm, params, "ms", timing)
