@@ -131,6 +131,27 @@ def test_reference_mode_equals_the_released_code_s_chain(theta):
     assert abs(mine[2].sum() - theirs[2].sum()) < 0.02 * theirs[2].sum()
 
 
+@pytest.mark.parametrize("mirror", [None, False, True])
+@pytest.mark.parametrize("theta", [(1, 0, 0, 0), (0.8, 0.7, 0.3, -0.2), (1.3, -2.1, -0.5, 0.4)])
+def test_reference_mode_point_by_point(theta, mirror):
+    """A crop pixel through the released code's chain of coordinates, to the last digit: the picture above forgives a
+    third of a pixel."""
+    (height, width), (h, w), share = SIZE, (40, 24), 0.6
+    s, r, tx, ty = theta
+    scale = s * share * 100 / math.hypot(h, w)  # the body's diagonal is 100
+    given = {"share": torch.tensor([[share]], dtype=torch.float64)}
+    given |= {} if mirror is None else {"mirror": torch.tensor([[mirror]])}
+    matrix = place(theta, patch=(h, w), mode="reference", **given)
+    for column, row in ((0, 0), (191, 0), (0, 255), (60, 100)):  # pixels, as align_corners=True numbers them
+        x, y = 2 * column / (width - 1) - 1, 2 * row / (height - 1) - 1
+        x, y = math.cos(r) * x + math.sin(r) * y + tx, -math.sin(r) * x + math.cos(r) * y + ty
+        on_canvas = (x + 1) / 2 * (width - 1) + 0.5, (y + 1) / 2 * (height - 1) + 0.5
+        expected_x = (on_canvas[0] - width / 2) / scale + h / 2  # x and y exchanged, as released
+        expected_y = (on_canvas[1] - height / 2) / scale + w / 2
+        expected_x = w - expected_x if mirror else expected_x
+        np.testing.assert_allclose(apply(matrix, column + 0.5, row + 0.5), (expected_x, expected_y), atol=1e-9)
+
+
 def test_reference_mode_shears_on_a_crop_that_is_not_square():
     """REFERENCE.md 2.5: a bar asked to turn by 90 degrees comes out turned by less, and stretched."""
     share = torch.tensor([[0.5]], dtype=torch.float64)
@@ -138,6 +159,16 @@ def test_reference_mode_shears_on_a_crop_that_is_not_square():
     assert abs(linear[0] @ linear[1]) > 1e-3  # the axes are not at right angles
     square = place((1, math.pi / 4, 0, 0), mode="reference", share=share, size=(256, 256))[:, :2]
     assert abs(square[0] @ square[1]) < 1e-12
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_matrices_are_of_theta_s_type(mode, dtype):
+    theta, mirror = torch.ones((1, 2, 4), dtype=dtype), torch.tensor([[True, False]])
+    size, box = torch.tensor([[[40, 20], [40, 20]]]), torch.tensor([[0.0, 0.0, 60.0, 80.0]], dtype=torch.float64)
+    person = torch.tensor([[[30.0, 40.0], [math.nan, math.nan]]], dtype=torch.float64)
+    share = torch.full((1, 2), 0.3, dtype=torch.float64)
+    assert matrices(theta, size, person, box, SIZE, mode, share, mirror).dtype == dtype
 
 
 def test_arguments_are_named():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scipy import stats
 
 from asda_fast.augment.sampling import Ranges, Rules, index, sample
 from asda_fast.core.batch import Batch
-from asda_fast.core.random import below, philox, random_bits, uniform
+from asda_fast.core.random import below, philox, random_bits, uniform, uniforms
 from asda_fast.parts.pool import PartPool
 from asda_fast.parts.types import TYPES
 
@@ -49,15 +50,32 @@ def test_philox_known_answers():
     # against an independent implementation in plain Python integers
     rng = np.random.default_rng(1)
     for _ in range(20):
-        row, stream, seed, epoch = (int(v) for v in rng.integers(0, [2**62, 2**31, 2**32, 2**31]))
+        row, stream, seed, epoch = (int(v) for v in rng.integers(0, [2**62, 2**31, 2**62, 2**40]))
         got = philox(torch.tensor([row]), torch.tensor([stream]), seed, epoch)[0].tolist()
-        c, k = [row % 2**32, row >> 32, stream, 0], [seed, epoch]
+        c, k = [row % 2**32, row >> 32, stream, 0], [(seed ^ seed >> 32) % 2**32, epoch % 2**32]
         for _ in range(10):
             p0, p1 = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
             c = [(p1 >> 32) ^ c[1] ^ k[0], p1 % 2**32, (p0 >> 32) ^ c[3] ^ k[1], p0 % 2**32]
             k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
         assert got == c
         assert philox(torch.tensor([row]), torch.tensor([stream]), seed, torch.tensor(epoch))[0].tolist() == c
+
+
+@pytest.mark.parametrize(("seed", "epoch", "stream"), [(0, 0, 0), (7, 2, 3), (2**63 + 5, 1, 0), (-1, 4, 1)])
+def test_uniforms_are_philox_4x64(seed, epoch, stream):
+    """Against plain Python integers: key (seed, epoch), counter (block, 0, 0, stream), 53 bits of each word. numpy
+    counts up before it draws, so the first block is 1."""
+    expected = []
+    for block in (1, 2, 3):
+        c, k = [block, 0, 0, stream], [seed % 2**64, epoch]
+        for _ in range(10):
+            p0, p1 = c[0] * 0xD2E7470EE14C6C93, c[2] * 0xCA5A826395121157
+            c = [(p1 >> 64) ^ c[1] ^ k[0], p1 % 2**64, (p0 >> 64) ^ c[3] ^ k[1], p0 % 2**64]
+            k = [(k[0] + 0x9E3779B97F4A7C15) % 2**64, (k[1] + 0xBB67AE8584CAA73B) % 2**64]
+        expected += [(word >> 11) * 2.0**-53 for word in c]
+    found = uniforms(4, seed=seed, epoch=epoch, stream=stream, per_row=3)
+    assert found.shape == (4, 3)
+    assert found.ravel().tolist() == expected
 
 
 def test_uniform_stays_in_its_half_open_range():
@@ -113,7 +131,7 @@ def test_a_draw_depends_on_seed_epoch_and_row_only(pool):
                 assert torch.equal(got.theta, whole.theta[some])
     fewer = sample(pool, make_batch(rows), 1, seed=7, epoch=4)
     assert torch.equal(fewer.part, whole.part[:, :1])  # N does not move the slots before it
-    for other in ({"seed": 8, "epoch": 4}, {"seed": 7, "epoch": 5}):
+    for other in ({"seed": 8, "epoch": 4}, {"seed": 7, "epoch": 5}, {"seed": 7 + 2**32, "epoch": 4}):
         assert not torch.equal(sample(pool, make_batch(rows), 3, **other).part, whole.part)
 
 
@@ -133,6 +151,10 @@ def test_number_of_parts_probability_and_rules(pool):
     assert (kept >= 0).all()
     few = sample(pool, make_batch(range(4), visible=7), 2, seed=0, epoch=0, rules=Rules(min_joints=8))
     assert (few.part == -1).all()
+    enough = sample(pool, make_batch(range(4), visible=8), 2, seed=0, epoch=0, rules=Rules(min_joints=8))
+    assert (enough.part >= 0).all()
+    nobody = sample(pool, make_batch(range(4), visible=0), 2, seed=0, epoch=0, rules=Rules(min_joints=1))
+    assert (nobody.part == -1).all()
 
 
 def test_types_can_be_restricted(pool):
@@ -159,6 +181,36 @@ def test_left_stays_left_when_the_person_is_flipped(pool):
     sides = {TYPES.index("Left-arm"): TYPES.index("Right-arm"), TYPES.index("Right-arm"): TYPES.index("Left-arm")}
     for type_, mirror, cut in zip(slots.type.flatten().tolist(), slots.mirror.flatten(), source.flatten().tolist()):
         assert cut == (sides.get(type_, type_) if mirror else type_)
+
+
+def test_a_mirror_has_dice_of_its_own(pool):
+    slots = sample(pool, make_batch(range(20000)), 1, seed=0, epoch=0, rules=Rules(patch_flip=0.5))
+    drawn = torch.cat((slots.theta[:, 0], slots.part, slots.mirror), 1).double().numpy()
+    assert np.abs(np.corrcoef(drawn.T)[-1, :-1]).max() < 0.03
+
+
+def test_slots_and_index_go_to_a_device(pool):
+    for made in (sample(pool, make_batch(range(3)), 2, seed=0, epoch=0), index(pool)):
+        moved = made.to("meta")
+        for field in fields(made):
+            here, there = getattr(made, field.name), getattr(moved, field.name)
+            assert (there.device.type, there.dtype, there.shape) == ("meta", here.dtype, here.shape)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"s": (0.0, 1.0)}, "Ranges.s: expected 0 < low <= high, got (0.0, 1.0)"),
+        ({"r": (1.0, 0.0)}, "Ranges.r: expected low <= high, got (1.0, 0.0)"),
+        ({"tx": (-math.inf, 1.0)}, "Ranges.tx: expected low <= high"),
+        ({"ty": (0.0, math.inf)}, "Ranges.ty: expected low <= high"),
+        ({"ty": (0.0, math.nan)}, "Ranges.ty: expected low <= high"),
+    ],
+)
+def test_ranges_that_are_none(given, line):
+    with pytest.raises(ValueError, match=re.escape(line)):
+        Ranges(**given)
+    assert Ranges(s=(0.5, 0.5), r=(0.0, 0.0), tx=(-2.0, -1.0)).s == (0.5, 0.5)
 
 
 def test_a_side_that_the_pool_lacks_is_not_mirrored():

@@ -154,6 +154,25 @@ def test_interval(tmp_path: Path) -> None:
     assert (twice == 1).all()
 
 
+def test_crowd_index_decides_where_an_image_counts() -> None:
+    """CrowdPose: easy below .2, medium below .8; four images with one person each, of which the second and the last
+    are found."""
+    image, right = np.arange(4), np.tile([False, True, False, True], (1, 10, 1))
+    matches = oks.Matches(image, right, ~right, np.ones((1, 4), np.int64))
+    found = oks.crowd_summary(matches, np.array([0.1, 0.2, 0.7, 0.8]))
+    assert (found["AP_easy"], found["AP_hard"]) == (0, 1)
+    assert found["AP_medium"] == pytest.approx(51 / 101, abs=5e-5)  # one of two, found first: recall up to .5
+
+
+def test_interval_s_ends_are_the_percentiles_asked_for() -> None:
+    """The AP of one person an image, wrong ones last, is the share of images found: a binomial's percentiles."""
+    right = np.arange(400)[None, None].repeat(10, 1) < 200
+    matches = oks.Matches(np.arange(400), right, ~right, np.ones((1, 400), np.int64))
+    for level, times in ((0.95, 1.96), (0.5, 0.674)):
+        low, high = oks.interval([matches], draws=2000, level=level)
+        assert [low, high] == pytest.approx([0.5 - times * 0.025, 0.5 + times * 0.025], abs=0.008)
+
+
 def similarity(a: np.ndarray, b: np.ndarray, area: float, above: float | None) -> float:
     both = np.ones(17, bool) if above is None else (a[:, 2] > above) & (b[:, 2] > above)
     e = ((a[:, :2] - b[:, :2]) ** 2).sum(-1) / (2 * oks.COCO_SIGMAS) ** 2 / (area + np.spacing(1)) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.skeletons import COCO
 from asda_fast.metrics import Options, lsp, mpii, pck
 
 
 def test_by_hand() -> None:
     truth = np.zeros((3, 2, 2))
-    predicted = np.array([[[3.0, 4.0], [0, 0]], [[0, 1.0], [6.0, 8.0]], [[0, 0], [0, 0]]])
+    predicted = np.array([[[3.0, 4.0], [0, 0]], [[0, 1.0], [6.0, 8.0]], [[0, 0], [1.0, 0]]])
     distance = pck.distances(predicted, truth, np.array([10.0, 10.0, 0.0]))
     np.testing.assert_array_equal(distance[:2], [[0.5, 0], [0.1, 1.0]])
     assert np.isnan(distance[2]).all()  # no size: not counted
@@ -36,9 +38,9 @@ def test_a_prediction_that_is_not_a_number_is_wrong_not_left_out() -> None:
 
 
 def test_area_under_the_curve_by_hand() -> None:
-    distance = np.array([[0.0, 0.05], [0.1, 0.5]])
-    # thresholds 0, 0.1, 0.2: rates 25, 75, 75 %; trapezoids of width 1/2
-    assert pck.auc(distance, np.ones((2, 2)), 0.2, 0.1) == pytest.approx((25 / 2 + 75 + 75 / 2) / 2)
+    distance = np.array([[0.0, 0.05], [0.15, 0.5]])
+    # thresholds 0, 0.1, 0.2: rates 25, 50, 75 %; trapezoids of width 1/2
+    assert pck.auc(distance, np.ones((2, 2)), 0.2, 0.1) == pytest.approx((25 / 2 + 50 + 75 / 2) / 2)
     assert np.isnan(pck.auc(distance, np.zeros((2, 2)), 0.2))
     assert np.isnan(pck.interval(distance, np.zeros((2, 2)), 0.2)).all()
 
@@ -58,6 +60,39 @@ def test_interval_holds_the_truth_and_narrows() -> None:
     assert b[1] - b[0] < 0.25 * (a[1] - a[0])
     assert b[1] - b[0] == pytest.approx(2 * 1.96 * 100 * np.sqrt(0.3 * 0.7 / 20000), rel=0.15)
     assert a == pck.interval(small, np.ones((50, 4)), 0.3)  # the same every time
+
+
+def test_interval_s_ends_are_the_percentiles_asked_for() -> None:
+    """Of 400 people with one joint each, half of them right: a binomial's percentiles."""
+    distance = np.arange(400)[:, None] % 2
+    deviation = 100 * 0.5 / np.sqrt(400)
+    for level, times in ((0.95, 1.96), (0.5, 0.674)):
+        low, high = pck.interval(distance, np.ones((400, 1)), 0.5, draws=20000, level=level)
+        assert [low, high] == pytest.approx([50 - times * deviation, 50 + times * deviation], abs=0.3)
+
+
+def test_interval_counts_as_the_score_does() -> None:
+    """A joint at the threshold is right, for `plain_mean` it is wrong; there, one that a draw has nobody of is left
+    out; joints left out and people not counted do not matter."""
+    at = np.full((2, 1), 0.5)
+    assert pck.interval(at, np.ones((2, 1)), 0.5) == (100, 100)
+    assert pck.interval(at, np.ones((2, 1)), 0.5, plain=True) == (0, 0)
+    near, some = np.zeros((2, 2)), np.array([[1, 1], [0, 1]])
+    assert pck.interval(near, some, 0.5, plain=True) == (100, 100)
+    assert pck.interval(np.array([[0.0, 1.0]]), np.ones((1, 2)), 0.5, leave_out=(1,)) == (100, 100)
+    assert pck.interval(np.array([[0.0, 1.0]]), np.array([[1, 0]]), 0.5) == (100, 100)
+
+
+def test_distances_of_other_shapes_are_refused() -> None:
+    for shapes in (((2, 3, 2), (2, 4, 2), (2,)), ((2, 3, 2), (2, 3, 2), (3,))):
+        with pytest.raises(ValueError, match="expected predicted and truth"):
+            pck.distances(*(np.ones(shape) for shape in shapes))
+
+
+def test_a_skeleton_without_a_torso_has_no_size() -> None:
+    size = pck.torso(np.ones((3, 17, 2)), np.ones((3, 17)), dataclasses.replace(COCO, torso=None))
+    assert size.shape == (3,)
+    assert np.isnan(size).all()
 
 
 def recorded(folder: Path) -> dict[str, Any]:

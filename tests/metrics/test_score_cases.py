@@ -68,6 +68,8 @@ def test_whole_body_is_scored_where_the_results_have_it() -> None:
     assert split.numbers["stats"] == flat["stats"] == coco(table, results).numbers["stats"]
     assert [label for label, _ in split.rows] == [*PARTS, "invisible joints only"]
     assert set(split.numbers["parts"]["foot"]["per_joint"]) == {"Foot"}
+    parts = split.numbers["parts"]
+    assert split.numbers["stats"] == parts["wholebody"]["stats"] != parts["body"]["stats"]
     body = coco(table, [{**r, "keypoints": r["keypoints"][:51]} for r in results]).numbers
     assert (body["dataset"], "parts" in body) == ("coco", False)
     table["annotations"][0]["face_kpts"] = [0, 0, 0]
@@ -75,6 +77,45 @@ def test_whole_body_is_scored_where_the_results_have_it() -> None:
         UserError, match=r"annotation 50: face_kpts: expected 68 x \(x, y, flag or score\), got \[0, 0, 0"
     ):
         coco(table, [split_parts(r) for r in results])
+
+
+def test_a_part_that_nobody_has_is_not_looked_for() -> None:
+    """A joint without a label has flag 0, whatever stands for its place."""
+    table, results, _ = make(1, WHOLEBODY)
+    for annotation in table["annotations"]:
+        joints = np.array(annotation["keypoints"], float).reshape(-1, 3)
+        joints[PARTS["lefthand"]] = (5, 5, 0)
+        annotation["keypoints"] = joints.ravel().tolist()
+    parts = coco(table, results).numbers["parts"]
+    assert parts["lefthand"]["AP"] == -1
+    assert parts["righthand"]["AP"] >= 0
+
+
+def test_people_as_they_are_shown() -> None:
+    """Pixel indices become points, half a pixel further; whom nobody resembles has none; crowds are left out."""
+    table = hand("palm", "L tip", "R tip")
+    table["images"].append({"id": 2, "file_name": "b.jpg"})
+    first, second = table["annotations"]
+    first["keypoints"][8] = second["keypoints"][8] = 0
+    table["annotations"] += [{**first, "id": 3, "image_id": 2}, {**first, "id": 4, "iscrowd": 1}]
+    result = coco(table, [{"image_id": 1, "category_id": 1, "score": 0.5, "keypoints": [5, 5, 1, 10, 20, 1, 7, 8, 1]}])
+    assert result.truth.tolist() == [[[5.5, 5.5], [10.5, y + 0.5], [30.5, 4.5]] for y in (20, 40, 20)]
+    assert result.labelled.tolist() == [[2, 2, 0]] * 3
+    assert result.predicted[:2].tolist() == [[[5.5, 5.5], [10.5, 20.5], [7.5, 8.5]]] * 2
+    assert np.isnan(result.predicted[2]).all()
+    assert result.quality[0] == 1 > result.quality[1] > 0 == result.quality[2]
+    assert result.photos == ["a.jpg", "a.jpg", "b.jpg"]
+    assert result.numbers["images"] == 2
+    assert result.numbers["per_joint"]["tip"] == pytest.approx(0.5 * 2 / 3, abs=0.2)  # of the tip with labels only
+
+
+def test_nothing_found_is_said_also_where_one_kind_of_two_is_predicted() -> None:
+    table = hand("palm", "L tip", "R tip")
+    table["categories"].append({"id": 2, "name": "paw", "keypoints": ["palm", "L tip", "R tip"]})
+    table["annotations"].append({**table["annotations"][0], "id": 3, "category_id": 2})
+    far = [{"image_id": 1, "category_id": 1, "score": 0.5, "keypoints": [900, 900, 1] * 3}]
+    assert any("AP is 0" in note for note in coco(table, far).notes)
+    assert not any("AP is 0" in note for note in coco(table, []).notes)
 
 
 def test_arrays_of_any_joints(tmp_path: Path) -> None:
