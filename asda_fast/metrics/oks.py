@@ -103,7 +103,7 @@ def match(
         np.ascontiguousarray(found.keypoints[by_found]),
         found.area[by_found].astype(np.float64),
         (2 * np.asarray(sigmas, np.float64)) ** 2,
-        np.minimum(THRESHOLDS, 1 - 1e-10),
+        THRESHOLDS,
         ranges,
     )
     order = np.argsort(-found.score[by_found], kind="stable")
