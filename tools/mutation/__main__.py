@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10**6, help="mutants of a file, drawn by --seed where it has more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/mutation"), help="a JSON a file comes here")
-    parser.add_argument("--again", action="store_true", help="only what survived in --out")
+    parser.add_argument("--again", action="store_true", help="only what survived in --out, or took too long")
     parser.add_argument("--count", action="store_true", help="only count the mutants")
     options = parser.parse_args()
     os.chdir(ROOT)
@@ -40,8 +40,8 @@ def main() -> None:
         before = json.loads(out.read_text()) if options.again else []
         tree, found = chosen(ROOT, file, options.most, options.seed)
         if options.again:
-            left = {(r["line"], r["before"], r["after"]) for r in before if not r["by"]}
-            before = [r for r in before if r["by"]]
+            left = {(r["line"], r["before"], r["after"]) for r in before if r["by"] in (None, "time")}
+            before = [r for r in before if r["by"] not in (None, "time")]
             found = [m for m in found if (m.line, m.before, m.after) in left]
         results = []
         for result in run(ROOT, file, tree, found, recorded):

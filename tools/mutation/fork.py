@@ -20,12 +20,13 @@ class Died(Exception):
 
 
 def forked(function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
-    """function(*arguments), whose result can be pickled; what it prints goes to the file $MUTATION_LOG, or nowhere."""
+    """function(*arguments), whose result can be pickled; what it prints goes to the file $MUTATION_LOG, or nowhere. It
+    may take so many seconds of a CPU, and ten times that by the clock: others may be at work here too."""
     with tempfile.NamedTemporaryFile() as answer:
         child = os.fork()
         if child == 0:
-            _answer(function, arguments, answer.name)
-        end = time.monotonic() + seconds
+            _answer(function, arguments, answer.name, seconds)
+        end = time.monotonic() + 10 * seconds
         while os.waitpid(child, os.WNOHANG)[0] == 0:
             if time.monotonic() > end:
                 _stop(child)
@@ -40,13 +41,15 @@ def forked(function: Callable[..., Any], *arguments: Any, seconds: float) -> Any
     return pickle.loads(content)
 
 
-def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], path: str) -> None:
+def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], path: str, seconds: float) -> None:
     try:
         os.setsid()
         log = os.open(os.environ.get("MUTATION_LOG", os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        used = time.process_time()
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, int(used + seconds) + 1))
         result = pickle.dumps(function(*arguments))
         with open(path, "wb") as file:
             file.write(result)

@@ -42,11 +42,18 @@ def mutants(tree: ast.Module) -> list[Mutant]:
         for changed in variants(copy.deepcopy(node)):
             ast.copy_location(changed, node)
             ast.fix_missing_locations(changed)
-            before, after = ast.unparse(node), ast.unparse(changed)
+            before, after = _text(node), _text(changed)
             if before != after:
                 mutant = Mutant(node.lineno, before, after, parent, place, changed, inside)
                 found.setdefault((node.lineno, node.col_offset, before, after), mutant)
     return sorted(found.values(), key=lambda mutant: mutant.line)
+
+
+def _text(node: ast.AST) -> str:
+    """One line: of a statement with others inside, its condition."""
+    if isinstance(node, ast.If | ast.While):
+        return f"{type(node).__name__.lower()} {ast.unparse(node.test)}: ..."
+    return ast.unparse(node)
 
 
 def _walk(node: ast.AST, inside: bool) -> Iterator[tuple[ast.AST, tuple[str, int | None], Any, bool]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from itertools import compress
@@ -21,7 +22,7 @@ class Recorded:
     """What the tests of a run do with the files in question."""
 
     lines: dict[str, dict[str, list[int]]] = field(default_factory=dict)  # test -> file -> lines
-    seconds: dict[str, float] = field(default_factory=dict)  # test -> its duration
+    seconds: dict[str, float] = field(default_factory=dict)  # test -> what it takes of a CPU
     loading: dict[str, list[int]] = field(default_factory=dict)  # file -> lines that run before the first test
     modules: list[str] = field(default_factory=list)  # what was imported of other people
     failed: list[str] = field(default_factory=list)
@@ -76,12 +77,15 @@ class Recorder:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, None, None]:
         sys.settrace(self._trace)  # a test that sets its own takes ours away
+        began = time.process_time()
         yield
+        if item.nodeid in self.found.seconds:
+            self.found.seconds[item.nodeid] = time.process_time() - began
         self.found.lines[item.nodeid] = self._take()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
-            self.found.seconds[report.nodeid] = report.duration
+            self.found.seconds[report.nodeid] = 0.0
         elif report.failed:
             self.found.failed.append(report.nodeid)
 
