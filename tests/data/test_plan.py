@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from asda_fast.core.skeletons import COCO, LSP, MPII, Skeleton
 from asda_fast.data import GlobalAug, People, draw
 from asda_fast.data.crop import apply, crop_matrices, fit_aspect, invert
 from asda_fast.data.people import box_of_joints
-from asda_fast.data.plan import place
+from asda_fast.data.plan import clamp, place
 
 SIZE = (256, 192)
 
@@ -84,6 +86,8 @@ def test_square_regions() -> None:
     people = crowd(4, skeleton=MPII, fit="square")
     plan = draw(people, (256, 256), epoch=0, seed=0, train=False, aug=None, batch_size=4, drop_last=False)
     np.testing.assert_allclose(plan.matrix[:, 0, 0] * 256, people.scale * 200, rtol=1e-5)
+    plan = draw(people, SIZE, epoch=0, seed=0, train=False, aug=None, batch_size=4, drop_last=False)
+    np.testing.assert_allclose(plan.matrix[:, 0, 0] * 192, people.scale * 200, rtol=1e-5)  # whatever the box
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "hrnet"])
@@ -126,12 +130,82 @@ def test_ranges() -> None:
     assert abs((np.abs(degrees) < 1e-3).mean() - 0.4) < 0.03
     assert np.abs(degrees).max() <= 60.001
     assert abs((factor > 1.2499).mean() - 0.159) < 0.02  # a sixth of the normal lies beyond one sigma, clipped
+    turned = degrees[np.abs(degrees) > 1e-3]
+    assert abs((np.abs(turned) > 59.99).mean() - 0.0455) < 0.015  # beyond two sigma
+    assert abs((np.abs(turned) < 30).mean() - 0.683) < 0.03
+    assert abs(turned.mean()) < 2
+
+
+def test_each_choice_has_dice_of_its_own() -> None:
+    people = crowd(4000)
+    people.visible[:] = 2
+    for distribution in ("uniform", "hrnet"):
+        aug = GlobalAug(half_body=0.5, rotation_p=0.6, distribution=distribution)
+        plan = draw(people, SIZE, epoch=0, seed=0, train=True, aug=aug, batch_size=8, drop_last=False)
+        whole = place(people, plan.row, SIZE, epoch=0, seed=0, aug=None)
+        linear = plan.matrix[:, :, :2]
+        degrees = np.degrees(np.arctan2(-linear[:, 0, 1], linear[:, 1, 1]))
+        size = np.abs(np.linalg.det(linear) / np.linalg.det(whole.matrix[:, :, :2])) ** 0.5
+        drawn = np.stack([plan.flip, np.abs(degrees) > 1e-3, degrees, plan.half])
+        assert np.abs(np.corrcoef(drawn) - np.eye(4)).max() < 0.06
+        drawn = np.stack([*drawn[:3], size])[:, ~plan.half]
+        assert np.abs(np.corrcoef(drawn) - np.eye(4)).max() < 0.08
+
+
+def test_defaults_are_the_paper_s_and_wrong_ones_are_named() -> None:
+    assert (GlobalAug().flip, GlobalAug().rotation, GlobalAug().scale, GlobalAug().half_body) == (0.5, 30, 0.25, 0)
+    for name, bad, good in (
+        ("scale", (1.0, -0.1), 0.0),
+        ("rotation", (181.0, -1.0), 180.0),
+        ("flip", (1.1, -0.1), 1.0),
+    ):
+        for value in bad:
+            with pytest.raises(ValueError, match=f"GlobalAug.{name}: expected"):
+                GlobalAug(**{name: value})
+        assert getattr(GlobalAug(**{name: good}), name) == good
+
+
+class Narrow:
+    """A source of people of whom it holds only so much."""
+
+    def __init__(self, factor: list[float]) -> None:
+        self.factor = np.array(factor)
+
+    def zoom(self, rows, paths, matrix, size):
+        return self.factor, {"upscaled": 1}
+
+
+def test_a_crop_that_the_source_does_not_hold_is_narrowed_about_its_centre() -> None:
+    """By half at most; beyond that it is the plain crop. Joints and boxes stay where they are in the photo."""
+    people, rows = crowd(4), np.arange(4)
+    people = replace(people, source=Narrow([1.0, 0.8, 0.5, 0.49]))
+    aug = GlobalAug(flip=1.0)
+    before = place(people, rows, SIZE, epoch=0, seed=0, aug=aug)
+    after, counts = clamp(people, before, SIZE)
+    assert counts == {"upscaled": 1, "narrowed": 2, "plain": 1}
+    np.testing.assert_allclose(
+        after.matrix[:3, :, :2], before.matrix[:3, :, :2] * [[[1.0]], [[0.8]], [[0.5]]], rtol=1e-5
+    )
+    middle = np.full((4, 1, 2), [96.0, 128.0])
+    for points in ("middle", "joints", "box"):
+        at = [middle if points == "middle" else getattr(p, points)[..., :2].reshape(4, -1, 2) for p in (before, after)]
+        there = [apply(p.matrix.astype(float), q.astype(float)) for p, q in zip((before, after), at)]
+        known = before.visible[:3] > 0 if points == "joints" else np.ones((3, 1), bool)
+        np.testing.assert_allclose(there[1][:3][known], there[0][:3][known], atol=0.05)
+    assert (after.joints[:3][before.visible[:3] == 0] == 0).all()
+    np.testing.assert_allclose(after.box[:3, 2:], before.box[:3, 2:] / [[1.0], [0.8], [0.5]], rtol=1e-5)
+    plain = place(people, rows[3:], SIZE, epoch=0, seed=0, aug=None)
+    for name in ("matrix", "joints", "visible", "box", "flip", "half"):
+        assert (getattr(after, name)[3:] == getattr(plain, name)).all(), name
+        assert (getattr(after, name)[:1] == getattr(before, name)[:1]).all(), name
+    assert clamp(replace(people, source=Narrow([1.0] * 4)), before, SIZE)[0] is before
 
 
 def test_half_body_is_hrnets() -> None:
     people = crowd(300, seed=3)
     aug = GlobalAug(flip=0, rotation=0, scale=0, half_body=1.0)
     plan = draw(people, SIZE, epoch=0, seed=0, train=True, aug=aug, batch_size=300, drop_last=False)
+    taken = []
     for i, row in enumerate(plan.row):
         known = np.flatnonzero(people.visible[row])
         assert plan.half[i] == (len(known) > 8)
@@ -140,7 +214,8 @@ def test_half_body_is_hrnets() -> None:
         upper, lower = (people.joints[row][[j for j in known if (j in COCO.upper) == side]] for side in (True, False))
         fits = []
         for chosen in (upper, lower):
-            if len(chosen) < 2:
+            if len(chosen) <= 2:  # too few to be a half
+                fits.append(False)
                 continue
             width, height = np.maximum(chosen.max(0) - chosen.min(0), 1)
             width = max(width, height * 0.75) * 1.5
@@ -150,6 +225,11 @@ def test_half_body_is_hrnets() -> None:
                 np.allclose(centre, chosen.mean(0), atol=0.1) and np.isclose(ratio, plan.matrix[i, 0, 0], rtol=1e-4)
             )
         assert any(fits)
+        if len(upper) > 2 and len(lower) > 2:
+            taken.append(fits)
+    share = np.mean(taken, axis=0)
+    assert share.sum() == 1  # one of them
+    assert abs(share[0] - 0.691) < 0.07  # HRNet's randn() < 0.5
 
 
 def test_a_row_is_drawn_alike_whatever_surrounds_it() -> None:
