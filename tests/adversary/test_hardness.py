@@ -65,6 +65,10 @@ def test_all_numbers_by_hand(make_scene) -> None:
     assert found.s == pytest.approx(s, rel=1e-3)
     rest = (chosen - random) - s * (best - random)
     assert found.s_se == pytest.approx(rest.std(ddof=1) / math.sqrt(11) / (best - random).mean(), rel=1e-2)
+    s = (0.125 - random).mean() / (best - random).mean()
+    assert found.s_centre == pytest.approx(s, rel=1e-3)
+    rest = (0.125 - random) - s * (best - random)
+    assert found.s_centre_se == pytest.approx(rest.std(ddof=1) / math.sqrt(11) / (best - random).mean(), rel=1e-2)
     assert (found.people, found.draws) == (11, 32)
     assert found.room == pytest.approx(best.mean() / random.mean() - 1, rel=1e-3)
     assert set(found.to_dict()) >= {"clean", "random", "centre", "best_of_32", "chosen", "s", "s_se", "people", "draws"}
@@ -94,6 +98,10 @@ def test_people_without_a_part_do_not_count(make_scene) -> None:
     scene = flat(make_scene(WhereWhite(), count=6))
     scene.slots.part[:2] = -1
     assert measure([scene], None).people == 4
+    scene.slots.part[:4] = -1
+    assert measure([scene], None, draws=2, people=2).people == 2
+    with pytest.raises(ValueError, match="people: expected at least 2 who get a part, got 0"):
+        measure([], None)
     scene.slots.part[:5] = -1
     with pytest.raises(ValueError, match="people: expected at least 2 who get a part, got 1"):
         measure([scene], None)

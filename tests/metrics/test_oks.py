@@ -195,6 +195,13 @@ def test_nms_equals_the_loop(above: float | None) -> None:
     assert 1 < len(kept) < 40
 
 
+def test_people_who_show_no_joint_in_common_are_two() -> None:
+    points = np.zeros((2, 17, 3))
+    points[0, :8, 2] = points[1, 8:, 2] = 1
+    assert oks.nms(points, np.array([0.5, 0.6]), np.full(2, 100.0), visible_above=0.3).tolist() == [1, 0]
+    assert oks.nms(points, np.array([0.5, 0.6]), np.full(2, 100.0)).tolist() == [1]
+
+
 def test_rescoring_by_hand() -> None:
     keypoints = np.array([[0.1, 0.3, 0.5], [0.1, 0.2, 0.0], [0.9, 0.9, 0.9]])
     assert oks.rescore(np.array([0.5, 1.0, 1.0]), keypoints) == pytest.approx([0.2, 0.0, 0.9])
@@ -209,6 +216,12 @@ def test_joint_similarity_by_hand() -> None:
     truth = oks.GroundTruth(np.zeros(1, int), person, box, np.array([100.0]), no, no, 1)
     found = oks.Predictions(np.zeros(1, int), predicted, np.ones(1), np.ones(1))
     similar = oks.joint_similarity(truth, found, oks.COCO_SIGMAS)
+    twice = oks.GroundTruth(
+        np.array([0, 1, 2]), person.repeat(3, 0), box.repeat(3, 0), np.full(3, 100.0), *[no.repeat(3)] * 2, 3
+    )
+    there = oks.Predictions(np.array([1, 0]), np.concatenate([predicted, person]), np.ones(2), np.ones(2))
+    each = oks.joint_similarity(twice, there, oks.COCO_SIGMAS)
+    assert each[:2] == pytest.approx([2 / 3, (1 + similar[1]) / 3])  # exact in photo 0, as above in 1, nobody in 2
     assert similar[0] == 1
     assert similar[1] == pytest.approx(np.exp(-9 / (2 * 100 * (2 * 0.025) ** 2)))
     assert np.isnan(similar[2:]).all()

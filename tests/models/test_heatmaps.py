@@ -166,10 +166,26 @@ def test_flipped_heatmaps_come_back() -> None:
             assert (a - b)[..., 0].mean().abs() < 1.1  # unshifted it would be a whole heatmap pixel
 
 
+def test_to_photo_takes_a_matrix_of_any_type() -> None:
+    matrix = torch.tensor([[[2.0, 0, 1], [0, 3, 5]]], dtype=torch.float64)
+    assert targets.to_photo(torch.ones(1, 1, 2), matrix).tolist() == [[[3, 8]]]
+    assert targets.to_photo(torch.ones(1, 1, 2), matrix).dtype == torch.float32
+
+
 def test_to_photo() -> None:
     xy = torch.tensor([[[1.0, 2.0], [0.0, 0.0]]])
     matrix = torch.tensor([[[2.0, 1.0, 10.0], [0.0, 3.0, 20.0]]])
     assert targets.to_photo(xy, matrix).tolist() == [[[14.0, 26.0], [10.0, 20.0]]]
+
+
+def test_no_newton_step_from_a_saddle() -> None:
+    """Up along y, down along x: the step of the formula would lead away from the peak."""
+    y, x = torch.meshgrid(torch.arange(20.0), torch.arange(20.0), indexing="ij")
+    saddle = torch.exp(-((x - 9.6) ** 2) / 8 + (y - 9.7) ** 2 / 60)[None, None]
+    cell = torch.tensor([[[9, 9]]])
+    assert targets.newton(saddle, cell, 1.0).tolist() == [[[0, 0]]]
+    peak = torch.exp(-((x - 9.4) ** 2) / 8 - (y - 9.3) ** 2 / 60)[None, None]
+    assert targets.newton(peak, cell, 1.0)[0, 0].tolist() == pytest.approx([0.4, 0.3], abs=0.05)
 
 
 def test_unlabelled_joints_may_be_nan() -> None:

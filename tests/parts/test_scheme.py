@@ -7,7 +7,7 @@ import json
 import pytest
 
 from asda_fast.core.errors import UserError
-from asda_fast.parts.scheme import SCHEMES, load_scheme
+from asda_fast.parts.scheme import SCHEMES, Scheme, load_scheme
 from asda_fast.parts.types import SHARE, TYPES, mirrored
 
 
@@ -16,13 +16,14 @@ def test_types_are_the_paper_s_26_in_the_released_order():
     assert TYPES[0] == "Left-arm"
     assert TYPES[9] == "All"
     assert TYPES[24:] == ("Right-shoe", "Glove")
-    assert SHARE[TYPES.index("All")] == 0.9
-    assert SHARE[TYPES.index("Right-shoe")] == 0.1
+    assert [round(10 * share) for share in SHARE] == [  # REFERENCE.md 2.2, in the order of the types
+        3, 3, 3, 3, 4, 5, 5, 4, 4, 9, 2, 2, 1, 2, 2, 3, 3, 3, 1, 4, 7, 1, 1, 1, 1, 1,
+    ]  # fmt: skip
 
 
 def test_mirrored():
     assert mirrored("Left-leg-with-shoe") == "Right-leg-with-shoe"
-    assert mirrored(mirrored("Right-arm")) == "Right-arm"
+    assert mirrored("Right-arm") == "Left-arm"
     assert mirrored("Face") == "Face"
 
 
@@ -64,6 +65,16 @@ def test_own_scheme_may_add_types(tmp_path):
     assert scheme.name == "own"
 
 
+def test_rules_come_in_the_order_of_types_and_own_ones_last(tmp_path):
+    path, order = tmp_path / "own.json", ["Tail", "Skirt", "Ear", "Left-arm", "All"]
+    path.write_text(json.dumps({"labels": {"3": "Fur"}, "types": {name: ["Fur"] for name in order}}))
+    scheme = load_scheme(path)
+    assert [rule.type for rule in scheme.rules] == ["Left-arm", "All", "Skirt", "Tail", "Ear"]
+    assert scheme.types == (*TYPES, "Tail", "Ear")
+    assert scheme.known == {0, 3}
+    assert Scheme("by hand", {3: "Fur"}, ()).known == {0, 3}  # 0 shows nobody, also where no file says so
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -94,6 +105,7 @@ def test_own_scheme_may_add_types(tmp_path):
         ('{"labels": {"1": "a"}, "colours": "blue", "types": {"x": ["a"]}}', "colours: .* or \"red\", got 'blue'"),
         ('{"labels": {"1": "a"}, "colours": {"2": [0, 0, 9]}, "types": {"x": ["a"]}}', "2 is an id that `labels`"),
         ('{"labels": {"1": "a"}, "colours": {"1": [0, 256, 9]}, "types": {"x": ["a"]}}', r"of 0\.\.255 for 1"),
+        ('{"labels": {"1": "a"}, "colours": {"1": [0, 5, 9, 1]}, "types": {"x": ["a"]}}', r"of 0\.\.255 for 1"),
         ('{"labels": {"1": "a"}, "colours": {"0": [1, 1, 1], "1": [1, 1, 1]}, "types": {"x": ["a"]}}', "same colour"),
         ('{"a":' * 100_000, "nested too deeply"),
     ],
