@@ -208,7 +208,8 @@ def _hdf5(path: Path) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype == h5py.ref_dtype:  # MATLAB 7.3's cells
+        # MATLAB 7.3's cells. Not by `==`: to numpy strings of any length are objects as well.
+        if isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype) is not None:
             cells = [file[reference] for reference in item[()].ravel() if reference]
             _stack(name, [cell[()] for cell in cells if isinstance(cell, h5py.Dataset)], found)
         elif isinstance(item, h5py.Dataset):
