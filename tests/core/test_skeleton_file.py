@@ -24,6 +24,7 @@ torso: [ear_a, tail]
 lower: [paw_l, paw_r, tail]
 """
 MMPOSE = """
+channels = 3
 dataset_info = dict(
     dataset_name='cat',
     keypoint_info={

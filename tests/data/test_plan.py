@@ -146,10 +146,14 @@ def test_each_choice_has_dice_of_its_own() -> None:
         linear = plan.matrix[:, :, :2]
         degrees = np.degrees(np.arctan2(-linear[:, 0, 1], linear[:, 1, 1]))
         size = np.abs(np.linalg.det(linear) / np.linalg.det(whole.matrix[:, :, :2])) ** 0.5
-        drawn = np.stack([plan.flip, np.abs(degrees) > 1e-3, degrees, plan.half])
-        assert np.abs(np.corrcoef(drawn) - np.eye(4)).max() < 0.06
-        drawn = np.stack([*drawn[:3], size])[:, ~plan.half]
+        turns = np.stack([plan.flip, np.abs(degrees) > 1e-3, degrees])
+        assert np.abs(np.corrcoef([*turns, plan.half]) - np.eye(4)).max() < 0.06
+        drawn = np.stack([*turns, size])[:, ~plan.half]
         assert np.abs(np.corrcoef(drawn) - np.eye(4)).max() < 0.08
+        upper = people.joints[plan.row][:, list(COCO.upper)].mean(1)
+        centre = apply(plan.matrix.astype(float), np.full((4000, 1, 2), [96.0, 128.0]))[:, 0]
+        above = np.abs(centre - upper).max(1) < 0.1
+        assert np.abs(np.corrcoef(np.stack([above, *turns])[:, plan.half])[0, 1:]).max() < 0.08
 
 
 def test_defaults_are_the_paper_s_and_wrong_ones_are_named() -> None:

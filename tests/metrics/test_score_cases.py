@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.skeletons import WHOLEBODY
+from asda_fast.core.skeletons import CROWDPOSE, WHOLEBODY
 from asda_fast.core.wholebody import PARTS, split_parts
 from asda_fast.metrics import pck
 from asda_fast.metrics.coco import coco
@@ -130,12 +130,40 @@ def test_arrays_of_any_joints(tmp_path: Path) -> None:
         assert result.numbers["epe"] == pytest.approx((2 * 5 + 3 * 8) / 5)  # one joint is not labelled
         assert result.numbers["pck"] == pytest.approx(100 * (0.5 + 0.5 + 0) / 3)  # 8 is not closer than 0.2 x 40
         assert result.numbers["people"] == 2
+        np.testing.assert_allclose(result.truth, truth[:2] + 0.5)
+        np.testing.assert_allclose(result.predicted, found[:2] + 0.5)
+        assert result.quality == pytest.approx([1 - 5 / 40 / 0.4, 1 - 8 / 40 / 0.4])
+        assert not any("sigmas" in note for note in result.notes)
+        assert list(result.numbers["joints"]) == ["palm", "L tip", "R tip"]
     assert keypoints(table, path, Options(threshold=0.21)).numbers["pck"] == 100
     with pytest.raises(UserError, match="normalise: expected box, got torso: hand joints name no torso"):
         keypoints(table, path, Options(normalise="torso"))
     np.save(path, found[:1])
     with pytest.raises(UserError, match="wrong number of people: expected 2 people with 3 joints"):
         keypoints(table, path)
+
+
+def test_torso_and_head_as_units(tmp_path: Path) -> None:
+    """A torso of 50 pixels, a head of 10; everything is predicted 4 pixels off."""
+    joints = np.zeros((14, 3))
+    joints[:, :2], joints[:, 2] = np.random.default_rng(0).uniform(10, 90, (14, 2)), 2
+    joints[7, :2] = joints[0, :2] + [30, 40]  # right hip and left shoulder
+    joints[12, :2] = joints[13, :2] + [0, 10]  # head and neck
+    person = {
+        "id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 99, 99], "area": 5000, "iscrowd": 0,
+        "keypoints": joints.ravel().tolist(), "num_keypoints": 14,
+    }  # fmt: skip
+    category = {"id": 1, "name": "person", "keypoints": list(CROWDPOSE.joints)}
+    table = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [person], "categories": [category]}
+    np.save(tmp_path / "p.npy", joints[None, :, :2] + [4, 0])
+    for unit, size, usual in (("torso", 50, 0.2), ("head", 10, 0.5)):
+        result = keypoints(table, tmp_path / "p.npy", Options(normalise=unit))
+        assert result.numbers["protocol"] == f"PCK@{usual} of the {unit}"
+        assert result.numbers["pck"] == 100
+        assert result.quality == pytest.approx([1 - 4 / size / (2 * usual)])
+        for share, right in ((3.9, 0), (4.1, 100)):
+            options = Options(normalise=unit, threshold=share / size)
+            assert keypoints(table, tmp_path / "p.npy", options).numbers["pck"] == right
 
 
 def test_the_interval_is_of_the_mean_it_stands_by() -> None:

@@ -43,6 +43,13 @@ def test_labels_and_loss_equal_the_loop() -> None:
     assert [simcc.sigma_of(side) for side in (192, 256, 288, 384)] == pytest.approx([4.9, 5.66, 6.0, 6.93], abs=0.005)
 
 
+def test_a_joint_counts_while_three_sigma_reach_in() -> None:
+    """Of 96 bins, sigma 6 ** .5: from bin -8 to bin 103; a pixel is two bins, and its index .5 less."""
+    x = torch.tensor([-4.0, -3.5, 52.0, 52.5])
+    _, weight = simcc.labels(torch.stack((x, torch.full((4,), 30.0)), -1)[None], torch.ones(1, 4), SIZE)
+    assert weight.tolist() == [[0, 1, 1, 0]]
+
+
 def test_joints_come_back_also_from_the_mirror() -> None:
     coding, pairs = SimCC(SIZE), ((0, 1),)
     joints = torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(0)) * 40 + 4

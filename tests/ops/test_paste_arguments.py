@@ -37,6 +37,8 @@ BAD = [
     ("mean", ValueError, swap("mean", lambda s: (0.5,))),
     ("mean", TypeError, swap("mean", lambda s: 0.5)),
     ("mean", ValueError, swap("mean", lambda s: (0.0, float("nan"), 0.0))),
+    ("mean", ValueError, swap("mean", lambda s: (0.0, float("inf"), 0.0))),
+    ("mean", ValueError, swap("mean", lambda s: (0.0, 0.0, -float("inf")))),
     ("std", TypeError, swap("std", lambda s: ("a", 1, 1))),
     ("mips", TypeError, swap("mips", lambda s: "no")),
     ("std", ValueError, swap("std", lambda s: (1.0, 0.0, 1.0))),
@@ -73,6 +75,16 @@ def test_refused_by_name(scene, name, kind, change):
     with pytest.raises(kind, match=f"^{name}: expected") as raised:
         paste(**arguments)
     assert "\n" not in str(raised.value)
+
+
+def test_what_is_so_anyhow_may_be_said(scene):
+    s = scene(2, 3, 10, 12, torch.float32)
+    said = paste(s.image, s.pool, s.part, s.matrix, out_dtype=torch.float32, memory_format=torch.contiguous_format)
+    assert torch.equal(said, paste(s.image, s.pool, s.part, s.matrix))
+    image = torch.zeros(2, 10, 12, 3, dtype=torch.uint8)
+    plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    said = paste(image, s.pool, s.part, s.matrix, out_dtype=torch.uint8, **plain)
+    assert torch.equal(said, paste(image, s.pool, s.part, s.matrix, out_dtype=torch.uint8))
 
 
 def test_index_past_the_pool_says_where(scene):
