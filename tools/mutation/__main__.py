@@ -40,9 +40,9 @@ def main() -> None:
         before = json.loads(out.read_text()) if options.again else []
         tree, found = chosen(ROOT, file, options.most, options.seed)
         if options.again:
-            left = {(r["line"], r["before"], r["after"]) for r in before if r["by"] in (None, "time")}
+            left = {(r["line"], r["column"], r["before"], r["after"]) for r in before if r["by"] in (None, "time")}
             before = [r for r in before if r["by"] not in (None, "time")]
-            found = [m for m in found if (m.line, m.before, m.after) in left]
+            found = [m for m in found if (m.line, m.column, m.before, m.after) in left]
         results = []
         for result in run(ROOT, file, tree, found, recorded):
             results.append(asdict(result))

@@ -19,6 +19,7 @@ class Mutant:
     """One change: `before` at `line` becomes `after`."""
 
     line: int
+    column: int
     before: str
     after: str
     parent: ast.AST = field(repr=False)
@@ -44,7 +45,7 @@ def mutants(tree: ast.Module) -> list[Mutant]:
             ast.fix_missing_locations(changed)
             before, after = _text(node), _text(changed)
             if before != after:
-                mutant = Mutant(node.lineno, before, after, parent, place, changed, inside)
+                mutant = Mutant(node.lineno, node.col_offset, before, after, parent, place, changed, inside)
                 found.setdefault((node.lineno, node.col_offset, before, after), mutant)
     return sorted(found.values(), key=lambda mutant: mutant.line)
 

@@ -29,13 +29,15 @@ class Recorded:
 
     def of(self, path: str, line: int, in_function: bool, seconds: float) -> list[str] | None:
         """Tests that a change of that line could fail, the likely and quick ones first, and no more of them than take
-        so many seconds; None: nothing runs it.
+        so many seconds; None: nothing runs the file.
 
         What runs while modules are loaded, a table or a default, every test may read.
         """
         reached = [test for test, files in self.lines.items() if line in files.get(path, ())]
         if not in_function or (not reached and line in self.loading.get(path, ())):
             reached = list(self.seconds)
+        if not reached:  # what torch calls in a thread of its own, as a backward, is not seen
+            reached = [test for test, files in self.lines.items() if path in files]
         stem = path.rpartition("/")[2].removesuffix(".py")
         reached.sort(key=lambda test: (not self.lines[test].get(path), stem not in test, self.seconds[test]))
         within = [sum(self.seconds[test] for test in reached[:i]) < seconds for i in range(len(reached))]
