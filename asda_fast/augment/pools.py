@@ -6,7 +6,9 @@ import hashlib
 import os
 import tempfile
 import warnings
+import zlib
 from pathlib import Path
+from typing import Any
 
 from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
@@ -66,3 +68,18 @@ def choose(pool: str | Path | None, dataset: str, paste: PasteOptions) -> PartPo
     if not len(loaded):
         raise UserError(f"pool {pool}: holds no parts")
     return loaded
+
+
+def mark(pool: PartPool | None) -> str | None:
+    """Of the patches that are pasted."""
+    if pool is None:
+        return None
+    parts = (pool.table, pool.type, pool.texels)
+    return "-".join(f"{zlib.crc32(part.detach().cpu().contiguous().numpy().tobytes()):08x}" for part in parts)
+
+
+def check_same(run: object, saved: Any, pool: PartPool | None, given: object) -> None:
+    """UserError where a run was trained with other parts than those it is looked at with, and nobody asked for that."""
+    now = mark(pool)
+    if given is None and saved is not None and now is not None and saved != now:
+        raise UserError(f"pool: the run in {run} was trained with another pool than the demo set's: name it")

@@ -113,7 +113,7 @@ def _run_config(path: Path, content: Any) -> dict[str, Any] | None:
         return None
     found = {"joints": content["joints"]}
     found |= {k: config[k] for k in ("model", "options", "dataset", "input", "target") if config.get(k) is not None}
-    found |= {k: content[k] for k in ("joint_names", "skeleton", "types") if content.get(k) is not None}
+    found |= {k: content[k] for k in ("joint_names", "skeleton", "types", "pool") if content.get(k) is not None}
     if config.get("generator_input") == "half":  # else the paper's
         found["generator_input"] = "half"
     _check_config(path, found)

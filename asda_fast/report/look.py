@@ -23,7 +23,6 @@ from asda_fast.core.skeletons import Skeleton
 from asda_fast.evaluate.network import learnt_skeleton
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.report.options import ReportOptions
-from asda_fast.train.identity import check_pool
 from asda_fast.train.recipe import Recipe
 from asda_fast.train.score import adversary_of_run
 from asda_fast.viz import epoch_sheet
@@ -70,7 +69,7 @@ def look(options: ReportOptions, last: Path, saved: dict[str, Any]) -> Looked:
     rows = np.unique(np.linspace(0, len(everybody) - 1, min(options.people, len(everybody))).astype(np.int64))
     augmentation = recipe.paste.build(pools.choose(options.pool, recipe.dataset, recipe.paste), recipe.seed)
     if augmentation.needs_pool:
-        check_pool(last.parent, saved.get("pool"), augmentation.pool, options.pool)
+        pools.check_same(last.parent, saved.get("pool"), augmentation.pool, options.pool)
     adversary = None
     if isinstance(augmentation, Adversarial):
         adversary = adversary_of_run(last, recipe, augmentation, everybody.skeleton, device)

@@ -72,7 +72,6 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     from asda_fast.ops import PasteFormat
     from asda_fast.pipelines.loader import make_loader
     from asda_fast.train import checkpoint
-    from asda_fast.train.identity import check_pool
 
     path = Path(options.checkpoint)
     path = path / "last.pt" if path.is_dir() else path
@@ -88,7 +87,7 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     augmentation = recipe.paste.build(pool, recipe.seed, PasteFormat(channels_last=True))
     assert isinstance(augmentation, Semantic) and recipe.input is not None
     if path.suffix == ".pt" and options.pool is None:
-        check_pool(path.parent, checkpoint.load(path).get("pool"), augmentation.pool, options.pool)
+        pools.check_same(path.parent, checkpoint.load(path).get("pool"), augmentation.pool, options.pool)
     adversary = adversary_of_run(path, recipe, augmentation, people.skeleton, device)
     if adversary is None:
         say(f"places by chance: {path} holds no adversary (the folder of a run that trained one does)")

@@ -31,7 +31,7 @@ from asda_fast.train.adversarial import Networks
 from asda_fast.train.average import Average
 from asda_fast.train.distributed import Ranks, bare
 from asda_fast.train.freezing import freeze
-from asda_fast.train.identity import people_mark, pool_mark
+from asda_fast.train.identity import people_mark
 from asda_fast.train.recipe import Recipe, RunOptions
 
 IMAGENET_WIDTH = 64  # of ResNet-18
@@ -91,7 +91,7 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         augmentation.epochs = recipe.epochs
         torch.manual_seed(recipe.seed)
         networks = _networks(recipe, run, ranks, len(train.skeleton.joints), augmentation, amp, say)
-        mark = pool_mark(augmentation.pool if augmentation.needs_pool else None)  # once: it reads every texel
+        mark = pools.mark(augmentation.pool if augmentation.needs_pool else None)  # once: it reads every texel
         adversary = _adversary(recipe, networks, augmentation, train, ranks)
     except BaseException:  # threads that decode would keep a failed run from ending
         loader.close()

@@ -166,6 +166,9 @@ def preview(config: PreviewOptions) -> list[View]:
     if config.checkpoint:
         learned = config.paste.augment == "asda" and pool is not None
         networks = load_networks(config.checkpoint, everybody.skeleton, pool.types if learned and pool else None)
+        if config.paste.needs_pool:
+            saved: dict[str, Any] = networks.pose.config  # type: ignore[assignment]
+            pools.check_same(Path(config.checkpoint).parent, saved.get("pool"), pool, config.pool)
     usual = (256, 256) if name == "demo" else dataset(name).preset.size  # the demo's own is small
     size = config.input or (networks.size if networks else None) or usual
     rows = np.unique(np.linspace(0, len(everybody) - 1, min(config.people, len(everybody))).astype(np.int64))

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from asda_fast import models
+from asda_fast.augment import pools
 from asda_fast.augment.options import PasteOptions
 from asda_fast.cli import entry
 from asda_fast.cli.preview import preview
@@ -106,6 +107,24 @@ def test_a_checkpoint_places_and_weighs_the_same_parts(pool: str, checkpoint: st
             assert part["tx"] == pytest.approx(expected, abs=2e-3)
     assert chosen.loss is not None
     assert np.isfinite(chosen.loss).all()
+
+
+def test_a_run_on_another_pool_than_the_demo_sets_is_looked_at_with_its_own(
+    pool: str, checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`score` and `report` say the same (augment/pools.py)."""
+    other = PartPool.from_patches([torch.full((9, 9, 4), 99, dtype=torch.uint8)], type=torch.tensor([3]), types=TYPES)
+    monkeypatch.setattr(pools, "demo_pool", lambda: other)
+    saved = torch.load(checkpoint, weights_only=True)
+    path = tmp_path / "last.pt"
+    state.save(path, {**saved, "pool": pools.mark(PartPool.load(pool))})
+    usual: dict[str, Any] = {"people": 2, "checkpoint": str(path), "draws": 0, "out": str(tmp_path / "a.png")}
+    for augment in ("sda", "asda"):
+        with pytest.raises(UserError, match=r"^pool: the run in .* was trained with another pool than the demo set's"):
+            views.preview(options(augment, **usual))
+    assert [view.name for view in views.preview(options("asda", pool=pool, **usual))] == ["clean", "random", "chosen"]
+    state.save(path, {**saved, "pool": pools.mark(other)})
+    assert len(views.preview(options("sda", **usual))) == 2
 
 
 def test_losses_of_people_average_to_the_loss_of_training() -> None:
