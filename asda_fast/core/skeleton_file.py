@@ -186,7 +186,7 @@ def load(path: Path) -> Any:
 
 
 def _python(path: Path, text: str) -> Any:
-    """The value of `dataset_info = dict(..)`: literals, dict(..) and a list times a number are all that is taken."""
+    """The value of `dataset_info = dict(..)`: literals, dict(..), a list times a number and sums of lists are taken."""
 
     def value(node: ast.AST) -> Any:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
@@ -199,6 +199,10 @@ def _python(path: Path, text: str) -> Any:
             left, right = value(node.left), value(node.right)
             if isinstance(left, list) and isinstance(right, int) and len(left) * right <= MOST:
                 return left * right
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            left, right = value(node.left), value(node.right)
+            if isinstance(left, list) and isinstance(right, list):
+                return left + right
         return ast.literal_eval(node)
 
     try:
@@ -217,18 +221,16 @@ def _mmpose(path: Path, content: dict[str, Any]) -> dict[str, Any]:
         isinstance(r, dict) and isinstance(r.get("name"), str) for r in records
     ):
         raise UserError(f"{path}: keypoint_info: expected objects with a name, got {short(info)}")
-    try:
-        records = sorted(records, key=lambda record: int(record.get("id", 0)))
-    except (TypeError, ValueError, OverflowError):
-        raise UserError(f"{path}: keypoint_info: expected numbers as id") from None
+    records = [record for _, record in sorted(zip(_numbers(path, info), records), key=lambda pair: pair[0])]
     names = [record["name"] for record in records]
     swap = {record["name"]: record["swap"] for record in records if record.get("swap")}
     for name, other in swap.items():
         if other not in names:
-            raise UserError(f"{path}: keypoint_info: {name} has swap {short(other)}, none of its joints")
+            raise UserError(f"{path}: keypoint_info: {short(name)} has swap {short(other)}, none of its joints")
         if swap.get(other) != name:
             raise UserError(
-                f"{path}: keypoint_info: {name} has swap {other}, but {other} has {swap.get(other) or 'none'}"
+                f"{path}: keypoint_info: {short(name)} has swap {short(other)}, but {short(other)} has "
+                f"{short(swap[other]) if other in swap else 'none'}"
             )
     said: dict[str, Any] = {"names": names, "pairs": _once([(name, other) for name, other in swap.items()])}
     upper = [record["name"] for record in records if record.get("type") == "upper"]
@@ -245,6 +247,27 @@ def _mmpose(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     if content.get("dataset_name"):
         said["name"] = content["dataset_name"]
     return said
+
+
+def _numbers(path: Path, info: dict[Any, Any] | list[Any]) -> list[int]:
+    """The number of each joint: its key, as MMPose counts (the ids of some published files are wrong); else its id, or
+    its place where nobody has one."""
+
+    def number(value: Any) -> Any:
+        digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 9
+        return int(value) if digits else value
+
+    numbers = list(map(number, info)) if isinstance(info, dict) else []
+    if not numbers or not all(type(key) is int for key in numbers):
+        records = list(info.values()) if isinstance(info, dict) else info
+        without = not any("id" in record for record in records)
+        numbers = list(range(len(records))) if without else [number(record.get("id")) for record in records]
+    wrong = [n for n in numbers if type(n) is not int or not 0 <= n < MOST]
+    if wrong or len(set(numbers)) < len(numbers):
+        twice = next((n for at, n in enumerate(numbers) if n in numbers[:at]), None)
+        came = short(wrong[0]) if wrong else f"{twice} twice"
+        raise UserError(f"{path}: keypoint_info: expected each joint's own number as its key (or id), got {came}")
+    return numbers
 
 
 def _ultralytics(path: Path, content: dict[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,24 @@ def test_mmpose_s_dataset_info_as_python_is_read_and_not_executed(tmp_path: Path
         read(file(tmp_path, "import os\ndataset_info = dict(keypoint_info=os.listdir())", "x.py"))
 
 
+def test_mmpose_s_joints_have_the_number_of_their_key(tmp_path: Path) -> None:
+    """As MMPose counts them: deepfashion_full.py, for one, has every id of its lower half a second time."""
+    info = {number: {"name": name, "id": number % 2} for number, name in enumerate(("a", "b", "c", "d"))}
+    for keys in (info, {str(key): record for key, record in reversed(info.items())}):
+        assert read(file(tmp_path, {"keypoint_info": keys}, "a.json")).joints == ("a", "b", "c", "d")
+    by_id = [{"name": "b", "id": 1}, {"name": "a", "id": 0}]
+    assert read(file(tmp_path, {"keypoint_info": by_id}, "a.json")).joints == ("a", "b")
+    assert read(file(tmp_path, {"keypoint_info": [{"name": "b"}, {"name": "a"}]}, "a.json")).joints == ("b", "a")
+
+
+def test_sums_of_lists_are_literals(tmp_path: Path) -> None:
+    """As halpe26.py has them."""
+    text = MMPOSE.replace("sigmas=[0.1] * 4", "sigmas=[0.1, 0.2] + [0.3] + [0.4] * 1")
+    assert read(file(tmp_path, text, "cat.py")).skeleton(()).sigmas == (0.1, 0.2, 0.3, 0.4)
+    with pytest.raises(UserError, match="nothing is executed"):
+        read(file(tmp_path, "dataset_info = dict(sigmas=[1] + 'x')", "x.py"))
+
+
 def test_ultralytics_data_file(tmp_path: Path) -> None:
     text = {"path": "x", "train": "images/train", "names": {0: "cat"}, "kpt_shape": [4, 3], "flip_idx": [0, 2, 1, 3]}
     made = read(file(tmp_path, text)).skeleton(("nose", "a", "b", "tail"))
@@ -124,7 +142,11 @@ def test_ultralytics_data_file(tmp_path: Path) -> None:
         ({"kpt_shape": [6, 3], "flip_idx": [1, 2, 0, 3, 4, 5]}, "joint 0 mirrors to 1, but 1 to 2"),
         ({"kpt_shape": [6, 3], "flip_idx": [0, 1, 2, 3, 4, 6]}, "joint numbers 0 to 5, got 6"),
         ({"kpt_shape": [5, 3]}, "of 5 joints; the annotations have 6"),
-        ({"keypoint_info": {"0": {"name": "a", "swap": "b"}, "1": {"name": "b", "swap": ""}}}, "but b has none"),
+        ({"keypoint_info": {"0": {"name": "a", "swap": "b"}, "1": {"name": "b", "swap": ""}}}, "but 'b' has none"),
+        ({"keypoint_info": [{"name": "a", "id": 0}, {"name": "b", "id": 0}]}, "number as its key .or id., got 0 twice"),
+        ({"keypoint_info": [{"name": "a", "id": 0}, {"name": "b"}]}, "number as its key .or id., got None"),
+        ({"keypoint_info": {"x": {"name": "a", "id": 1.5}}}, "number as its key .or id., got 1.5"),
+        ({"keypoint_info": [{"name": "a", "swap": "b"}, {"name": "b", "swap": "x" * 5000}]}, "'b' has 'xxx.*[.]{3}"),
         ({}, "expected a skeleton"),
         ("pairs: [[", "not YAML"),
         ("!!python/object/apply:os.getcwd []", "not YAML"),
