@@ -24,3 +24,9 @@ def short(value: Any) -> str:
     if "\n" in text:  # an array's
         text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def named(name: object) -> str:
+    """A file's or folder's name for a message: as it is, or cut where it is long or does not print in a line."""
+    text = str(name)
+    return text if len(text) < 200 and text.isprintable() else short(text)

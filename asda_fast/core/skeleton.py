@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, named
 
 Edges = tuple[tuple[int, int], ...]
 
@@ -81,8 +81,8 @@ class Skeleton:
 
 def described(skeleton: Skeleton) -> list[str]:
     """What a user should see before a network learns it: the joints, and which of them a mirrored photo swaps."""
-    names = skeleton.joints
-    lines = [f"{len(names)} joints ({skeleton.name}): {', '.join(names)}"]
+    names = list(map(named, skeleton.joints))
+    lines = [f"{len(names)} joints ({named(skeleton.name)}): {', '.join(names)}"]
     if skeleton.pairs:
         listed = ", ".join(f"{names[a]} - {names[b]}" for a, b in skeleton.pairs)
         lines.append(f"{len(skeleton.pairs)} left-right pairs: {listed}")

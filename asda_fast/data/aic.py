@@ -35,6 +35,7 @@ def table(path: Path, content: list[Any]) -> dict[str, Any]:
         try:
             photo, boxes, joints = record["image_id"], record["human_annotations"], record["keypoint_annotations"]
             people = [(name, boxes[name], values) for name, values in joints.items()]
+            people += [(name, box, []) for name, box in boxes.items() if name not in joints]  # left out, and counted
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{where}: expected image_id, human_annotations, keypoint_annotations ({error!r:.60})"
@@ -45,7 +46,7 @@ def table(path: Path, content: list[Any]) -> dict[str, Any]:
         for name, box, values in people:
             try:
                 x1, y1, x2, y2 = (float(value) for value in box)
-                keypoints = [FLAGS[int(v)] if at % 3 == 2 else v for at, v in enumerate(values)]
+                keypoints = [FLAGS[v] if at % 3 == 2 else v for at, v in enumerate(values)]
             except (KeyError, TypeError, ValueError, OverflowError):
                 raise UserError(f"{where}: {short(name)}: expected x1, y1, x2, y2 and flags 1, 2 or 3") from None
             box = [x1, y1, x2 - x1, y2 - y1]

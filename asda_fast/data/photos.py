@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from asda_fast.core.errors import UserError, short
+from asda_fast.core.errors import UserError, named, short
 
 TRIED = 8  # photos looked for in each folder: the first may be missing
 LOOKED_AT = 5000  # entries, when looking for what lies there instead
@@ -29,13 +29,13 @@ def locate(
             if len(set(short_names)) < len(set(names)):
                 twice = next(n for i, n in enumerate(short_names) if n in short_names[:i])
                 raise UserError(f"{annotations}: photos of one name, {short(twice)}, in folders that are not there")
-            notes.append(f"photos are found without the folders in their names, such as {_named(names[0])}")
+            notes.append(f"photos are found without the folders in their names, such as {named(names[0])}")
             names, seen = short_names, short_names[:TRIED]
     base = folder_of(annotations, folders, names)
     for name in seen if unique else ():
         there = [str(folder) for folder in dict.fromkeys(folders) if os.path.isfile(folder / name)]
         if len(there) > 1:
-            raise UserError(f"{annotations}: its photo {_named(name)} is in {there[0]} and in {there[1]}: name one")
+            raise UserError(f"{annotations}: its photo {named(name)} is in {there[0]} and in {there[1]}: name one")
     if len(folders) == 1 or all(os.path.isfile(base / name) for name in seen):
         return [str(base / name) for name in names], notes
     places = [next((f for f in folders if os.path.isfile(f / name)), base) for name in names]
@@ -52,13 +52,9 @@ def folder_of(annotations: Path, folders: Sequence[Path], names: Sequence[str]) 
             return folder
     places = " or ".join(str(folder) for folder in folders)
     raise UserError(
-        f"{annotations}: its first photo {_named(names[0])} is in none of {places}; "
+        f"{annotations}: its first photo {named(names[0])} is in none of {places}; "
         f"{_instead(folders, Path(names[0]).name)} (`images` names other folders)"
     )
-
-
-def _named(name: str) -> str:
-    return name if len(name) < 200 and name.isprintable() else short(name)
 
 
 def _instead(folders: Sequence[Path], wanted: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from asda_fast.core import skeleton_file
-from asda_fast.core.errors import UserError, short
+from asda_fast.core.errors import UserError, named, short
 from asda_fast.core.files import files_below
 from asda_fast.core.images import SUFFIXES
 
@@ -34,7 +34,8 @@ def read(path: Path, split: str, category: str | None = None) -> tuple[dict[str,
     told = skeleton_file.read(path)
     width = int(content["kpt_shape"][1])
     assert told.count is not None
-    classes = _classes(path, content.get("names"), category)
+    names = _names(content.get("names"))
+    classes = _classes(path, names, category)
     photos = _photos(path, content, split)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -46,7 +47,7 @@ def read(path: Path, split: str, category: str | None = None) -> tuple[dict[str,
             continue
         high, wide = _size(photo)
         images.append({"id": number, "file_name": str(photo), "height": high, "width": wide})
-        for kind, box, points in _lines(labels, told.count, width):
+        for kind, box, points in _lines(labels, told.count, width, len(names)):
             if classes is not None and kind not in classes:
                 continue
             centre, side = box[:2] * (wide, high), box[2:] * (wide, high)
@@ -60,7 +61,7 @@ def read(path: Path, split: str, category: str | None = None) -> tuple[dict[str,
             )  # fmt: skip
     if not annotations:
         raise UserError(f"{path}: {split}: nobody in the labels of {len(photos)} photos, {bare} of them without any")
-    name = category or (_names(content.get("names")) or ["object"])[0]
+    name = category or (names or ["object"])[0]
     table = {
         "images": images, "annotations": annotations,
         "categories": [{"id": 1, "name": name, "keypoints": list(told.joints)}],
@@ -76,10 +77,9 @@ def _names(given: Any) -> list[str]:
     return [str(name) for name in given] if isinstance(given, list) else []
 
 
-def _classes(path: Path, given: Any, category: str | None) -> set[int] | None:
+def _classes(path: Path, names: list[str], category: str | None) -> set[int] | None:
     if category is None:
         return None
-    names = _names(given)
     found = {number for number, name in enumerate(names) if name.strip().lower() == category.strip().lower()}
     if not found:
         raise UserError(f"{path}: category: none is called {category!r}; there are {', '.join(names) or 'no names'}")
@@ -93,8 +93,8 @@ def _photos(path: Path, content: dict[str, Any], split: str) -> list[Path]:
         given = content.get("valid")
     if given is None:
         raise UserError(f"{path}: has no {split}: expected the folder of its photos, or a text file that lists them")
-    named = content.get("path")
-    roots = [path.parent] if not isinstance(named, str) else [path.parent / named, Path(named), path.parent]
+    base = content.get("path")
+    roots = [path.parent] if not isinstance(base, str) else [path.parent / base, Path(base), path.parent]
     found: list[Path] = []
     for place in given if isinstance(given, list) else [given]:
         if not isinstance(place, str):
@@ -102,14 +102,18 @@ def _photos(path: Path, content: dict[str, Any], split: str) -> list[Path]:
         tried = [root / name for root in roots for name in (place, re.sub(r"^(\.\./)+", "", place))]
         there = next((some for some in tried if os.path.exists(some)), None)
         if there is None:
-            raise UserError(f"{path}: {split}: {place} is in none of {', '.join(map(str, dict.fromkeys(roots)))}")
+            where = ", ".join(map(named, dict.fromkeys(roots)))
+            raise UserError(f"{path}: {split}: {named(place)} is in none of {where}")
         if there.is_dir():
             found += files_below(there, SUFFIXES)
         else:
-            lines = there.read_text(encoding="utf-8", errors="replace").splitlines()
-            found += [there.parent / line.strip() for line in lines if line.strip()]
+            for number, line in enumerate(there.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+                if line.strip():
+                    if not (there.parent / line.strip()).name:
+                        raise UserError(f"{there}: line {number}: expected a photo's path, got {short(line)}")
+                    found.append(there.parent / line.strip())
     if not found:
-        raise UserError(f"{path}: {split}: no photos in {given}")
+        raise UserError(f"{path}: {split}: no photos in {short(given)}")
     return found
 
 
@@ -134,8 +138,8 @@ def _size(photo: Path) -> tuple[int, int]:
     return (wide, high) if turned else (high, wide)
 
 
-def _lines(labels: Path, joints: int, width: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Class, box [4] and joints [J, 3] of each line; shares, and flags 0, 1 or 2."""
+def _lines(labels: Path, joints: int, width: int, classes: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Class (of `classes`; 0: any), box [4] and joints [J, 3] of each line; shares, and flags 0, 1 or 2."""
     wanted = 5 + joints * width
     try:
         text = labels.read_text(encoding="utf-8")
@@ -157,6 +161,9 @@ def _lines(labels: Path, joints: int, width: int) -> Iterator[tuple[int, np.ndar
         points = values[5:].reshape(joints, width)
         if not np.isfinite(values).all() or values[0] != int(values[0]):
             raise UserError(f"{where}: expected a class and finite numbers, got {short(line)}")
+        if values[0] < 0 or (classes and values[0] >= classes):
+            most = f"0 to {classes - 1}, as `names` has them" if classes else "0 or more"
+            raise UserError(f"{where}: expected a class of {most}, got {values[0]:g}")
         shares = np.concatenate([values[1:5], points[:, :2].reshape(-1)])
         if np.abs(shares).max() > PIXELS:
             raise UserError(f"{where}: expected shares of the photo, 0 to 1, got {np.abs(shares).max():g}: pixels?")

@@ -25,7 +25,7 @@ from benchmarks.fuzz.harness import Reader
 SIZE = (64, 64)
 
 
-def _checked(people: People) -> None:
+def checked(people: People) -> None:
     """What the loader relies on: a plan of finite numbers, and an index into the photos."""
     assert len(people) > 0
     assert people.file.min() >= 0
@@ -66,7 +66,7 @@ def _photos(folder: Path) -> None:
 coco = Reader(
     _coco,
     lambda tree: {"annotations/person_keypoints_train2017.json": json.dumps(tree).encode()},
-    lambda folder: _checked(load("coco", folder)),
+    lambda folder: checked(load("coco", folder)),
     _photos,
 )
 
@@ -94,7 +94,7 @@ def _annotated(folder: Path) -> None:
 
 def _read_detections(folder: Path) -> None:
     annotations = folder / "annotations" / "person_keypoints_train2017.json"
-    _checked(from_detections(folder / "found.json", load("coco", folder), annotations)[0])
+    checked(from_detections(folder / "found.json", load("coco", folder), annotations)[0])
 
 
 detections = Reader(_detections, lambda tree: {"found.json": json.dumps(tree).encode()}, _read_detections, _annotated)
@@ -114,7 +114,7 @@ def _mpii() -> Any:
 mpii = Reader(
     _mpii,
     lambda tree: {"annot/train.json": json.dumps(tree).encode()},
-    lambda folder: _checked(load("mpii", folder)),
+    lambda folder: checked(load("mpii", folder)),
     _photos,
 )
 
@@ -135,7 +135,7 @@ def _dump_lsp(tree: Any) -> dict[str, bytes]:
     return {"joints.mat": out.getvalue(), **lists}
 
 
-lsp = Reader(_lsp, _dump_lsp, lambda folder: _checked(load("lsp", folder)), _photos)
+lsp = Reader(_lsp, _dump_lsp, lambda folder: checked(load("lsp", folder)), _photos)
 
 
 def _store() -> Any:
@@ -162,7 +162,7 @@ def _dump_store(tree: Any) -> dict[str, bytes]:
 
 def _read_store(folder: Path) -> None:
     people = load("store", folder)
-    _checked(people)
+    checked(people)
     plan = draw(people, SIZE, epoch=0, seed=0, train=True, aug=GlobalAug(), batch_size=4, drop_last=False)
     plan, _ = clamp(people, plan, SIZE)
     assert np.isfinite(plan.matrix).all()

@@ -121,3 +121,21 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+
+def matlab_struct(records: list[Any]) -> np.ndarray:
+    """A 1 x N struct of MATLAB's; what one of them lacks is []."""
+    fields = list(dict.fromkeys(key for record in records for key in record))
+    out = np.empty((1, len(records)), [(key, object) for key in fields])
+    for number, record in enumerate(records):
+        for key in fields:
+            out[key][0, number] = _matlab(record.get(key))
+    return out
+
+
+def _matlab(value: Any) -> Any:
+    if isinstance(value, dict):
+        return matlab_struct([value])
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return matlab_struct(value)
+    return np.zeros((0, 0)) if value is None or (isinstance(value, list) and not value) else value

@@ -64,7 +64,7 @@ def _ours() -> Any:
     }  # fmt: skip
 
 
-def _yaml(tree: Any) -> bytes:
+def dump_yaml(tree: Any) -> bytes:
     return yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass")
 
 
@@ -84,7 +84,7 @@ def _mmpose() -> Any:
 def _dump_mmpose(tree: Any) -> dict[str, bytes]:
     """As YAML below a `dataset_info`, and as MMPose's own Python literal."""
     literal = f"dataset_info = {pprint.pformat(tree)}\n"
-    return {"info.yaml": _yaml({"dataset_info": tree}), "info.py": literal.encode("utf-8", "surrogatepass")}
+    return {"info.yaml": dump_yaml({"dataset_info": tree}), "info.py": literal.encode("utf-8", "surrogatepass")}
 
 
 def _of_mmpose(folder: Path) -> None:
@@ -116,6 +116,6 @@ def _of_ultralytics(folder: Path) -> None:
         assert _named(made, made.pairs, list(made.joints)) == _named(made, swapped, list(map(str, names)))
 
 
-ours = Reader(_ours, lambda tree: {"own.yaml": _yaml(tree), "own.json": json.dumps(tree).encode()}, _of_ours)
+ours = Reader(_ours, lambda tree: {"own.yaml": dump_yaml(tree), "own.json": json.dumps(tree).encode()}, _of_ours)
 mmpose = Reader(_mmpose, _dump_mmpose, _of_mmpose)
-ultralytics = Reader(_ultralytics, lambda tree: {"data.yaml": _yaml(tree)}, _of_ultralytics)
+ultralytics = Reader(_ultralytics, lambda tree: {"data.yaml": dump_yaml(tree)}, _of_ultralytics)

@@ -70,6 +70,12 @@ def test_edges_that_count_from_0_are_seen_by_their_0(folder: Path) -> None:
     assert people.skeleton.edges == ((0, 1), (4, 5))
 
 
+def test_names_of_several_lines_are_said_in_one(folder: Path) -> None:
+    people = read(write(folder / "a.json", [category(["top\nmost", *BUG[1:]], "bug\n7")], annotation(6)))
+    assert any(r"'top\nmost'" in note and r"'bug\n7'" in note for note in people.notes)
+    assert not any("\n" in note for note in people.notes)
+
+
 def test_a_category_has_no_protocol_by_its_name(folder: Path) -> None:
     people = read(write(folder / "a.json", [category(BUG, "mpii")], annotation(6)))
     assert people.skeleton.name == "own mpii"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,7 @@ def test_yolo_pose_where_roboflow_puts_it(tmp_path: Path) -> None:
         ("0 .5 .5 .1 .1" + " .3 .2 0.7" * 4, "expected flags 0, 1 or 2, got 0.7"),
         ("0 .5 .5 .1 .1" + " .3 x 2" * 4, "expected numbers"),
         ("0 .5 .5 .1 .1" + " .3 nan 2" * 4, "expected a class and finite"),
+        ("1 .5 .5 .1 .1" + " .3 .2 2" * 4, "expected a class of 0 to 0, as `names` has them, got 1"),
     ],
 )
 def test_a_wrong_label_is_named_by_its_line(tmp_path: Path, line: str, words: str) -> None:
@@ -196,6 +198,19 @@ def test_a_wrong_label_is_named_by_its_line(tmp_path: Path, line: str, words: st
     (tmp_path / "labels" / "val" / "a.txt").write_text("\n" + line)
     with pytest.raises(UserError, match=rf"labels/val/a\.txt: line 2: {words}"):
         read(path)
+
+
+def test_a_yolo_split_is_named_where_it_is_not_there(tmp_path: Path) -> None:
+    for place, words in (
+        ("a" * 5000, r"val: 'aaa\S*[.]{3} is in none of"),
+        ("list.txt", r"list\.txt: line 2: expected a"),
+    ):
+        (tmp_path / "list.txt").write_text("images/val/a.jpg\n/\n")
+        with pytest.raises(UserError, match=words) as caught:
+            read(yolo(tmp_path, val=place, path="."))
+        assert len(str(caught.value)) < 600
+        for name in ("images", "labels"):
+            shutil.rmtree(tmp_path / name)
 
 
 def test_17_joints_with_coco_s_flips_are_coco_s(tmp_path: Path) -> None:
@@ -219,6 +234,12 @@ def test_ai_challenger_s_own_json(tmp_path: Path) -> None:
     assert people.visible[0].tolist() == [2, 1, 0] * 4 + [2, 1]
     assert people.joints[0, 1].tolist() == [23.5, 12.5]
     assert people.box[0].tolist() == [10, 5, 60, 60]
+    boxed = {**record, "human_annotations": {**record["human_annotations"], "human2": [1, 1, 9, 9]}}
+    path.write_text(json.dumps([{**boxed, "keypoint_annotations": {"human1": joints}}]))
+    assert any("left out: 1 without keypoints" in note for note in read(path).notes)
+    path.write_text(json.dumps([{**record, "keypoint_annotations": {"human1": [1, 2, 1.5] * 14}}]))
+    with pytest.raises(UserError, match="flags 1, 2 or 3"):
+        read(path)
     path.write_text(json.dumps([{**record, "keypoint_annotations": {"human1": [1, 2, 0] * 14}}]))
     with pytest.raises(UserError, match="record 0: 'human1': expected x1, y1, x2, y2 and flags 1, 2 or 3"):
         read(path)
@@ -267,3 +288,30 @@ def test_mpii_s_own_release(tmp_path: Path) -> None:
     assert len(load("custom", split="train", files=files)) == 1
     with pytest.raises(UserError, match="nobody with published joints"):
         read(matlab(tmp_path / "test.mat", [person([0, 1])], published=False))
+
+
+def test_mpii_s_flags_are_numbers_and_its_joints_whole(tmp_path: Path) -> None:
+    photo(tmp_path / "images" / "a.png")
+    points = person([0, 1, 2, 3, 9])
+
+    def of(field: str, *values: Any) -> People:
+        for place, value in enumerate(values):
+            points["annopoints"]["point"][place][field] = value
+        return read(matlab(tmp_path / "a.mat", [points]))
+
+    for hidden in (0, 0.0, "0"):
+        assert of("is_visible", hidden, 1.0, "1").visible[0, :3].tolist() == [1, 2, 2]
+    assert any("1 joints are given twice: the last of each is taken" in note for note in of("id", 1).notes)
+    with pytest.raises(UserError, match=r"person 0 \('a\.png'\): expected joints 0 to 15, got id 2\.5"):
+        of("id", 2.5)
+    of("id", 0)
+    with pytest.raises(UserError, match=r"person 0 \('a\.png'\): x: expected a number, got \[\]"):
+        of("x", [])
+    path = matlab(tmp_path / "b.mat", [person([0, 1])])
+    from scipy.io import loadmat, savemat
+
+    release = loadmat(path)["RELEASE"]
+    release["img_train"][0, 0] = np.array([[1]])
+    savemat(path, {"RELEASE": release})
+    with pytest.raises(UserError, match="2 and 1 of them"):
+        read(path)
