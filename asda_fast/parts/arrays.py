@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, first_line
 from asda_fast.core.matlab import read_matlab
 from asda_fast.parts.scheme import Scheme
 
@@ -35,7 +36,7 @@ def read_npy(data: bytes) -> np.ndarray:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, fortran, kind = read(file)
-    except (ValueError, KeyError, SyntaxError, EOFError, TypeError, MemoryError, RecursionError):
+    except (ValueError, KeyError, SyntaxError, EOFError, TypeError, MemoryError, RecursionError, TokenError):
         raise BadArray("is not a readable .npy file") from None
     if kind.kind not in "biuf":
         raise BadArray(f"is an array of {kind.name}; expected ids")
@@ -83,6 +84,6 @@ def _pascal_part(anno: Any, scheme: Scheme | None) -> np.ndarray:
         for thing in objects:
             for part in thing["parts"].ravel() if thing["class"][0] == "person" else ():
                 out[part["mask"] != 0] = ids[str(part["part_name"][0])]
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
-        raise BadArray("holds `anno`, but not as PASCAL-Part's files do") from None
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise BadArray(f"holds `anno`, but not as PASCAL-Part's files do ({first_line(error)})") from None
     return _plane(out)

@@ -1,112 +1,25 @@
-"""The readers of parts/: label maps, instance maps, pools, exclusion lists, schemes, people files."""
+"""The readers of parts/ but for label maps: pools, exclusion lists, schemes, people files."""
 
 from __future__ import annotations
 
 import functools
-import io
 import json
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from asda_fast.core.errors import UserError
-from asda_fast.core.images import PNG
-from asda_fast.parts.cut import Filters, cut
-from asda_fast.parts.cut_pair import cut_pair
+from asda_fast.parts.cut import cut
 from asda_fast.parts.exclude import excluded, read_names
 from asda_fast.parts.instances import instance_map, read_people
-from asda_fast.parts.pairs import Pair
 from asda_fast.parts.pool import PartPool
 from asda_fast.parts.pool_file import merge_pools, open_pool, pool_info
-from asda_fast.parts.read import Unusable
 from asda_fast.parts.scheme import load_scheme
 from benchmarks.fuzz.harness import Reader
-
-HEIGHT, WIDTH = 48, 40
-ALL = Filters(min_area=9, whole=0, border=9, thickness=0, share=0, contrast=0)
-
-
-def _label() -> np.ndarray:
-    label = np.zeros((HEIGHT, WIDTH), np.uint8)
-    label[4:20, 8:30], label[20:44, 8:30], label[24:30, 2:8] = 13, 9, 14
-    return label
-
-
-def _photo() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-
-
-# ---- maps -----------------------------------------------------------------------------------------------------------
-
-
-def _beside(folder: Path) -> None:
-    Image.fromarray(_photo()).save(folder / "photo.png")
-    Image.fromarray(_label()).save(folder / "sound.png")
-
-
-def _read_maps(folder: Path) -> None:
-    """As a label map, and as an instance map of a sound one. A map that cannot be used is refused by its line."""
-    path, photo = folder / "map.png", folder / "photo.png"
-    refusals = []
-    for pair in (Pair("x", photo, path, None), Pair("x", photo, folder / "sound.png", path)):
-        try:
-            cut_pair(pair, None, load_scheme("lip"), ALL, apart=True)
-        except Unusable as error:
-            refusals.append(str(error))
-    if len(refusals) == 2:
-        raise UserError(refusals[0])
-
-
-def _content_maps() -> Any:
-    """A map as Pillow writes it: mode, kind of file and options of its writer vary with the try."""
-    return {"ids": _label(), "mode": "L", "kind": "PNG", "options": {"bits": 8, "transparency": 0}}
-
-
-def _dump_map(tree: Any) -> dict[str, bytes]:
-    image = Image.fromarray(np.asarray(tree["ids"]))
-    if tree["mode"] != "L":  # another word: one of the modes that Pillow knows
-        image = image.convert(("P", "LA", "RGB", "RGBA", "1", "I", "F", "CMYK", "I;16")[hash_of(tree["mode"]) % 9])
-    kind = "PNG" if tree["kind"] == "PNG" else ("TIFF", "BMP", "GIF")[hash_of(tree["kind"]) % 3]
-    out = io.BytesIO()
-    options = tree["options"] if kind == "PNG" and image.mode == "P" else {}
-    image.save(out, kind, **{key: value for key, value in options.items() if isinstance(value, int)})
-    return {"map.png": out.getvalue()}  # Pillow looks at the content, not at the name
-
-
-def hash_of(value: Any) -> int:
-    """The same in every run, unlike hash()."""
-    return zlib.crc32(repr(value).encode(errors="backslashreplace"))
-
-
-maps = Reader(_content_maps, _dump_map, _read_maps, _beside)
-
-
-def _content_png() -> Any:
-    header = np.frombuffer(WIDTH.to_bytes(4, "big") + HEIGHT.to_bytes(4, "big") + bytes([8, 3, 0, 0, 0]), np.uint8)
-    rows = np.pad(_label(), ((0, 0), (1, 0)))  # each after its filter, 0
-    palette, clear = np.arange(96, dtype=np.uint8), np.zeros(3, np.uint8)
-    chunks = [("IHDR", header), ("PLTE", palette), ("tRNS", clear), ("IDAT", rows), ("IEND", clear[:0])]
-    return [{"name": name, "bytes": content} for name, content in chunks]
-
-
-def _dump_png(tree: Any) -> dict[str, bytes]:
-    """Chunks with right checksums, whatever they hold; an IDAT's rows are compressed."""
-    data = PNG
-    for chunk in tree:
-        name, content = chunk["name"].encode()[:4].ljust(4, b"x"), np.asarray(chunk["bytes"]).tobytes()
-        content = zlib.compress(content) if name == b"IDAT" else content
-        data += len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
-    return {"map.png": data}
-
-
-pngs = Reader(_content_png, _dump_png, _read_maps, _beside)
-
+from benchmarks.fuzz.maps import ALL, HEIGHT, WIDTH, label, photo
 
 # ---- pools ----------------------------------------------------------------------------------------------------------
 
@@ -177,11 +90,26 @@ SCHEME = {
     "pairs": [["Left-arm", "Right-arm"]],
     "types": {"Face": ["Face"], "Tail": {"labels": ["Left-arm"], "each": True},
               "All": {"labels": ["Face", "Pants"], "need": [["Face"], ["Pants"]]}},
+    "network": {"size": [32, 40], "channels": "BGR", "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.2, 0.3],
+                "resize": "fit", "corners": True},
 }  # fmt: skip
+
+
+def _read_scheme(folder: Path) -> None:
+    """Cut by it, and a photo made ready for the network that it describes, and back."""
+    scheme = load_scheme(folder / "own.json")
+    cut(photo(), label(), scheme, ALL)
+    if scheme.network is not None and max(scheme.network.size) <= 1024:
+        ready = scheme.network.prepare(photo(), scheme.network.size)
+        assert ready.shape == (3, *scheme.network.size) and np.isfinite(ready).all()
+        ids = scheme.network.labels(np.ones((3, 8, 10), np.float32), (HEIGHT, WIDTH), scheme.network.size)
+        assert ids.shape == (HEIGHT, WIDTH) and not ids.any()
+
+
 schemes = Reader(
     lambda: SCHEME,
     _json("own.json"),
-    lambda folder: cut(_photo(), _label(), load_scheme(folder / "own.json"), ALL),
+    _read_scheme,
 )
 
 NAMES = ("first.jpg", "val2017/second.JPG", "./third.png", "C:\\x\\fourth", "fifth.v2", "sixth", "7.tif")
@@ -222,11 +150,11 @@ PEOPLE = {
 
 def _read_people(folder: Path) -> None:
     people, notes = read_people(folder / "people.json")
-    for photo in people.values():
-        numbers, boxes, more = instance_map(photo.people, HEIGHT, WIDTH)
+    for beside in people.values():
+        numbers, boxes, more = instance_map(beside.people, HEIGHT, WIDTH)
         notes.update(more)
-        assert numbers.max(initial=0) <= len(photo.people)
-        cut(_photo(), _label(), load_scheme("lip"), ALL, numbers, boxes)
+        assert numbers.max(initial=0) <= len(beside.people)
+        cut(photo(), label(), load_scheme("lip"), ALL, numbers, boxes)
     assert not any("\n" in kind + first for kind, (_, first) in notes.kinds.items())
 
 
