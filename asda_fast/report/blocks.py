@@ -11,11 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from asda_fast.core.errors import UserError
 from asda_fast.report.charts import Series, chart, density, small
 from asda_fast.report.look import Looked, Person
 from asda_fast.train.recipe import Recipe
 
 LEAST = 12  # parts of a type; fewer make no map
+NO_NUMBERS = ("protocol", "pck_per_joint")  # of an epoch's row: a word, an object
 QUALITY = 85  # of the pictures' JPEGs
 
 
@@ -32,7 +34,7 @@ def tiles(history: list[dict[str, Any]], config: dict[str, Any]) -> str:
     if best.get("pck") is not None:
         told.append((f"{best['pck']:.2f}", f"best {protocol}, validation, epoch {best['epoch']}"))
         told.append((f"{last['pck']:.2f}" if last.get("pck") is not None else "-", f"last {protocol}, validation"))
-    if last.get("hardness") is not None:
+    if last.get("hardness") is not None and last.get("hardness_se") is not None:
         told.append((f"{last['hardness']:.2f} ± {last['hardness_se']:.2f}", "hardness of the places, last epoch"))
     seconds = sum(row.get("seconds") or 0 for row in history)
     told.append(
@@ -171,7 +173,7 @@ def worst(looked: Looked) -> str:
 
 def made_with(config: dict[str, Any], versions: dict[str, str] | None) -> str:
     """Options, those that differ from what is usual first; versions as the run's checkpoint keeps them."""
-    usual = Recipe(dataset=config.get("dataset", "demo")).to_dict()
+    usual = _usual(config.get("dataset"))
     rows = []
     for name, value in sorted(config.items(), key=lambda pair: (pair[1] == usual.get(pair[0]), pair[0])):
         if name == "options":  # model_options once more
@@ -186,13 +188,17 @@ def made_with(config: dict[str, Any], versions: dict[str, str] | None) -> str:
     return f"<h2>Options and versions</h2><p>{told}</p><p>Bold: not the default.</p>{rows_of}"
 
 
+def _usual(dataset: Any) -> dict[str, Any]:
+    """The options of a run on a dataset unless told otherwise; of one that is not in reach here, those of the demo."""
+    try:
+        return Recipe(dataset=str(dataset or "demo")).to_dict()
+    except UserError:
+        return Recipe().to_dict()
+
+
 def table(history: list[dict[str, Any]]) -> str:
     """Every number of every epoch."""
-    names = [
-        n
-        for n in dict.fromkeys(k for row in history for k in row)
-        if not isinstance(last_look(history).get(n), (dict, str))
-    ]
+    names = [name for name in dict.fromkeys(k for row in history for k in row) if name not in NO_NUMBERS]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     lines = []
     for row in history:

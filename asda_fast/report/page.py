@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import write_atomic
 from asda_fast.report import blocks
 from asda_fast.report.look import Looked, look
 from asda_fast.report.options import ReportOptions
 from asda_fast.train import checkpoint
+
+LARGEST = 1e300  # of a number on a chart
 
 
 def write(options: ReportOptions) -> Path:
@@ -21,8 +23,11 @@ def write(options: ReportOptions) -> Path:
     history = read_history(folder)
     last = folder / "last.pt"
     saved = checkpoint.load(last) if last.is_file() else {}
+    for key in ("config", "versions"):
+        if not isinstance(saved.get(key) or {}, dict):
+            raise UserError(f"{last}: {key}: expected a dictionary, got {short(saved[key])}")
     looked = None
-    if saved and options.people and (options.root or options.files.given or saved["config"]["dataset"] == "demo"):
+    if saved and options.people and (options.root or options.files.given or saved["config"].get("dataset") == "demo"):
         looked = look(options, last, saved)
     out = Path(options.out) if options.out else folder / "report.html"
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -34,29 +39,51 @@ def write(options: ReportOptions) -> Path:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """metrics.jsonl: an object per epoch. UserError naming the folder or the line."""
+    """metrics.jsonl: an object per epoch, whose numbers are finite. UserError naming the folder or the line."""
     path = folder / "metrics.jsonl"
     if not path.is_file():
         raise UserError(f"{folder}: expected the folder of a run, with a metrics.jsonl in it")
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    rows: list[dict[str, Any]] = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: expected text in UTF-8") from None
+    for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
-        if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+        if not isinstance(row, dict) or type(row.get("epoch")) is not int:
             raise UserError(f"{path}: line {number}: expected an object with an epoch, got {line[:40]!r}")
+        if wrong := next((key for key, value in row.items() if not _belongs(key, value)), None):
+            raise UserError(f"{path}: line {number}: {short(wrong)}: expected {_kind(wrong)}, got {short(row[wrong])}")
+        if row["epoch"] <= (rows[-1]["epoch"] if rows else 0):
+            before = f"that of line {number - 1}, {rows[-1]['epoch']}" if rows else "0"
+            raise UserError(f"{path}: line {number}: expected an epoch after {before}, got {row['epoch']}")
         rows.append(row)
     if not rows:
         raise UserError(f"{path}: no epoch has ended yet")
     return rows
 
 
+def _belongs(key: str, value: Any) -> bool:
+    """Whether it is what an epoch's row has under this key: a number or null, for all but two."""
+    if key == "protocol":
+        return isinstance(value, str)
+    if key == "pck_per_joint":
+        return isinstance(value, dict) and all(_belongs(joint, each) for joint, each in value.items())
+    return value is None or (isinstance(value, (int, float)) and abs(value) < LARGEST)  # not of nan
+
+
+def _kind(key: str) -> str:
+    return {"protocol": "a word", "pck_per_joint": "an object of numbers"}.get(key, "a finite number or null")
+
+
 def sections(
     folder: Path, history: list[dict[str, Any]], saved: dict[str, Any], looked: Looked | None, sheets: int
 ) -> list[str]:
     """The page's parts from top to bottom."""
-    config = saved.get("config", {})
+    config = saved.get("config") or {}
     what = ", ".join(str(config[k]) for k in ("dataset", "model", "input", "augment") if config.get(k))
     if config.get("augment") == "asda":
         what += f", adversary {config.get('adversary', 'generator')}"

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.options import Above, AtLeast, check
 from asda_fast.train.arms import baseline_of, expand, folder_of, recipe_of
 from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.result_file import RESULT, check_alike, read_result
 
-RESULT = "result.json"
 MEASURES = {"clean": "all joints", "hidden": "occluded", "random": "random paste", "worst": "worst of 8"}
 
 
@@ -74,7 +74,7 @@ def plan(options: AblateOptions) -> list[Planned]:
             folder, recipe = options.out / folder_of(arm, seed), recipe_of(arm, seed, options.recipe)
             done = (folder / RESULT).is_file()
             if done:
-                finished(folder / RESULT, recipe.resolved())
+                finished(folder / RESULT, arm, seed, recipe.resolved())
             begun = (folder / "last.pt").is_file()
             found.append(Planned(arm, seed, folder, recipe, "finished" if done else "begun" if begun else "to do"))
     return found
@@ -116,20 +116,23 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
             process.terminate()  # a run that gets SIGTERM saves its state
         for _, process in running:
             process.join()
-    done = [json.loads((run.folder / RESULT).read_text()) for run in runs if (run.folder / RESULT).is_file()]
+    files = [(run.folder / RESULT, run) for run in runs if (run.folder / RESULT).is_file()]
+    done = [(path, read_result(path, run.arm, run.seed)) for path, run in files]
     if not done:
         raise UserError(f"seconds: {options.seconds:g} were too few for a run; the same command goes on")
-    results = {"recipe": options.recipe.resolved().to_dict(), **compare(done)}
+    check_alike(done)
+    compared = compare([result for _, result in done])
+    results = {"recipe": options.recipe.resolved().to_dict(), **compared}
     write_atomic(options.out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
     return results
 
 
-def finished(path: Path, recipe: Recipe) -> None:
+def finished(path: Path, arm: str, seed: int, recipe: Recipe) -> None:
     """UserError unless the finished run is of this recipe."""
-    saved = json.loads(path.read_text())["recipe"]
+    saved = read_result(path, arm, seed)["recipe"]
     for name, value in recipe.to_dict().items():
         if name in saved and saved[name] != value:
-            raise UserError(f"{path}: of a run with {name} {saved[name]}, not {value}; take another --out")
+            raise UserError(f"{path}: of a run with {name} {short(saved[name])}, not {value}; take another --out")
 
 
 def course(runs: list[dict[str, Any]]) -> dict[str, Any]:

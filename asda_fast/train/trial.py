@@ -26,8 +26,8 @@ from asda_fast.evaluate.score import joint_hits
 from asda_fast.ops import PasteFormat
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.train import checkpoint
-from asda_fast.train.ablation import RESULT
 from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.result_file import RESULT
 from asda_fast.train.run import train
 
 

@@ -129,11 +129,19 @@ def test_a_run_looked_at(whole: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         (None, "expected the folder of a run"),
         ("", "no epoch has ended yet"),
         ('{"epoch": 1}\n{"ep', "line 2: expected"),
+        ('{"epoch": true}', "line 1: expected an object with an epoch"),
+        ('{"epoch": 1, "pck": "31"}', "line 1: 'pck': expected a finite number or null, got '31'"),
+        ('{"epoch": 1, "pck": [3]}', "line 1: 'pck': expected a finite number or null"),
+        ('{"epoch": 1, "loss_d": NaN}', "line 1: 'loss_d': expected a finite number or null, got nan"),
+        ('{"epoch": 1, "lr": 1' + "0" * 400 + "}", "line 1: 'lr': expected a finite number or null"),
+        ('{"epoch": 1, "pck_per_joint": {"hip": "x"}}', "line 1: 'pck_per_joint': expected an object of numbers"),
+        ('{"epoch": 1}\n{"epoch": 1}', "line 2: expected an epoch after that of line 1, 1, got 1"),  # two runs' files
+        (b'{"epoch": 1, "\xff": 2}', "expected text in UTF-8"),
     ],
 )
-def test_what_is_no_run_is_one_line(content: str | None, says: str, tmp_path: Path) -> None:
+def test_what_is_no_run_is_one_line(content: str | bytes | None, says: str, tmp_path: Path) -> None:
     if content is not None:
-        (tmp_path / "metrics.jsonl").write_text(content)
+        (tmp_path / "metrics.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError) as caught:
         page.write(ReportOptions(str(tmp_path)))
     assert str(tmp_path) in str(caught.value)
@@ -196,3 +204,19 @@ def test_maps_count_the_middles_of_parts() -> None:
     assert maps["a"].shape == (24, 12)
     assert np.argwhere(maps["a"]).tolist() == [[6, 0]]
     assert np.argwhere(maps["b"]).tolist() == [[0, 11]], "the other lies beyond the crop"
+
+
+def test_a_word_in_one_epoch_alone_is_no_number_of_the_table(tmp_path: Path) -> None:
+    rows = [{"epoch": 1, "protocol": "PCK", "pck_per_joint": {"hip": 1.0}}, {"epoch": 2, "pck": 4.0}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "epoch pck 1 2 4" in read(page.write(ReportOptions(str(tmp_path))))
+
+
+@pytest.mark.parametrize(("key", "value"), [("config", "x"), ("config", [1]), ("versions", 3)])
+def test_a_state_that_is_no_run_s_is_one_line(key: str, value: Any, tmp_path: Path) -> None:
+    run_folder(tmp_path)
+    checkpoint.save(tmp_path / "last.pt", {"config": {"dataset": "mine:GONE"}, key: value})
+    with pytest.raises(UserError, match=rf"last\.pt: {key}: expected a dictionary, got"):
+        page.write(ReportOptions(str(tmp_path), people=0))
+    checkpoint.save(tmp_path / "last.pt", {"config": {"dataset": "mine:GONE"}})
+    assert "mine:GONE" in read(page.write(ReportOptions(str(tmp_path), people=0)))

@@ -124,3 +124,45 @@ def test_arms_are_compared_person_by_person() -> None:
 def test_mistakes_are_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         options(tmp_path, **changes)
+
+
+def test_an_edited_result_is_named_by_its_field(tmp_path: Path) -> None:
+    """As a run's folder copied under another arm's name, a file cut short, or a number changed by hand."""
+    given = options(tmp_path, arms=("none", "random"))
+    people = {name: [1, 2] for name in ("clean", "random", "worst", "hidden")}
+    people |= {"counted": [3, 3], "hidden_counted": [2, 2]}
+
+    def write(of: str, **changes: Any) -> None:
+        (tmp_path / f"{of}-3").mkdir(exist_ok=True)
+        result: dict[str, Any] = {
+            "arm": of, "seed": 3, "recipe": recipe_of(of, 3, given.recipe).resolved().to_dict(), "steps": 2,
+            "seconds": 1.0, "pck_train": 30.0, "looks": [1], "pck_by_look": [9.0], "pck_train_by_look": [9.0], "losses": {"random": 0.1, "best_of_32": 0.2},
+            "people": people,
+        }  # fmt: skip
+        (tmp_path / f"{of}-3" / "result.json").write_text(json.dumps({**result, **changes}))
+
+    write("none")
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"arm": "none"}, "arm: expected 'random', got 'none'"),
+        ({"seed": 4}, "seed: expected 3, got 4"),
+        ({"recipe": None}, "recipe: expected an object, got None"),
+        ({"pck_train": "30"}, "pck_train: expected a number, got '30'"),
+        ({"losses": {"random": 0.1}}, r"losses\.best_of_32: expected a number, got None"),
+        ({"looks": []}, "looks: expected a number of each look at the validation people"),
+        ({"pck_by_look": [1, 2]}, "pck_by_look: expected a number of each look at the validation people"),
+        ({"people": {**people, "clean": [1]}}, r"people\.clean: expected at most people\.counted of each person"),
+        ({"people": {**people, "clean": [1, 4]}}, r"people\.clean: expected at most people\.counted of each person"),
+        ({"people": {**people, "worst": [1, "2"]}}, r"people\.worst: expected a number of joints of each person"),
+        ({"people": {**people, "counted": [9, 9]}}, r"people\.counted: measured on other people than .*none-3"),
+    ]
+    for changes, words in wrong:
+        write("random", **changes)
+        with pytest.raises(UserError, match=rf"random-3/result\.json: {words}") as caught:
+            ablate(given, lambda text: None)
+        assert "\n" not in str(caught.value)
+    write("random")
+    (tmp_path / "random-3" / "result.json").write_text("{")
+    with pytest.raises(UserError, match=r"random-3/result\.json: not JSON"):
+        command.list_runs(given)
+    write("random")
+    assert len(ablate(given, lambda text: None)["arms"]) == 2
