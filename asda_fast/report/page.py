@@ -55,8 +55,9 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
             row = None
         if not isinstance(row, dict) or type(row.get("epoch")) is not int:
             raise UserError(f"{path}: line {number}: expected an object with an epoch, got {line[:40]!r}")
-        if wrong := next((key for key, value in row.items() if not _belongs(key, value)), None):
-            raise UserError(f"{path}: line {number}: {short(wrong)}: expected {_kind(wrong)}, got {short(row[wrong])}")
+        for key, value in row.items():
+            if not _belongs(key, value):
+                raise UserError(f"{path}: line {number}: {short(key)}: expected {_kind(key)}, got {short(value)}")
         if row["epoch"] <= (rows[-1]["epoch"] if rows else 0):
             before = f"that of line {number - 1}, {rows[-1]['epoch']}" if rows else "0"
             raise UserError(f"{path}: line {number}: expected an epoch after {before}, got {row['epoch']}")

@@ -120,6 +120,9 @@ def _yolo() -> Any:
 
 
 def _dump_yolo(tree: Any) -> dict[str, bytes]:
+    places = repr([tree["data"].get(key) for key in ("path", "train", "val")])
+    if "'/'" in places or "'../..'" in places:
+        raise ValueError("the whole machine would be searched for photos")
     texts = ["\n".join(" ".join(map(str, line)) for line in lines) for lines in tree["labels"]]
     labels = {f"labels/{number}.txt": text.encode("utf-8", "replace") for number, text in enumerate(texts)}
     listed = "\n".join(map(str, tree["val"])).encode("utf-8", "replace")

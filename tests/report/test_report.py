@@ -131,6 +131,7 @@ def test_a_run_looked_at(whole: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         ('{"epoch": 1}\n{"ep', "line 2: expected"),
         ('{"epoch": true}', "line 1: expected an object with an epoch"),
         ('{"epoch": 1, "pck": "31"}', "line 1: 'pck': expected a finite number or null, got '31'"),
+        ('{"epoch": 1, "": "x"}', "line 1: '': expected a finite number or null"),
         ('{"epoch": 1, "pck": [3]}', "line 1: 'pck': expected a finite number or null"),
         ('{"epoch": 1, "loss_d": NaN}', "line 1: 'loss_d': expected a finite number or null, got nan"),
         ('{"epoch": 1, "lr": 1' + "0" * 400 + "}", "line 1: 'lr': expected a finite number or null"),
