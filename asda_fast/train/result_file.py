@@ -37,7 +37,7 @@ def read_result(path: Path, arm: str, seed: int) -> dict[str, Any]:
         if not _is_number(value):
             raise wrong(field, "a number", value)
     result = {"hardness": None, "hardness_se": None, **result}
-    looks = result.get("looks")
+    looks = result["looks"] if isinstance(result.get("looks"), list) else []
     for field in ("looks", "pck_by_look", "pck_train_by_look"):
         values = result.get(field)
         if not isinstance(values, list) or not values or not all(map(_is_number, values)) or len(values) != len(looks):

@@ -82,7 +82,8 @@ def _result(arm: str, seed: int) -> dict[str, Any]:
     counted = {"counted": [17] * PEOPLE, "hidden_counted": [17] * PEOPLE}
     return {
         "arm": arm, "seed": seed, "recipe": recipe_of(arm, seed, _recipe()).resolved().to_dict(), "steps": 20,
-        "seconds": 1.5, "pck_train": 30.0, "looks": [1, 2], "pck_by_look": [10.0, 12.0], "pck_train_by_look": [10.0, 30.0],
+        "seconds": 1.5, "pck_train": 30.0, "looks": [1, 2], "pck_by_look": [10.0, 12.0],
+        "pck_train_by_look": [10.0, 30.0],
         "hardness": 0.2 if arm == "critic" else None,
         "hardness_se": 0.1 if arm == "critic" else None,
         "losses": {"clean": 0.1, "random": 0.2, "best_of_32": 0.4}, "people": {**people, **counted},

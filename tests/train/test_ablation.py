@@ -136,7 +136,8 @@ def test_an_edited_result_is_named_by_its_field(tmp_path: Path) -> None:
         (tmp_path / f"{of}-3").mkdir(exist_ok=True)
         result: dict[str, Any] = {
             "arm": of, "seed": 3, "recipe": recipe_of(of, 3, given.recipe).resolved().to_dict(), "steps": 2,
-            "seconds": 1.0, "pck_train": 30.0, "looks": [1], "pck_by_look": [9.0], "pck_train_by_look": [9.0], "losses": {"random": 0.1, "best_of_32": 0.2},
+            "seconds": 1.0, "pck_train": 30.0, "looks": [1], "pck_by_look": [9.0], "pck_train_by_look": [9.0],
+            "losses": {"random": 0.1, "best_of_32": 0.2},
             "people": people,
         }  # fmt: skip
         (tmp_path / f"{of}-3" / "result.json").write_text(json.dumps({**result, **changes}))
