@@ -35,7 +35,6 @@ class Result:
     before: str
     after: str
     by: str | None
-    reached: bool = True  # some test runs the file
 
 
 def prepare(root: Path, tests: list[str], files: Sequence[str]) -> Recorded:
@@ -72,7 +71,7 @@ def run(root: Path, file: str, tree: ast.Module, found: list[Mutant], recorded: 
                 by = forked(_try, root, file, tree, mutant, tests, seconds=seconds)
             except Died:
                 by = "time"
-        yield Result(file, mutant.line, mutant.column, mutant.before, mutant.after, by, tests is not None)
+        yield Result(file, mutant.line, mutant.column, mutant.before, mutant.after, by)
 
 
 def _try(root: Path, file: str, tree: ast.Module, mutant: Mutant, tests: list[str]) -> str | None:
