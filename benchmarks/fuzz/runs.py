@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from asda_fast.cli.ablate import list_runs, show
+from asda_fast.cli.ablate import show
 from asda_fast.report.options import ReportOptions
 from asda_fast.report.page import write
 from asda_fast.train import checkpoint
@@ -99,7 +99,6 @@ def _compare(folder: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         results = ablate(options, lambda text: None)
         show(results)
-        list_runs(options)
     for row in results["arms"]:
         read = [json.loads((folder / f"{row['arm']}-{seed}" / "result.json").read_text()) for seed in (0, 1)]
         for measure in ("clean", "random", "worst"):
