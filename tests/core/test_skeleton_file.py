@@ -48,6 +48,7 @@ def file(folder: Path, text: Any, name: str = "mine.yaml") -> Path:
 def test_our_own_keys(tmp_path: Path) -> None:
     made = read(file(tmp_path, OURS)).skeleton(JOINTS)
     assert (made.name, made.joints) == ("mine", JOINTS)
+    assert read(file(tmp_path, OURS + "name: cat\n", "other.yaml")).skeleton(JOINTS).name == "cat"
     assert made.pairs == ((1, 2), (3, 4))
     assert made.edges == ((0, 1), (0, 2), (0, 5))
     assert made.sigmas == (0.1, 0.1, 0.1, 0.2, 0.2, 0.3)

@@ -88,6 +88,12 @@ def test_bones_hang_together(name: str) -> None:
     assert reached >= {n for n, joint in enumerate(SKELETONS[name].joints) if not joint.startswith("face-")}
 
 
+def test_they_are_known_by_their_names() -> None:
+    """Which commands take and checkpoints hold."""
+    names = "coco mpii lsp crowdpose posetrack18 jhmdb aic halpe26 ap10k hand21 wholebody halpe136"
+    assert list(SKELETONS) == names.split()
+
+
 def test_fingers_start_at_the_wrist() -> None:
     for name, roots in (("hand21", ["wrist"]), ("wholebody", ["left_hand_root", "right_hand_root"])):
         skeleton = SKELETONS[name]

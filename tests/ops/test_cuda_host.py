@@ -255,6 +255,21 @@ def test_the_way_back_walks_over_the_parts_only(host, pool, corners, scale):
     assert found.any() == near.any()
 
 
+@pytest.mark.parametrize("need_image", [True, False])
+def test_warps_that_take_many_tiles_miss_none(host, pool, monkeypatch, need_image):
+    """As in a large batch, whose images get one block each: here its eight warps come round, row after row."""
+    monkeypatch.setattr(cuda, "MAX_STRIPS", 1)
+    size, part = (36, 230), torch.zeros((1, 1), dtype=torch.int64)
+    matrix = torch.tensor([[[[0.1, 0, 0], [0, 0.1, 0]]]], dtype=F32)  # over everything
+    image, v_out = picture(1, *size, F32, False), picture(1, *size, F32, False, seed=2)
+    common = (pool.texels, pool.table, part, matrix, MEAN, STD)
+    expected, v_image = backward(cpu, v_out, image, *common, False, need_image)
+    found, v_found = backward(cuda, v_out, image, *common, False, need_image)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+    if need_image:
+        torch.testing.assert_close(v_found, v_image)
+
+
 @pytest.mark.parametrize("nhwc", [True, False], ids=["nhwc", "planar"])
 @pytest.mark.parametrize("size", [(24, 64), (19, 45)], ids=_name)
 def test_bytes_to_bytes(host, pool, nhwc, size):
