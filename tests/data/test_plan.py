@@ -279,6 +279,12 @@ def test_shards_neither_overlap_nor_lose(count: int, world: int, batch: int, dro
         assert {len(part.row) for part in parts} == {count // (world * batch) * batch}
     else:
         assert len(rows) == count
+    for part in parts:
+        assert (
+            np.concatenate([part.row[:0], *(part.row[part.step(s)] for s in range(len(part)))]).tolist()
+            == part.row.tolist()
+        )
+        assert all(len(part.row[part.step(s)]) == batch for s in range(len(part) - 1))
     together = draw(people, SIZE, epoch=1, seed=2, train=train, aug=None, batch_size=batch * world, drop_last=drop)
     for step in range(max(len(part) for part in parts)):
         mine = [part.row[part.step(step)] for part in parts if step < len(part)]
