@@ -42,6 +42,7 @@ def main() -> None:
         if options.again:
             left = {(r["line"], r["column"], r["before"], r["after"]) for r in before if r["by"] in (None, "time")}
             before = [r for r in before if r["by"] not in (None, "time")]
+            out = out.with_suffix(".again")  # until it is through
             found = [m for m in found if (m.line, m.column, m.before, m.after) in left]
         results = []
         for result in run(ROOT, file, tree, found, recorded):
@@ -50,6 +51,8 @@ def main() -> None:
                 print(f"{file}:{result.line}: {result.before}  ->  {result.after}", flush=True)
             out.write_text(json.dumps(sorted(before + results, key=lambda r: r["line"]), indent=0) + "\n")
         every = before + results
+        if results:
+            out.replace(out.with_suffix(".json"))
         killed = sum(bool(r["by"]) for r in every)
         print(f"{file}: {killed} of {len(every)} killed", flush=True)
 
