@@ -12,6 +12,9 @@ from asda_fast.core import images
 from asda_fast.data.people import People
 from asda_fast.data.strangers import lost
 
+EMPTY = 0.05  # bytes a pixel: a photo of one colour packs into a fraction of that, so larger ones need no look
+SAME = 4  # grey levels by which one colour may differ, as a JPEG rounds
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -27,7 +30,8 @@ class Problem:
 
 def photos(people: People, threads: int = 1, progress: Callable[[int, int], object] | None = None) -> list[Problem]:
     """The photos of `people` that are damaged, missing, not of the size that the annotations declare, or, where they
-    declare none, without the people annotated (strangers.py), in order; of a store its crops.
+    declare none, without the people annotated (strangers.py), or of one colour throughout, in order; of a store its
+    crops.
 
     progress(done, all) is called after every photo, in the caller's thread.
 
@@ -45,7 +49,10 @@ def photos(people: People, threads: int = 1, progress: Callable[[int, int], obje
                 if image.size is None:
                     of = by_file[starts[people.file[row]] : starts[people.file[row] + 1]]
                     stranger = lost(people, of, images.size_of(image.data, image.name))
-                    return images.BadImage(image.name, stranger) if stranger else None
+                    if stranger:
+                        return images.BadImage(image.name, stranger)
+                if empty(image.data, image.name):
+                    return images.BadImage(image.name, "one colour throughout: a placeholder?")
         except images.BadImage as error:
             return error
         return None
@@ -57,6 +64,14 @@ def photos(people: People, threads: int = 1, progress: Callable[[int, int], obje
         if progress is not None:
             progress(done, len(rows))
     return found
+
+
+def empty(data: images.Data, name: str) -> bool:
+    """Whether a sound photo is of one colour throughout; noise of a sensor is none."""
+    height, width = images.size_of(data, name)
+    if len(data) > EMPTY * height * width + 2048:  # with what a header may hold
+        return False
+    return all(np.ptp(images.read(data, name, shrink=shrink), axis=(0, 1)).max() <= SAME for shrink in (8, 1))
 
 
 def _map(

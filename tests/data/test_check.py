@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from pathlib import Path
 
@@ -88,3 +89,28 @@ def test_where_no_size_is_declared_the_joints_tell_a_photo_of_another_scale(peop
     with pytest.raises(UserError, match=f"{name}: is {edge} x {edge}, .* joints of a person"):
         pack(people, tmp_path / "store", size=(64, 48))
     assert pack(people, tmp_path / "store", size=(64, 48), skip_bad=True)["skipped"] == found[0].people
+
+
+def test_photos_of_one_colour_are_named(people: People) -> None:
+    """What a camera that failed or a download that was denied leaves: sound files with nothing to see."""
+    files = [people.files[n] for n in np.unique(people.file)]
+    noise = np.random.default_rng(0)
+    for number, value in ((1, 0), (3, 255), (4, 90)):
+        width, height = Image.open(files[number]).size
+        pixels = np.full((height, width, 3), value, np.uint8)
+        if number == 4:  # grey, but of a sensor: somebody may be in it
+            pixels = pixels + noise.integers(0, 12, pixels.shape, dtype=np.uint8)
+        Image.fromarray(pixels).save(files[number], quality=80)
+    assert [problem.photo for problem in check.photos(people)] == [files[1], files[3]]
+    assert "one colour throughout" in str(check.photos(people)[0])
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_one_colour_in_any_kind_of_file(kind: str) -> None:
+    for value, marked, empty in ((0, False, True), (200, False, True), (0, True, False)):
+        pixels = np.full((480, 640, 3), value, np.uint8)
+        if marked:
+            pixels[100:140, 200:240] = (255, 200, 0)
+        data = io.BytesIO()
+        Image.fromarray(pixels).save(data, kind)
+        assert check.empty(data.getvalue(), "x") == empty
