@@ -165,7 +165,22 @@ def _content(path: Path) -> Any:
     for file, table in zip(files, tables):
         if table.get("categories") != tables[0].get("categories"):
             raise UserError(f"{file}: other categories than {files[0].name}: the files of a folder are read as one")
+    _one_numbering(files, tables)
     return {**tables[0], **{kind: [r for table in tables for r in table[kind]] for kind in ("images", "annotations")}}
+
+
+def _one_numbering(files: list[Path], tables: list[dict[str, Any]]) -> None:
+    """UserError where a number is a photo's in one file and another photo's in another: each begins anew."""
+    seen: dict[Any, tuple[Path, Any]] = {}
+    for file, table in zip(files, tables):
+        for photo in table["images"]:
+            number, name = repr(photo.get("id")), photo.get("file_name")
+            other, called = seen.setdefault(number, (file, name))
+            if other != file and called != name:
+                raise UserError(
+                    f"{file}: photo {number} is {name!r}, and {called!r} in {other.name}: the files of a folder are "
+                    "read as one, export them as one or number their photos through"
+                )
 
 
 def _with_joints_said(people: People) -> People:

@@ -50,6 +50,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_folder_whose_files_each_number_their_photos_anew(folder: Path) -> None:
+    """As annotation tools export task by task: photo 1 of the second is not photo 1 of the first."""
+    (folder / "b.jpg").touch()
+    for name, photo in (("first", "a.jpg"), ("second", "a.jpg")):  # one photo, twice: one numbering
+        write(folder / "each" / f"{name}.json", [category(BUG)], annotation(6), photo=photo)
+    assert len(read(str(folder / "each"), images=(str(folder),))) == 2
+    write(folder / "each" / "second.json", [category(BUG)], annotation(6), photo="b.jpg")
+    with pytest.raises(UserError, match=r"second\.json: photo 1 is 'b\.jpg', and 'a\.jpg' in first\.json: the files"):
+        read(str(folder / "each"), images=(str(folder),))
+
+
 def test_names_that_nobody_knows_are_used_as_they_are(folder: Path) -> None:
     people = read(write(folder / "a.json", [category(BUG, skeleton=[[1, 2], [1, 6]])], annotation(6)))
     assert people.skeleton.joints == tuple(BUG)
