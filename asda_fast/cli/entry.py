@@ -130,8 +130,23 @@ def _made(kind: type[Options], shown: Any) -> Options:
         value = getattr(shown, name)
         if any(isinstance(extra, CropSize) for extra in extras) and isinstance(value, str):
             value = parse_size(value, name)
+        if _is_number(hint) and isinstance(value, str):
+            value = _number(name, hint, value)
         values[name] = _made(hint, value) if dataclasses.is_dataclass(hint) else value  # type: ignore[arg-type]
     return kind(**values)
+
+
+def _is_number(hint: Any) -> bool:
+    """Whether a field is an optional number: a text for tyro, which else tells of its types."""
+    return optional(hint) and any(kind in get_args(hint) for kind in (int, float))
+
+
+def _number(name: str, hint: Any, text: str) -> int | float:
+    kind, what = (int, "a whole number") if int in get_args(hint) else (float, "a number")
+    try:
+        return kind(text)
+    except ValueError:
+        raise UserError(f"{name}: expected {what}, got {text!r}") from None
 
 
 _LIKENESS: dict[Any, Any] = {}  # one class a record: tyro compares a default's type with its field's
@@ -192,6 +207,8 @@ def _shown(hint: Any, extras: tuple[Any, ...], field: dataclasses.Field[Any]) ->
             )
         if isinstance(extra, CropSize):
             words, plain = "HxW", str | None
+    if _is_number(hint):
+        plain = str | None
     allowed = choices(hint)
     if allowed is not None:
         words, plain = "{" + ",".join(map(str, allowed)) + "}", str | None if optional(hint) else str

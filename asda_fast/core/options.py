@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -117,6 +118,17 @@ def optional(hint: Any) -> bool:
     return NoneType in get_args(hint)
 
 
+NUMBERS = {int: ("a whole number", Integral), float: ("a number", Real)}
+
+
+def check_number(name: str, hint: Any, value: Any) -> None:
+    """UserError where a number is asked for, and something else is there."""
+    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
+    what, accepted = NUMBERS.get(kinds[0], ("", object)) if len(kinds) == 1 else ("", object)
+    if not isinstance(value, accepted) or (what and isinstance(value, bool)):
+        raise UserError(f"{name}: expected {what}, got {value!r}")
+
+
 def check(record: Any) -> None:
     """UserError at the first field of a dataclass that does not hold what its type says."""
     for name, (hint, extras) in field_types(type(record)).items():
@@ -124,6 +136,9 @@ def check(record: Any) -> None:
         if value is None and optional(hint):
             continue
         several = get_origin(hint) is tuple
+        each = next((get_args(option)[0] for option in (hint, *get_args(hint)) if get_origin(option) is tuple), None)
+        for one in value if each is not None and isinstance(value, Sequence) else (value,):
+            check_number(name, hint if each is None else each, one)
         allowed = choices(get_args(hint)[0] if several else hint)
         for one in value if several else (value,):
             if allowed is not None and one not in allowed:

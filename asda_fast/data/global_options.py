@@ -17,11 +17,12 @@ class GlobalOptions:
     flip: Annotated[float | None, Between(0, 1)] = None
     """probability that a crop is mirrored [preset]"""
     rotation: Annotated[float | None, Between(0, 180)] = None
-    """most degrees by which a crop is turned, either way [preset]"""
+    """crops are turned by up to so many degrees, either way (HRNet's ROT_FACTOR); parts are by --max-rotation
+    [preset]"""
     scale: Annotated[float | None, Between(0, 1, below=True)] = None
-    """by which share a crop is at most made larger or smaller [preset]"""
+    """crops are sized by a random factor of 1 +- this: 0.25 is 0.75 to 1.25 (HRNet's SCALE_FACTOR) [preset]"""
     half_body: Annotated[float | None, Between(0, 1)] = None
-    """probability that a crop shows the upper or the lower body alone (HRNet's) [preset]"""
+    """probability that a crop shows the upper or the lower body alone (HRNet's PROB_HALF_BODY) [preset]"""
 
     def __post_init__(self) -> None:
         check(self)

@@ -62,6 +62,7 @@ def look(options: ReportOptions, last: Path, saved: dict[str, Any]) -> Looked:
     pose, device = models.load(str(last)), choose_device(options.device)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
     everybody = data.load(recipe.dataset, options.root, "val", options.files, learnt_skeleton(str(last), card))
+    everybody = everybody.first(recipe.limit)
     if len(everybody.skeleton.joints) != card["joints"]:
         raise UserError(
             f"{last}: predicts {card['joints']} joints, {recipe.dataset} has {len(everybody.skeleton.joints)}"

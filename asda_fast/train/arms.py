@@ -59,7 +59,9 @@ def split(arm: str) -> tuple[str, dict[str, Any]]:
     found = keyword_values(changes, "arms")
     for field in found:
         known = [f.name for kind in (Recipe, *GROUPS.values()) for f in fields(kind)]
-        if field not in known or field in (*GROUPS, "seed", "epochs"):
+        if field in ("seed", "epochs"):
+            raise UserError(f"arms: {field} is not an arm's, got {arm!r}: every arm has the same (--{field})")
+        if field not in known or field in GROUPS:
             raise UserError(f"arms: expected ARM:FIELD=VALUE of the recipe, got {arm!r}{nearest(field, known)}")
     return name, found
 
@@ -68,8 +70,14 @@ def recipe_of(arm: str, seed: int, recipe: Recipe) -> Recipe:
     """The recipe of one run."""
     name, more = split(arm)
     change = ARMS[name][1] | more
-    epochs = (recipe.resolved().epochs or 1) * change.pop("epochs", 1)
-    return Recipe.from_dict({**recipe.to_dict(), **change, "seed": seed, "epochs": epochs})
+    factor = change.pop("epochs", 1)
+    change |= {"seed": seed, "epochs": (recipe.resolved().epochs or 1) * factor}
+    if recipe.drops is not None and "drops" not in change:
+        change["drops"] = [drop * factor for drop in recipe.drops]
+    try:
+        return Recipe.from_dict({**recipe.to_dict(), **change})
+    except UserError as error:
+        raise UserError(f"arms: {arm}: {error}") from None
 
 
 def baseline_of(arm: str, arms: Sequence[str]) -> str:

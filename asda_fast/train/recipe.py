@@ -58,7 +58,7 @@ class Recipe:
     game: AdversaryOptions = field(default_factory=AdversaryOptions)
     update: Literal["alternate", "joint"] = "alternate"
     """generator: alternate (a step of the network, then of the generator, as in the paper) | joint (one forward and one
-    backward for both: half the cost)"""
+    backward for both: about 0.7 of the cost)"""
     generator_input: Literal["full", "half"] = "full"
     """resolution at which the generator sees the crop: full, as in the paper | half (a quarter of its arithmetic)"""
     generator_width: Annotated[int | None, AtLeast(8)] = None  # on narrower ones torch's CPU kernels write astray
@@ -83,7 +83,8 @@ class Recipe:
     limit: Annotated[int | None, AtLeast(1)] = None
     """use only the first so many people of each split (for a quick look)"""
     train_people: Annotated[int | None, AtLeast(1)] = None
-    """learn from the first so many people only, and validate on all [all]"""
+    """learn from the first N people only, in the files' order; with --limit the validation is cut too, with this not
+    [all of them]"""
 
     def __post_init__(self) -> None:
         check(self)
@@ -154,6 +155,15 @@ class Recipe:
         )
 
 
+def schedule_kept(now: Recipe, given: Recipe, saved: dict[str, Any]) -> str | None:
+    """What to say where a run goes on for another number of epochs with the drops of its beginning."""
+    usual = replace(given, epochs=now.epochs).resolved().drops
+    if given.drops is not None or now.epochs == saved["epochs"] or now.drops == usual:
+        return None
+    kept, other = (" ".join(map(str, drops or ())) for drops in (now.drops, usual))
+    return f"drops stay at {kept}, those of {saved['epochs']} epochs; the usual of {now.epochs}: drops {other}"
+
+
 def training_of(model: str) -> Training:
     """How the network's authors trained it; the paper's way where they say nothing. Imports the network's file."""
     from asda_fast.models.network import Network, Training
@@ -201,7 +211,8 @@ class RunOptions:
     save_every: Annotated[int, AtLeast(0)] = 0
     """also checkpoint every so many steps within an epoch [0: at the end of each epoch]"""
     validate_every: Annotated[int, AtLeast(1)] = 1
-    """epochs from one look at the validation people to the next; the last epoch always has one"""
+    """look at the validation people after every so many epochs and after the last; best.safetensors is the best of
+    those"""
     log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
     """who is told the numbers and contact sheets of each epoch, beside metrics.jsonl: tensorboard | wandb | mlflow"""
     out: str | None = None

@@ -13,7 +13,7 @@ from asda_fast.train.checkpoint import RunFolder
 from asda_fast.train.console import Console
 from asda_fast.train.idle import without_effect
 from asda_fast.train.place import check_writable, held, make_room
-from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.recipe import Recipe, RunOptions, schedule_kept
 from asda_fast.train.setup import prepare
 from asda_fast.train.trainer import Trainer
 
@@ -39,6 +39,8 @@ def _train(given: Recipe, recipe: Recipe, run: RunOptions, folder: RunFolder, ra
     with Console(ranks.first) as console:
         for line in without_effect(given, run, recipe.epochs or 1, ranks.device.type, ranks.world):
             console.say(line)
+        if saved is not None and (drops := schedule_kept(recipe, given, saved["config"])):
+            console.say(drops)
         parts = prepare(recipe, run, ranks, console.say)
         trainer = Trainer(recipe, run, parts, folder, ranks, console)
         if ranks.first and (folder.out / ".running").exists():  # before anything there is moved or tidied

@@ -81,6 +81,8 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         say(f"{train.name}: {note}")
     if recipe.input is not None and recipe.input[1] > recipe.input[0]:
         say(f"input {size_text(recipe.input)}: {recipe.input[0]} high and {recipe.input[1]} wide, wider than high")
+    if (recipe.train_people or 0) > len(train):
+        say(f"{train.name}: train_people {recipe.train_people}, but there are {len(train)}: all are used")
     train, val = train.first(recipe.train_first), val.first(recipe.limit)
     check_scorable(val)
     loader, val_loader = _loaders(recipe, run, ranks, train, val, say)

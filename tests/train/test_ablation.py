@@ -76,6 +76,14 @@ def test_every_arm_is_a_recipe() -> None:
     assert (several.paste.parts, several.paste.augment, several.model) == (6, "asda", "hrnet_w48")
 
 
+def test_an_arms_recipe() -> None:
+    base = Recipe(epochs=10, drops=(6, 8))
+    assert recipe_of("none-twice", 0, base).drops == (12, 16)
+    assert recipe_of("none:drops=(3,)", 0, base).drops == (3,)
+    with pytest.raises(UserError, match="arms: none:flip=yes: flip: expected a number, got 'yes'"):
+        recipe_of("none:flip=yes", 0, base)
+
+
 def test_sets_of_arms_and_what_they_are_compared_with() -> None:
     arms = expand(["table-6", "generator:parts=2", "random", "none"])
     assert baseline_of("generator:model=hourglass_8", arms) == "none:model=hourglass_8"
@@ -115,6 +123,7 @@ def test_arms_are_compared_person_by_person() -> None:
     [
         ({"arms": ("none", "critics")}, "arms: expected some of table-4, .* got 'critics'; did you mean critic"),
         ({"arms": ("ror:part=2",)}, "arms: expected ARM:FIELD=VALUE of the recipe, got 'ror:part=2'; did you mean par"),
+        ({"arms": ("none:epochs=9",)}, "arms: epochs is not an arm's, got 'none:epochs=9': every arm has the same"),
         ({"arms": ("none", "table-4")}, "arms: expected different ones, at least one, got none none ror random gen"),
         ({"arms": ()}, "arms: expected different ones, at least one, got "),
         ({"seeds": (1, 1)}, "seeds: expected different ones, at least one, got 1 1"),

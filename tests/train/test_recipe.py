@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from asda_fast import data
@@ -17,7 +19,7 @@ from asda_fast.data.dataset import DATASETS
 from asda_fast.data.global_options import GlobalOptions
 from asda_fast.train.idle import without_effect
 from asda_fast.train.optimisation import OptimisationOptions
-from asda_fast.train.recipe import Recipe
+from asda_fast.train.recipe import Recipe, schedule_kept
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -122,6 +124,41 @@ def test_the_global_augmentation_is_the_presets_but_for_what_is_given() -> None:
     assert plain.continuing(Recipe(dataset="coco"), saved, "x") == plain
     with pytest.raises(UserError, match="rotation: expected 0 to 180, got 181"):
         GlobalOptions(rotation=181)
+
+
+def test_a_schedule_that_was_made_for_other_epochs_is_said() -> None:
+    saved = Recipe(epochs=2).resolved().to_dict()
+    for given, told in (
+        (Recipe(epochs=7), "drops stay at 2 2, those of 2 epochs; the usual of 7: drops 6 7"),
+        (Recipe(epochs=7, drops=(5,)), None),
+        (Recipe(epochs=2), None),
+        (Recipe(), None),
+    ):
+        assert schedule_kept(given.resolved().continuing(given, saved, "x"), given, saved) == told
+
+
+@pytest.mark.parametrize("wrong", ["yes", (1, 2), True])
+def test_a_number_is_a_number(wrong: Any) -> None:
+    for field, what in (("flip", "a number"), ("lr", "a number"), ("train_people", "a whole number")):
+        with pytest.raises(UserError, match=re.escape(f"{field}: expected {what}, got {wrong!r}")):
+            Recipe.from_dict({field: wrong})
+    with pytest.raises(UserError, match=r"drops: expected a whole number, got 1\.5"):
+        Recipe(drops=(1.5,))  # type: ignore[arg-type]
+    assert Recipe(epochs=np.int64(3), lr=np.float32(0.5)).epochs == 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--flip yes", "--flip: expected a number, got 'yes'"),
+        ("--scale 0.75,1.25", "--scale: expected a number, got '0.75,1.25'"),
+        ("--train-people 1e3", "--train-people: expected a whole number, got '1e3'"),
+        ("--rotation 400", "--rotation: expected 0 to 180, got 400.0"),
+    ],
+)
+def test_a_wrong_number_on_the_command_line(words: str, says: str) -> None:
+    with pytest.raises(UserError, match=re.escape(says)):
+        entry.parse(Train, "train", words.split())
 
 
 def test_who_is_learnt_from() -> None:
