@@ -30,8 +30,8 @@ def read(path: Path, content: dict[str, Any]) -> tuple[list[dict[str, Any]], lis
         if len(photos) != len(published):
             raise ValueError(f"{len(photos)} and {len(published)} of them")
         people = [
-            (str(np.ravel(photo["image"]["name"][0, 0])[0]), person)
-            for photo, known in zip(photos, published)
+            (_name(number, photo["image"]["name"][0, 0]), person)
+            for number, (photo, known) in enumerate(zip(photos, published), 1)
             if known and photo["annorect"].dtype.names
             for person in np.ravel(photo["annorect"])
         ]
@@ -82,6 +82,14 @@ def _record(photo: str, person: Any) -> tuple[dict[str, Any] | None, int]:
         "image": photo, "center": [_number(place, "x"), _number(place, "y")], "scale": _number(person, "scale"),
         "joints": joints.tolist(), "joints_vis": known.tolist(), "head": head if len(head) == 4 else [np.nan] * 4,
     }, twice  # fmt: skip
+
+
+def _name(number: int, value: Any) -> str:
+    """The name of a photo, MATLAB's count of it."""
+    (name,) = np.ravel(value)[:1] if np.ravel(value).size else (None,)
+    if not isinstance(name, str):
+        raise ValueError(f"annolist({number}): image.name: expected text, got {short(np.ravel(value).tolist())}")
+    return str(name)  # of numpy's
 
 
 def _number(record: Any, field: str) -> float:

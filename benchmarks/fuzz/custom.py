@@ -213,8 +213,8 @@ def _read_release(folder: Path) -> None:
     people = _people(str(folder / "release.mat"), images=(str(folder / "images"),))
     content = loadmat(folder / "release.mat", simplify_cells=True)["RELEASE"]
     published: dict[str, set[tuple[float, float]]] = {}
-    for photo, known in zip(np.atleast_1d(content["annolist"]), np.atleast_1d(content["img_train"]).ravel()):
-        persons = [person for person in np.atleast_1d(photo["annorect"]) if known and isinstance(person, dict)]
+    for photo, known in zip(_each(content["annolist"]), np.atleast_1d(content["img_train"]).ravel()):
+        persons = [person for person in _each(photo["annorect"]) if known and isinstance(person, dict)]
         places = [point for person in persons for point in _points(person)]
         published.setdefault(str(photo["image"]["name"]), set()).update(places)
     for row in range(len(people)):
@@ -223,10 +223,15 @@ def _read_release(folder: Path) -> None:
             assert any(abs(x - a) + abs(y - b) < 1e-2 + 1e-6 * (abs(a) + abs(b)) for a, b in published[name])
 
 
+def _each(value: Any) -> list[Any]:
+    """What MATLAB had a struct array of: one of them is no list."""
+    return list(value) if isinstance(value, (list, np.ndarray)) and getattr(value, "ndim", 1) else [value]
+
+
 def _points(person: Any) -> list[tuple[float, float]]:
     inner = person.get("annopoints")
-    points = np.atleast_1d(inner.get("point", ())) if isinstance(inner, dict) else ()
-    values = [[np.ravel(point.get(axis, ())) for axis in "xy"] for point in points]
+    points = _each(inner.get("point", ())) if isinstance(inner, dict) else ()
+    values = [[np.ravel(point.get(axis, ())) for axis in "xy"] for point in points if isinstance(point, dict)]
     return [(float(x[0]), float(y[0])) for x, y in values if x.size and y.size]
 
 

@@ -315,3 +315,15 @@ def test_mpii_s_flags_are_numbers_and_its_joints_whole(tmp_path: Path) -> None:
     savemat(path, {"RELEASE": release})
     with pytest.raises(UserError, match="2 and 1 of them"):
         read(path)
+
+
+def test_mpii_s_photos_are_called_by_text(tmp_path: Path) -> None:
+    from scipy.io import loadmat, savemat
+
+    path = matlab(tmp_path / "a.mat", [person([0, 1])])
+    release = loadmat(path)["RELEASE"]
+    for value, told in (([[3.0]], r"\[3\.0\]"), ([], r"\[\]")):
+        release["annolist"][0, 0][0, 0]["image"][0, 0]["name"] = np.array(value)
+        savemat(path, {"RELEASE": release})
+        with pytest.raises(UserError, match=rf"annolist\(1\): image\.name: expected text, got {told}"):
+            read(path)
