@@ -164,4 +164,4 @@ def test_the_command_says_how_many(folder, capsys):
     said = capsys.readouterr().out
     assert "photos excluded by their names, not cut: 1; first" in said
     assert "excluded names that are no photo of" in said
-    assert "from 3 photos, 0 skipped, 1 excluded" in said
+    assert "3 photos read, 0 skipped, 1 excluded" in said
