@@ -128,7 +128,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["--resume"], "last.pt"),
         (["--input", "big"], "--input"),
         (["--epoch", "3"], "perhaps you meant --epochs"),
-        (["--epochs", "x"], "Error parsing --epochs"),
+        (["--epochs", "x"], "--epochs: expected a whole number, got 'x'"),
         (["--scale-range", "1"], "Missing value for argument '--scale-range'"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
