@@ -21,7 +21,10 @@ def table(data: dict[str, Any], short: bool = False) -> str:
     measures = [name for name in (SHORT if short else MEASURES) if any(name in row for row in arms)]
     heads = [head for name in measures for head in (MEASURES[name], f"beside `{arms[0]['baseline']}`")]
     heads += [] if short else ["training", "s", "own gap, 1e-3"]
-    lines = [f"{about(data)} Mean ± spread over seeds; differences with 95 % over people and seeds.", ""]
+    lines = [
+        f"{about(data)} Correct joints in %, mean ± spread over seeds; differences with 95 % over people and seeds.",
+        "",
+    ]
     lines += ["| arm | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
     for row in arms:
         cells = [f"`{row['arm']}`"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.options import CropSize, choices, field_types, optional, parse_size, size_text
+from asda_fast.core.options import NUMBERS, CropSize, choices, field_types, optional, parse_size, size_text
 from asda_fast.core.registry import Registry, nearest
 
 Options = TypeVar("Options")
@@ -142,11 +142,11 @@ def _is_number(hint: Any) -> bool:
 
 
 def _number(name: str, hint: Any, text: str) -> int | float:
-    kind, what = (int, "a whole number") if int in get_args(hint) else (float, "a number")
+    kind = int if int in get_args(hint) else float
     try:
         return kind(text)
     except ValueError:
-        raise UserError(f"{name}: expected {what}, got {text!r}") from None
+        raise UserError(f"{name}: expected {NUMBERS[kind][0]}, got {text!r}") from None
 
 
 _LIKENESS: dict[Any, Any] = {}  # one class a record: tyro compares a default's type with its field's

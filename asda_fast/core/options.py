@@ -135,12 +135,13 @@ def check(record: Any) -> None:
         value = getattr(record, name)
         if value is None and optional(hint):
             continue
-        several = get_origin(hint) is tuple
         each = next((get_args(option)[0] for option in (hint, *get_args(hint)) if get_origin(option) is tuple), None)
-        for one in value if each is not None and isinstance(value, Sequence) else (value,):
-            check_number(name, hint if each is None else each, one)
-        allowed = choices(get_args(hint)[0] if several else hint)
-        for one in value if several else (value,):
+        if each is not None and (isinstance(value, str) or not isinstance(value, Sequence)):
+            raise UserError(f"{name}: expected several, in a list, got {value!r}")
+        kind = hint if each is None else each
+        allowed = choices(kind)
+        for one in value if each is not None else (value,):
+            check_number(name, kind, one)
             if allowed is not None and one not in allowed:
                 close = nearest(str(one), [str(a) for a in allowed])
                 raise UserError(f"{name}: expected one of {', '.join(map(str, allowed))}, got {one!r}{close}")

@@ -142,6 +142,9 @@ def test_a_number_is_a_number(wrong: Any) -> None:
     for field, what in (("flip", "a number"), ("lr", "a number"), ("train_people", "a whole number")):
         with pytest.raises(UserError, match=re.escape(f"{field}: expected {what}, got {wrong!r}")):
             Recipe.from_dict({field: wrong})
+    for several in ("Hat", 3):
+        with pytest.raises(UserError, match="part_types: expected several, in a list, got"):
+            Recipe.from_dict({"part_types": several})
     with pytest.raises(UserError, match=r"drops: expected a whole number, got 1\.5"):
         Recipe(drops=(1.5,))  # type: ignore[arg-type]
     assert Recipe(epochs=np.int64(3), lr=np.float32(0.5)).epochs == 3  # type: ignore[arg-type]

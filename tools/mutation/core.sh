@@ -1,5 +1,5 @@
 #!/bin/sh
-# The mutation run of the core: some 820 mutants of Python and 42 of the kernels, an hour of a CPU; then what is left.
+# The mutation run of the core: some 820 mutants of Python and up to 42 of the kernels, an hour of a CPU; then what is left.
 set -e
 m="${PYTHON:-python} -m tools.mutation"
 $m asda_fast/augment/placement.py asda_fast/augment/sampling.py asda_fast/core/random.py --most 80 \
