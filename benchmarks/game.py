@@ -43,6 +43,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "critic": ("critic", MANY),
     "critic, clean": ("critic", {"clean": True, **MANY}),
     "critic, verify 2": ("critic", {"verify": 2, **MANY}),
+    "critic, verify 2, 4 parts": ("critic", {"verify": 2, "parts": 4, **MANY}),
     "critic, clean, verify 2": ("critic", {"clean": True, "verify": 2, **MANY}),
     "critic, verify 4, 1 of 16": ("critic", {"verify": 4, "share": 1 / 16, **MANY}),
     "critic, verify 4, 1 of 4": ("critic", {"verify": 4, "share": 0.25, **MANY}),

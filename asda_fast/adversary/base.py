@@ -1,4 +1,5 @@
-"""What every adversary is: it chooses where the parts of a batch are pasted, and may learn from what D then lost."""
+"""What every adversary is: it chooses where the parts of a batch are pasted (some also which parts), and may learn from
+what D then lost."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from asda_fast.adversary.scene import Scene
+from asda_fast.augment.sampling import Slots
 
 
 @dataclass
@@ -16,6 +18,7 @@ class Choice:
 
     theta: Tensor  # [B, N, 4] s, r, tx, ty
     memory: Any = None
+    slots: Slots | None = None  # [B, N] what is pasted there, where the adversary chose that, too; None: the scene's
 
 
 class Placer:

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from asda_fast.augment.sampling import Ranges, Slots
 from asda_fast.core.random import random_bits, uniform
 
-# Streams of core.random.random_bits: an adversary's places, its dice, hardness, whom it judges.
-CANDIDATES, CHANCE, MEASURE, JUDGED = 16, 17, 18, 19
+# Streams of core.random.random_bits: an adversary's places, its dice, hardness, whom it judges, further parts.
+CANDIDATES, CHANCE, MEASURE, JUDGED, PARTS = 16, 17, 18, 19, 20
+
+
+@dataclass
+class Candidates:
+    """K placements of every slot."""
+
+    theta: Tensor  # [B, N, K, 4]
+    parts: Slots | None = None  # [B, N, K] the part of each; None: all are of the slot's own part
+
+    def at(self, index: Tensor) -> Candidates:
+        """Those at index [B, N, G]."""
+        return self._each(lambda value: pick(value, index))
+
+    def of_people(self, index: Tensor) -> Candidates:
+        """Those of the people at these places of the batch, [n]."""
+        return self._each(lambda value: value[index])
+
+    def one(self, k: int) -> tuple[Tensor, Slots | None]:
+        """theta [B, N, 4] and parts [B, N] of the candidates k."""
+        found = self._each(lambda value: value[:, :, k])
+        return found.theta, found.parts
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Candidates:
+        parts = self.parts and Slots(**{name: change(value) for name, value in vars(self.parts).items()})
+        return Candidates(change(self.theta), parts)
 
 
 def candidates(
@@ -22,7 +50,27 @@ def candidates(
     return torch.stack((slots.scale[..., None].expand(-1, -1, count), *drawn), -1)
 
 
+def spread(theta: Tensor, choices: Slots, groups: int) -> Candidates:
+    """theta [B, N, K, 4] over the parts [B, N, M] to choose among, each candidate of its part's size.
+
+    Candidate i of group g, of K / groups, is of part (i + g) mod M: the first ones of the groups, which are proposed
+    where nothing is known and to explore, are of different parts.
+    """
+    k = torch.arange(theta.shape[2], device=theta.device)
+    size = theta.shape[2] // groups
+    which = (k % size + k // size) % choices.part.shape[2]
+    parts = Slots(**{name: value[:, :, which] for name, value in vars(choices).items()})
+    parts.theta = torch.cat((parts.theta[..., :1], theta[..., 1:]), -1)
+    return Candidates(parts.theta, parts)
+
+
 def centre(slots: Slots) -> Tensor:
     """theta [B, N, 4] of every part upright in the crop's centre, where an untrained generator puts it."""
     zero = torch.zeros_like(slots.scale)
     return torch.stack((slots.scale, zero, zero, zero), -1)
+
+
+def pick(value: Tensor, index: Tensor) -> Tensor:
+    """value [B, N, K, ...] at index [B, N, G] -> [B, N, G, ...]."""
+    tail = value.shape[3:]
+    return value.gather(2, index.view(*index.shape, *[1] * len(tail)).expand(-1, -1, -1, *tail))

@@ -27,6 +27,7 @@ from asda_fast.adversary.base import Choice, Placer
 from asda_fast.adversary.critic import Critic
 from asda_fast.adversary.loop_points import GRID, around, grid, points_of
 from asda_fast.adversary.loop_scene import LoopScene, Losses
+from asda_fast.adversary.options import SEARCHED
 from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Cover, Search
 from asda_fast.augment.asda import generator_theta
@@ -52,6 +53,8 @@ class Adversary:
     people      rows of your dataset, whose losses the critic remembers if `paste` is told each person's `index`
     verify      proposals that the network judges by a forward pass, to take the hardest [search 4, else 1: none]
     candidates  cover, critic: random places that are scored for each part
+    part_choices  search, cover, critic: so many parts are drawn for each slot, and the part is chosen with its place,
+                never one that covers more than the first (adversary/part_choices.py)
     explore     critic: share of the proposals in training that are random, to learn from
     generator   a network [B, 3, H, W] -> [B, types, 3] of your own [models.Generator]
     rate        learning rate of the critic [3e-3] or the generator [1e-3]
@@ -75,6 +78,7 @@ class Adversary:
         people: int = 0,
         verify: int | None = None,
         candidates: int = 64,
+        part_choices: int = 1,
         explore: float = 0.3,
         generator: nn.Module | None = None,
         rate: float | None = None,
@@ -93,15 +97,22 @@ class Adversary:
                 raise ValueError(f"edges: expected pairs of joints below {joints}, got {edge!r}")
         if verify is not None and way in ("random", "generator"):
             raise ValueError(f"verify: expected way search, cover or critic beside it, got {way}")
+        part_choices = _whole("part_choices", part_choices, least=1)
+        if part_choices > 1 and way in ("random", "generator"):
+            raise ValueError(f"part_choices: expected way search, cover or critic beside it, got {way}")
+        most = (verify or SEARCHED) if way == "search" else candidates
+        if part_choices > most:
+            raise ValueError(f"part_choices: expected at most {most} (the random places), got {part_choices}")
         if generator is not None and way != "generator":
             raise ValueError(f"generator: expected way generator beside it, got {way}")
         self.module = SemanticPaste(pool, **options)
         self.way, self.joints, self.people, self.seed = way, joints, people, seed
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.verify = verify or (4 if way == "search" else 1)
+        self.verify = verify or (SEARCHED if way == "search" else 1)
         types = len(self.module.pool.types)
         pairs = tuple((int(a), int(b)) for a, b in edges)
-        settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "seed": seed}
+        self.part_choices = part_choices
+        settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "parts": part_choices, "seed": seed}
         self.placer: Placer | None = None
         if way == "search":
             self.placer = Search(pairs, **settings)
@@ -160,7 +171,7 @@ class Adversary:
             return scene.render(scene.slots.theta)
         choice = self.placer.choose(scene, explore=True)
         self._pending = _Pending(scene, choice, None)
-        return scene.render(choice.theta)
+        return scene.render(choice.theta, choice.slots)
 
     def _scene(
         self,
@@ -259,7 +270,7 @@ class Adversary:
         """ValueError where the state is of another adversary."""
         if state.get("way") != self.way:
             raise ValueError(f"adversary: expected the state of {self.way}, got {state.get('way', 'no adversary')!r}")
-        came = state.get("options", {})
+        came = {"part_choices": 1, **state.get("options", {})}  # which older states do not say
         for name, own in self._options().items():
             if came.get(name) != own:
                 raise ValueError(f"adversary: expected a state with {name} {own}, got {came.get(name, 'none')}")
@@ -278,7 +289,8 @@ class Adversary:
         """What two adversaries share whose states are alike."""
         given, types = self.module.paste.parts, list(self.module.pool.types)
         parts = [given, given] if isinstance(given, int) else list(given)
-        return {"joints": self.joints, "people": self.people, "verify": self.verify, "parts": parts, "types": types}
+        choices = {"verify": self.verify, "part_choices": self.part_choices}
+        return {"joints": self.joints, "people": self.people, **choices, "parts": parts, "types": types}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_pending": None}  # a batch and its graph, which nobody can pickle

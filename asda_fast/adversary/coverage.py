@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from asda_fast.adversary.candidates import pick
 from asda_fast.adversary.scene import Scene
 from asda_fast.augment.sampling import Slots
 from asda_fast.parts.pool import PartPool
@@ -27,25 +28,22 @@ class Coverage:
     near: Tensor  # [B, N, K, J] mean opacity on a circle of NEAR about it
     far: Tensor  # [B, N, K, J] on a circle of FAR
     limbs: Tensor  # [B, N, K, J] mean opacity at the middles of the limbs that meet at the joint
+    type: Tensor  # [B, N], or [B, N, K] where each placement has a part of its own: the part's type, -1 of none
 
     def at(self, best: Tensor) -> Coverage:
         """That of the placements `best` [B, N, G]."""
-        return Coverage(**{name: pick(value, best) for name, value in vars(self).items()})
+        return Coverage(**{n: v if v.dim() == 2 else pick(v, best) for n, v in vars(self).items()})
 
 
-def pick(value: Tensor, index: Tensor) -> Tensor:
-    """value [B, N, K, ...] at index [B, N, G] -> [B, N, G, ...]."""
-    tail = value.shape[3:]
-    return value.gather(2, index.view(*index.shape, *[1] * len(tail)).expand(-1, -1, -1, *tail))
-
-
-def coverage(scene: Scene, theta: Tensor, edges: tuple[tuple[int, int], ...]) -> Coverage:
-    """theta [B, N, K, 4] -> what the scene's parts hide at each of the K placements. edges: the skeleton's limbs."""
-    batch, slots, augmentation = scene.batch, scene.slots, scene.augmentation
+def coverage(scene: Scene, theta: Tensor, edges: tuple[tuple[int, int], ...], given: Slots | None = None) -> Coverage:
+    """theta [B, N, K, 4] -> what the scene's parts (or those `given`, [B, N, K]) hide at each of the K placements.
+    edges: the skeleton's limbs."""
+    batch, slots, augmentation = scene.batch, given or scene.slots, scene.augmentation
     people, parts, count = theta.shape[:3]
 
     def repeated(value: Tensor) -> Tensor:
-        return value[..., None].expand(-1, -1, count).reshape(people, -1)
+        each = value if value.dim() == 3 else value[..., None].expand(-1, -1, count)
+        return each.reshape(people, -1)
 
     many = Slots(repeated(slots.part), repeated(slots.type), repeated(slots.mirror), theta.reshape(people, -1, 4))
     matrix = augmentation.matrices(batch, many, many.theta).view(people, parts, count, 2, 3)
@@ -57,7 +55,8 @@ def coverage(scene: Scene, theta: Tensor, edges: tuple[tuple[int, int], ...]) ->
     alpha = opacity(pool, slots.part, at)
     rings = alpha[..., : 13 * joints].unflatten(-1, (joints, 13))
 
-    size = pool.size[slots.part.clamp(min=0)].flip(-1)[:, :, None].to(at.dtype)  # [B, N, 1, 2] width, height
+    part = slots.part.view(people, parts, -1)  # [B, N, 1 or K]
+    size = pool.size[part.clamp(min=0)].flip(-1).to(at.dtype)  # [B, N, 1 or K, 2] width, height
     scale = matrix[..., :2].det().abs().clamp(min=1e-12).rsqrt()[..., None] / side  # [B, N, K, 1] crop sides per pixel
     offset = at[..., : 13 * joints, :].unflatten(-2, (joints, 13))[..., 0, :] - size[..., None, :] / 2
     return Coverage(
@@ -68,6 +67,7 @@ def coverage(scene: Scene, theta: Tensor, edges: tuple[tuple[int, int], ...]) ->
         near=rings[..., 1:5].mean(-1),
         far=rings[..., 5:].mean(-1),
         limbs=alpha[..., 13 * joints :] @ membership(edges, joints, alpha.device),
+        type=torch.where(slots.part >= 0, slots.type, -1),
     )
 
 
@@ -100,11 +100,12 @@ def membership(edges: tuple[tuple[int, int], ...], joints: int, device: torch.de
 
 
 def opacity(pool: PartPool, part: Tensor, at: Tensor) -> Tensor:
-    """Alpha 0 .. 1 of the texel under each point: part [B, N], at [B, N, ..., 2] patch pixels -> [B, N, ...].
+    """Alpha 0 .. 1 of the texel under each point: part [B, N] (or [B, N, K]), at [B, N, (K,) ..., 2] patch pixels
+    -> [B, N, (K,) ...].
 
     0 outside the patch and in an empty slot.
     """
-    shape = (*part.shape, *[1] * (at.dim() - 3))
+    shape = (*part.shape, *[1] * (at.dim() - 1 - part.dim()))
     first, height, width, _ = (column.view(shape) for column in pool.table[part.clamp(min=0)].unbind(-1))
     x = at[..., 0].nan_to_num(-1.0).clamp(-1.0, 2.0**15).floor().long()  # NaN and far away are outside
     y = at[..., 1].nan_to_num(-1.0).clamp(-1.0, 2.0**15).floor().long()

@@ -72,7 +72,7 @@ class Critic(Selection):
 
     def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         x = self.features(scene, covered, clean)
-        return (self.chooser(x, filled(scene)) * (scene.weight > 0)[:, None, None]).sum(-1)
+        return (self.chooser(x, covered.type) * (scene.weight > 0)[:, None, None]).sum(-1)
 
     def features(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         if clean is None:
@@ -96,7 +96,7 @@ class Critic(Selection):
         seen = gathered(
             {
                 "row": scene.batch.row,
-                "type": filled(scene),
+                "type": judged.coverage.type,
                 "x": self.features(scene, judged.coverage, judged.clean),  # [B, N, G, J, FEATURES]
                 "weight": (scene.weight > 0).float(),
                 "hidden": judged.coverage.far.amax((1, 2)),  # [B, J]
@@ -186,8 +186,3 @@ class Critic(Selection):
         self.replay.load_state_dict(state["replay"], self.sums.device)
         self.sums.copy_(state["sums"])
         self.history.copy_(state["history"])
-
-
-def filled(scene: Scene) -> Tensor:
-    """[B, N] the type of each slot, -1 where it is empty."""
-    return torch.where(scene.slots.part >= 0, scene.slots.type, -1)

@@ -48,11 +48,12 @@ class Rise(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Tensor, type_: Tensor) -> Tensor:
-        """x [B, N, K, J, FEATURES], type_ [B, N] (-1: an empty slot) -> [B, N, K, J]."""
-        kind = self.type_embedding(type_.clamp(min=0))[:, :, None, None]  # [B, N, 1, 1, WIDTH]
+        """x [B, N, K, J, FEATURES], type_ [B, N] or [B, N, K] (-1: an empty slot) -> [B, N, K, J]."""
+        type_ = type_.view(*type_.shape[:2], -1, 1)  # [B, N, 1 or K, 1]
+        kind = self.type_embedding(type_.clamp(min=0))  # [B, N, 1 or K, 1, WIDTH]
         hidden = (self.first(x) + kind + self.joint_embedding.weight).relu()
         hidden = self.second(hidden).relu()
-        return self.last(hidden)[..., 0] * (type_ >= 0)[:, :, None, None]
+        return self.last(hidden)[..., 0] * (type_ >= 0)
 
 
 class Baseline(nn.Module):

@@ -6,8 +6,11 @@ adversary chose. With L the mean over people of D's loss,
     s = (L_chosen - L_random) / (L_best - L_random)
 
 where L_random is the mean and L_best the largest loss of a person's random placements: 0 is chance, 1 as hard as the
-best of 32 forward passes. The loss of the generator itself (-L_D) falls when D is poor and rises when D learns; it says
-nothing about the adversary.
+best of 32 forward passes. An adversary that chooses the part as well is measured by the same: each person's part is
+drawn as a random paste draws it, the random placements are of that part, and what the adversary pastes instead covers
+no more (part_choices.py). So chance is the same chance and s is in the same unit whatever may be chosen; it may pass 1,
+by a part that is worse for D than the drawn one is anywhere. The loss of the generator itself (-L_D) falls when D is
+poor and rises when D learns; it says nothing about the adversary.
 """
 
 from __future__ import annotations
@@ -111,7 +114,11 @@ def losses_of(scene: Scene, adversary: Placer | None, draws: int) -> Tensor:
     augmentation, row = scene.augmentation, scene.batch.row
     places = candidates(scene.slots, row, draws, augmentation.ranges, augmentation.seed, scene.epoch, MEASURE)
     drawn = torch.stack([scene.judge(places[:, :, k]).mean(1) for k in range(draws)]).double()  # [draws, B]
-    chosen = drawn[0] if adversary is None else scene.judge(adversary.choose(scene, explore=False).theta).mean(1)
+    if adversary is None:
+        chosen = drawn[0]
+    else:
+        choice = adversary.choose(scene, explore=False)
+        chosen = scene.judge(choice.theta, slots=choice.slots).mean(1)
     columns = (
         scene.judge(None).mean(1),
         drawn.mean(0),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from asda_fast.adversary.scene import Scene, evaluating
 from asda_fast.augment.base import Augmented
 from asda_fast.augment.module import SemanticPaste
+from asda_fast.augment.sampling import Slots
 from asda_fast.core.batch import MEAN, STD
 from asda_fast.models.frozen import bare, frozen
 
@@ -28,8 +29,8 @@ class LoopScene(Scene):
     response: Tensor | None = field(kw_only=True, default=None)
     stand_ins: bool = field(kw_only=True, default=False)  # the joints are points of the box, not the loop's own
 
-    def paste(self, theta: Tensor) -> Augmented:
-        return self.module.render(self.batch, self.original, self.slots, theta, int(self.epoch))
+    def paste(self, theta: Tensor, slots: Slots | None = None) -> Augmented:
+        return self.module.render(self.batch, self.original, slots or self.slots, theta, int(self.epoch))
 
     def normalised(self) -> Tensor:
         """[B, 3, H, W] float in ImageNet's normalisation: what a generator sees."""
@@ -40,8 +41,8 @@ class LoopScene(Scene):
             image = image * _column(self.module.paste.std, image) + _column(self.module.paste.mean, image)
         return (image - _column(MEAN, image)) / _column(STD, image)
 
-    def judge(self, theta: Tensor | None, reduced: bool = False) -> Tensor:
-        image = self.original if theta is None else self.render(theta)
+    def judge(self, theta: Tensor | None, reduced: bool = False, slots: Slots | None = None) -> Tensor:
+        image = self.original if theta is None else self.render(theta, slots)
         with torch.no_grad():
             return self.table(self.ask(image), "losses")
 

@@ -32,6 +32,9 @@ class AdversaryOptions:
     """cover, critic: share of each batch whose proposals are judged, those to whom the scores promise most"""
     candidates: Annotated[int, AtLeast(2)] = 64
     """cover, critic: random places that are scored for each part"""
+    part_choices: Annotated[int, AtLeast(1)] = 1
+    """search, cover, critic: parts that are drawn for each slot, over which the candidates are spread, so that the part
+    is chosen with its place; never one that covers more than the first, or size would decide"""
     clean_pass: bool = False
     """cover, critic: first let the pose network look at the clean crop"""
     half_resolution: bool = False
@@ -58,8 +61,13 @@ class AdversaryOptions:
         elif self.adversary == "search":
             if verify < 2:
                 raise UserError(f"verify: expected at least 2 places to search among, got {verify}")
+            if self.part_choices > verify:
+                raise UserError(f"part_choices: expected at most verify ({verify}) parts, got {self.part_choices}")
         elif verify >= self.candidates or self.candidates % verify:
             raise UserError(f"verify: expected a proper divisor of candidates ({self.candidates}), got {verify}")
+        elif self.part_choices > self.candidates:
+            most = f"candidates ({self.candidates})"
+            raise UserError(f"part_choices: expected at most {most} parts, got {self.part_choices}")
 
     @property
     def verified(self) -> int:
@@ -76,10 +84,12 @@ class AdversaryOptions:
         if self.adversary == "generator":
             return None
         if self.adversary == "search":
-            return Search(skeleton.edges, verify=self.verified, reduced=self.half_resolution, seed=seed)
+            few = {"reduced": self.half_resolution, "parts": self.part_choices, "seed": seed}
+            return Search(skeleton.edges, verify=self.verified, **few)
         options: dict[str, Any] = {
             "candidates": self.candidates, "verify": self.verified, "share": self.verify_share,
-            "clean": self.clean_pass, "reduced": self.half_resolution, "target": self.target_hardness, "seed": seed,
+            "clean": self.clean_pass, "reduced": self.half_resolution, "target": self.target_hardness,
+            "parts": self.part_choices, "seed": seed,
         }  # fmt: skip
         if self.adversary == "cover":
             return Cover(skeleton.edges, **options)

@@ -65,13 +65,13 @@ class Scene:
         batch, slots = Batch(**at(vars(self.batch), index)), Slots(**at(vars(self.slots), index))
         return replace(self, batch=batch, slots=slots, target=self.target[index], weight=self.weight[index])
 
-    def paste(self, theta: Tensor) -> Augmented:
-        """The batch with its parts at theta [B, N, 4]; differentiable in r, tx, ty."""
-        return self.augmentation.render(self.batch, self.slots, theta, self.epoch)
+    def paste(self, theta: Tensor, slots: Slots | None = None) -> Augmented:
+        """The batch with its parts (or `slots`) at theta [B, N, 4]; differentiable in r, tx, ty."""
+        return self.augmentation.render(self.batch, slots or self.slots, theta, self.epoch)
 
-    def render(self, theta: Tensor) -> Tensor:
+    def render(self, theta: Tensor, slots: Slots | None = None) -> Tensor:
         """The normalised image [B, 3, H, W] alone."""
-        return self.paste(theta).image
+        return self.paste(theta, slots).image
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> Tensor:
@@ -80,13 +80,13 @@ class Scene:
             return self.pose(image).float()
 
     @torch.no_grad()
-    def look(self, theta: Tensor | None, reduced: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """What D says of the parts at theta [B, N, 4] (None: of the clean crop), in one forward pass.
+    def look(self, theta: Tensor | None, reduced: bool, slots: Slots | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """What D says of the parts (or `slots`) at theta [B, N, 4] (None: of the clean crop), in one forward pass.
 
         reduced: at about half the resolution, a quarter of the arithmetic (multiples of 32 pixels from 64 up).
         Returns the answer [B, J, ..] with the target [B, J, ..] and weight [B, J] that belong to it.
         """
-        image = self.augmentation.clean(self.batch) if theta is None else self.render(theta)
+        image = self.augmentation.clean(self.batch) if theta is None else self.render(theta, slots)
         size = reduced_size(self.size) if reduced else self.size
         if size == self.size:
             return self.predict(image), self.target, self.weight
@@ -96,9 +96,9 @@ class Scene:
         target, weight = self.coding.encode(torch.stack((x, y), -1), self.batch.visible, size)
         return self.predict(image), target, weight * (self.weight > 0)
 
-    def judge(self, theta: Tensor | None, reduced: bool = False) -> Tensor:
+    def judge(self, theta: Tensor | None, reduced: bool = False, slots: Slots | None = None) -> Tensor:
         """D's loss of each joint [B, J] with the parts at theta (see `look`)."""
-        return self.coding.joint_losses(*self.look(theta, reduced))
+        return self.coding.joint_losses(*self.look(theta, reduced, slots))
 
     def autocast(self) -> Any:
         device = self.batch.image.device.type

@@ -2,6 +2,8 @@
 
     candidates -> a score of each, unpasted -> the best of each of `verify` groups -> pasted, judged by D -> the hardest
 
+A candidate is a place, or a part and its place (part_choices.py).
+
 With one group nothing is pasted but what D is trained on. Every number is drawn by (seed, epoch, person). Where only a
 share of a batch is judged, it is those to whom the scores promise most; the others get the best of all candidates.
 """
@@ -14,9 +16,11 @@ import torch
 from torch import Tensor
 
 from asda_fast.adversary.base import Choice, Placer
-from asda_fast.adversary.candidates import CANDIDATES, CHANCE, JUDGED, candidates
-from asda_fast.adversary.coverage import Coverage, coverage, pick
+from asda_fast.adversary.candidates import CANDIDATES, CHANCE, JUDGED, Candidates, candidates, spread
+from asda_fast.adversary.coverage import Coverage, coverage
+from asda_fast.adversary.part_choices import part_choices
 from asda_fast.adversary.scene import Scene, at
+from asda_fast.augment.sampling import Slots
 from asda_fast.core.random import random_bits, uniform
 
 
@@ -42,6 +46,7 @@ class Selection(Placer):
     """Options:
 
     candidates  random placements that are scored for each part
+    parts       parts to choose among for each slot (part_choices.py), over which the candidates are spread
     verify      proposals that are pasted and judged by a forward pass of D; the hardest is taken. 1: none is pasted
     share       of the people of a batch whose proposals are judged
     clean       first let D look at the clean crop, which the scores then use
@@ -61,13 +66,16 @@ class Selection(Placer):
         reduced: bool = True,
         explore: float = 0.0,
         target: float = 1.0,
+        parts: int = 1,
         seed: int = 0,
     ) -> None:
-        for name, value in (("candidates", candidates), ("verify", verify)):
+        for name, value in (("candidates", candidates), ("verify", verify), ("parts", parts)):
             if value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
         if candidates % verify:
             raise ValueError(f"verify: expected a divisor of candidates ({candidates}), got {verify}")
+        if parts > candidates:
+            raise ValueError(f"parts: expected at most candidates ({candidates}), got {parts}")
         if not 0 < share <= 1:
             raise ValueError(f"share: expected more than 0, at most 1, got {share}")
         if not 0 <= explore < 1:
@@ -76,6 +84,7 @@ class Selection(Placer):
             raise ValueError(f"target: expected 0 to 1, got {target}")
         self.edges, self.candidates, self.verify, self.clean = edges, candidates, verify, clean
         self.share, self.reduced, self.explore, self.target, self.seed = share, reduced, explore, target, seed
+        self.parts = parts
 
     def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         """How hard each candidate seems: [B, N, K]."""
@@ -83,33 +92,47 @@ class Selection(Placer):
 
     @torch.no_grad()
     def choose(self, scene: Scene, explore: bool) -> Choice:
-        row, ranges, chance = scene.batch.row, scene.augmentation.ranges, self.explore if explore else 0.0
+        row, chance = scene.batch.row, self.explore if explore else 0.0
         clean = self.look(scene) if self.clean else None
-        theta = candidates(scene.slots, row, self.candidates, ranges, self.seed, scene.epoch, CANDIDATES)
+        drawn = self.draw(scene)
         if self.verify == self.candidates:  # no choice: all are pasted
-            return self.judged(scene, theta, None, clean)
-        covered = coverage(scene, theta, self.edges)
+            return self.judged(scene, drawn, None, clean)
+        covered = coverage(scene, drawn.theta, self.edges, drawn.parts)
         score = self.score(scene, covered, clean)  # [B, N, K]
         if self.verify == 1 or self.share < 1:
             best = self.best(score, row, scene.epoch, 1, chance)
-            alone = pick(theta, best)[:, :, 0]
+            alone, parts = drawn.at(best).one(0)
             if self.verify == 1:
-                return Choice(alone, Judged(scene, covered.at(best), None, clean))
+                return Choice(alone, Judged(scene, covered.at(best), None, clean), parts)
             few = self.promising(score, row, scene.epoch, chance)
-            scene, theta, score, row = scene.of_people(few), theta[few], score[few], row[few]
+            scene, drawn, score, row = scene.of_people(few), drawn.of_people(few), score[few], row[few]
             covered = Coverage(**at(vars(covered), few))
             clean = clean and Clean(**at(vars(clean), few))
         best = self.best(score, row, scene.epoch, self.verify, chance)
-        choice = self.judged(scene, pick(theta, best), covered.at(best), clean)
+        choice = self.judged(scene, drawn.at(best), covered.at(best), clean)
         if self.share < 1:
             choice.theta = alone.index_copy(0, few, choice.theta)
+            if parts is not None and choice.slots is not None:
+                judged = vars(choice.slots)
+                choice.slots = Slots(**{n: v.index_copy(0, few, judged[n]) for n, v in vars(parts).items()})
         return choice
 
-    def judged(self, scene: Scene, theta: Tensor, covered: Coverage | None, clean: Clean | None) -> Choice:
-        """The hardest of the proposals theta [B, N, G, 4] for D."""
-        losses = torch.stack([scene.judge(each, self.reduced) for each in theta.unbind(2)], 1)  # [B, G, J]
-        hardest = losses.mean(2).argmax(1)[:, None, None, None].expand(-1, theta.shape[1], 1, 4)
-        return Choice(theta.gather(2, hardest)[:, :, 0], Judged(scene, covered, losses, clean))
+    def draw(self, scene: Scene) -> Candidates:
+        """The candidates of every slot, [B, N, K]."""
+        slots, ranges = scene.slots, scene.augmentation.ranges
+        theta = candidates(slots, scene.batch.row, self.candidates, ranges, self.seed, scene.epoch, CANDIDATES)
+        if self.parts == 1:
+            return Candidates(theta)
+        return spread(theta, part_choices(scene, self.parts, self.seed), self.verify)
+
+    def judged(self, scene: Scene, proposals: Candidates, covered: Coverage | None, clean: Clean | None) -> Choice:
+        """The hardest of the G proposals for D."""
+        slots, count = proposals.theta.shape[1:3]
+        pairs = [proposals.one(g) for g in range(count)]
+        losses = torch.stack([scene.judge(theta, self.reduced, parts) for theta, parts in pairs], 1)  # [B, G, J]
+        hardest = losses.mean(2).argmax(1)[:, None, None].expand(-1, slots, 1)
+        theta, parts = proposals.at(hardest).one(0)
+        return Choice(theta, Judged(scene, covered, losses, clean), parts)
 
     def best(self, score: Tensor, row: Tensor, epoch: int | Tensor, groups: int, chance: float) -> Tensor:
         """[B, N, groups] the best candidate of each group, or the nearest to `target`; a random one with probability
@@ -138,7 +161,7 @@ class Selection(Placer):
 
 
 class Search(Selection):
-    """The hardest of `verify` random placements, by as many forward passes."""
+    """The hardest of `verify` random placements (with `parts`, of so many parts), by as many forward passes."""
 
     capturable = True
 

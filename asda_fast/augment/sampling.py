@@ -144,13 +144,7 @@ def sample(
     draws = random_bits(row, 4 + 8 * high, seed, epoch)
     head, bits = draws[:, :4], draws[:, 4:].view(len(row), high, 8)  # slot i never depends on N
 
-    type_ = where.usable[below(bits[..., 0], len(where.usable))]  # [B, N]
-    flip = (uniform(bits[..., 6]) < rules.patch_flip) & (where.count[where.other[type_]] > 0)
-    source = torch.where(flip, where.other[type_], type_)
-    part = where.order[where.start[source] + below(bits[..., 1], where.count[source])]
-    spans = (ranges.s, ranges.r, ranges.tx, ranges.ty)
-    theta = torch.stack([uniform(bits[..., 2 + i], *span) for i, span in enumerate(spans)], -1)
-
+    slots = _filled(bits, where, ranges, rules)
     number = low + below(head[:, 1], high - low + 1)
     paste = uniform(head[:, 0]) < rules.probability
     if rules.skip_half_body:
@@ -158,4 +152,41 @@ def sample(
     if rules.min_joints > 0:
         paste = paste & ((batch.visible > 0).sum(1) >= rules.min_joints)
     keep = paste[:, None] & (torch.arange(high, device=device) < number[:, None])
-    return Slots(torch.where(keep, part, -1), torch.where(keep, type_, 0), flip & keep, theta)
+    return _kept(slots, keep)
+
+
+def alternatives(
+    slots: Slots,
+    row: Tensor,
+    count: int,
+    seed: int,
+    epoch: int | Tensor,
+    stream: int,
+    *,
+    ranges: Ranges,
+    rules: Rules,
+    where: Index,
+) -> Slots:
+    """[B, N, count] further parts for each of `slots` [B, N], drawn as `sample` draws; none where a slot is empty.
+
+    row: [B] of the people; stream: of core.random.random_bits, other than 0, of which `sample` draws.
+    """
+    people, parts = slots.part.shape
+    bits = random_bits(row, 8 * parts * count, seed, epoch, stream).view(people, parts, count, 8)
+    return _kept(_filled(bits, where, ranges, rules), (slots.part >= 0)[..., None])
+
+
+def _filled(bits: Tensor, where: Index, ranges: Ranges, rules: Rules) -> Slots:
+    """Slots [...] from the random bits [..., 8] of each."""
+    type_ = where.usable[below(bits[..., 0], len(where.usable))]
+    flip = (uniform(bits[..., 6]) < rules.patch_flip) & (where.count[where.other[type_]] > 0)
+    source = torch.where(flip, where.other[type_], type_)
+    part = where.order[where.start[source] + below(bits[..., 1], where.count[source])]
+    spans = (ranges.s, ranges.r, ranges.tx, ranges.ty)
+    theta = torch.stack([uniform(bits[..., 2 + i], *span) for i, span in enumerate(spans)], -1)
+    return Slots(part, type_, flip, theta)
+
+
+def _kept(slots: Slots, keep: Tensor) -> Slots:
+    """The slots, empty where they are not to be kept."""
+    return Slots(torch.where(keep, slots.part, -1), torch.where(keep, slots.type, 0), slots.mirror & keep, slots.theta)

@@ -11,7 +11,7 @@ from torch import Tensor
 from asda_fast.augment import placement
 from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.augment.jitter import jittered, lengths
-from asda_fast.augment.sampling import Index, Ranges, Rules, Slots, index, sample
+from asda_fast.augment.sampling import Index, Ranges, Rules, Slots, alternatives, index, sample
 from asda_fast.core.batch import Batch
 from asda_fast.ops import PasteFormat
 from asda_fast.parts.pool import PartPool
@@ -50,6 +50,7 @@ class Semantic(Augmentation):
         self._longest = int(lengths(pool).max()) if jitter > 0 and len(pool) else 1
         self._where = index(pool, rules.types)
         self._index: dict[torch.device, Index] = {}
+        self._opaque: dict[torch.device, Tensor] = {}
 
     def draw(self, batch: Batch, epoch: int | Tensor) -> Slots:
         """The slots of a batch, on its device: a function of (seed, epoch, row) only."""
@@ -67,6 +68,24 @@ class Semantic(Augmentation):
             rules=self.rules,
             where=self._index_on(batch.row.device),
         )
+
+    def alternatives(
+        self, batch: Batch, slots: Slots, count: int, seed: int, epoch: int | Tensor, stream: int
+    ) -> Slots:
+        """[B, N, count] what else each of `slots` could hold, drawn as they were (sampling.alternatives)."""
+        where = self._index_on(batch.row.device)
+        key = (seed, epoch, stream)
+        return alternatives(slots, batch.row, count, *key, ranges=self.ranges, rules=self.rules, where=where)
+
+    def areas(self, batch: Batch, slots: Slots) -> Tensor:
+        """[B, N] crop pixels that the opaque part of each patch covers at its size, wherever it lies (also outside)."""
+        device = slots.part.device
+        if device not in self._opaque:
+            assert self.pool is not None
+            self._opaque[device] = self.pool.opaque.to(device)
+        upright = torch.cat((slots.theta[..., :1], torch.zeros_like(slots.theta[..., 1:])), -1)
+        (a, b), (c, d) = (line.unbind(-1) for line in self.matrices(batch, slots, upright)[..., :2].unbind(-2))
+        return self._opaque[device][slots.part.clamp(min=0)] / (a * d - b * c).abs()
 
     def matrices(self, batch: Batch, slots: Slots, theta: Tensor) -> Tensor:
         """theta [B, N, 4] -> [B, N, 2, 3] crop pixel -> patch pixel, differentiable in r, tx, ty."""

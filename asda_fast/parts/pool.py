@@ -49,6 +49,15 @@ class PartPool:
         """[P, 2] int64: height, width of each patch in pixels."""
         return self.table[:, 1:3]
 
+    @property
+    def opaque(self) -> Tensor:
+        """[P] float32: the sum of each patch's alpha, 1 for an opaque pixel. Reads every texel: keep it."""
+        table = self.table.cpu().numpy()
+        ends = np.stack((table[:, 0], table[:, 0] + (table[:, 1] + 2) * (table[:, 2] + 2)), 1).ravel()
+        alpha = np.append(self.texels[:, 3].cpu().numpy(), np.uint8(0))  # so that the last end has a place, too
+        sums = np.add.reduceat(alpha, ends, dtype=np.int64)[::2] if len(ends) else np.zeros(0)
+        return torch.from_numpy((sums / 255).astype(np.float32))
+
     def to(self, device: torch.device | str) -> PartPool:
         """The same pool on `device`. UserError for a GPU that torch does not see."""
         device = torch.device(device)

@@ -92,7 +92,8 @@ def look(options: ReportOptions, last: Path, saved: dict[str, Any]) -> Looked:
                 scene = Scene.of(batch, augmentation, pose, draw, trained=False, coding=coding)
                 record(seen.random, scene.paste(scene.slots.theta), recipe.input)
                 if adversary is not None:
-                    record(seen.chosen, scene.paste(adversary.choose(scene, explore=False).theta), recipe.input)
+                    choice = adversary.choose(scene, explore=False)
+                    record(seen.chosen, scene.paste(choice.theta, choice.slots), recipe.input)
     mean = np.nanmean(np.concatenate(places), 0)
     seen.bones = [(mean[a], mean[b]) for a, b in everybody.skeleton.edges]
     return seen

@@ -166,7 +166,7 @@ def step_joint(networks: Networks, clean: Tensor, paste: Paste, target: Tensor, 
 def step_against(networks: Networks, adversary: Placer, scene: Scene) -> tuple[StepOutput, Augmented]:
     """D learns where the adversary chose to paste; the adversary learns from what D lost, joint by joint."""
     choice = adversary.choose(scene, explore=True)
-    pasted = scene.paste(choice.theta)
+    pasted = scene.paste(choice.theta, choice.slots)
     output = step_alone(networks, pasted.image, scene.target, scene.weight)
     adversary.learn(scene, choice, networks.coding.joint_losses(output.heatmaps, scene.target, scene.weight))
     return output, pasted

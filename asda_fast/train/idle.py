@@ -15,7 +15,7 @@ POOL = (
     "max_rotation", "max_shift", "scale_range", "placement",
 )  # fmt: skip
 PARTS = ("parts", "parts_least")
-PASSES = ("candidates", "explore", "clean_pass", "half_resolution")
+PASSES = ("candidates", "part_choices", "explore", "clean_pass", "half_resolution")
 UNUSED = {  # by the adversary
     "generator": PASSES,
     "search": (*GENERATOR, "candidates", "explore", "clean_pass"),

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from asda_fast.adversary import Placer, Scene
+from asda_fast.adversary import Choice, Placer, Scene
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
 from asda_fast.models.coding import Coding
@@ -35,8 +35,8 @@ def distribution(
     losses = torch.zeros(len(batch), dtype=torch.float64)
     for epoch in range(draws):
         scene = Scene.of(batch, augmentation, pose, epoch, trained=False, coding=coding)
-        theta = scene.slots.theta if adversary is None else adversary.choose(scene, explore=False).theta
-        pasted = scene.paste(theta)
+        choice = Choice(scene.slots.theta) if adversary is None else adversary.choose(scene, explore=False)
+        pasted = scene.paste(choice.theta, choice.slots)
         maps = scene.predict(pasted.image)
         losses += scene.coding.losses(maps, scene.target, scene.weight).double().cpu() / draws
         for i in people:

@@ -52,7 +52,8 @@ def write_sheet(
     clean = Augmented(augmentation.clean(batch))
     if isinstance(augmentation, Adversarial) and adversary is not None:
         scene = Scene.of(batch, augmentation, pose, epoch, amp=amp, trained=False, coding=coding)
-        augmented = scene.paste(adversary.choose(scene, explore=False).theta)
+        choice = adversary.choose(scene, explore=False)
+        augmented = scene.paste(choice.theta, choice.slots)
     else:
         augmented = augmentation(batch, epoch)
     with evaluating(pose), nullcontext() if amp is None else torch.autocast(batch.image.device.type, amp):

@@ -73,7 +73,8 @@ def views(config: PreviewOptions, batch: Batch, pool: PartPool | None, networks:
             size = (batch.image.shape[1], batch.image.shape[2])
             coding = models.coding_of(networks.pose, size)
             scene = Scene.of(batch, shown, networks.pose, trained=False, coding=coding)
-            results.append(("chosen", scene.paste(networks.adversary.choose(scene, explore=False).theta)))
+            choice = networks.adversary.choose(scene, explore=False)
+            results.append(("chosen", scene.paste(choice.theta, choice.slots)))
             if config.draws:
                 for name, who in (("random", None), ("chosen", networks.adversary)):
                     many.append(distribution(name, batch, shown, networks.pose, who, config.draws, coding))

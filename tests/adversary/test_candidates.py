@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from asda_fast.adversary.candidates import CANDIDATES, CHANCE, JUDGED, MEASURE, candidates, centre
+from asda_fast.adversary.candidates import CANDIDATES, CHANCE, JUDGED, MEASURE, PARTS, candidates, centre
 from asda_fast.augment.sampling import Ranges, Slots
 
 RANGES = Ranges(s=(0.5, 0.6), r=(-0.2, -0.1), tx=(0.0, 0.1), ty=(0.7, 0.8))
@@ -32,7 +32,7 @@ def test_each_number_is_in_its_own_range_and_the_size_is_the_slot_s() -> None:
 
 def test_epochs_seeds_and_streams_draw_apart() -> None:
     slots, row = slots_of(20, 1), torch.arange(20)
-    assert len({CANDIDATES, CHANCE, MEASURE, JUDGED}) == 4
+    assert len({CANDIDATES, CHANCE, MEASURE, JUDGED, PARTS}) == 5
     drawn = [
         candidates(slots, row, 4, RANGES, seed, epoch, stream)
         for seed, epoch, stream in ((0, 0, CANDIDATES), (1, 0, CANDIDATES), (0, 1, CANDIDATES), (0, 0, MEASURE))

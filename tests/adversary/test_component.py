@@ -66,7 +66,7 @@ def play(adversary: Adversary, steps: int = 3, kind: torch.dtype = torch.float32
 @pytest.mark.parametrize("joints", [JOINTS, 0])
 @pytest.mark.parametrize(("way", "options"), [
     ("random", {}), ("cover", {}), ("cover", {"verify": 2}), ("search", {"verify": 3}), ("critic", {}),
-    ("critic", {"verify": 2}), ("generator", {}),
+    ("critic", {"verify": 2}), ("critic", {"verify": 2, "part_choices": 3}), ("generator", {}),
 ])  # fmt: skip
 def test_every_way_in_a_loop_of_ones_own_and_again_from_its_state(
     pool: PartPool, way: Any, options: dict[str, Any], joints: int
@@ -138,6 +138,9 @@ def test_cover_hides_what_the_network_is_sure_of(pool: PartPool) -> None:
     (lambda pool: Adversary(pool, joints=-1), "joints: expected a number of at least 0"),
     (lambda pool: Adversary(pool, "critic", verify=64), "verify: expected less than candidates"),
     (lambda pool: Adversary(pool, "cover", verify=0), "verify: expected a number of at least 1"),
+    (lambda pool: Adversary(pool, "random", part_choices=2), "part_choices: expected way search, cover or critic"),
+    (lambda pool: Adversary(pool, part_choices=0), "part_choices: expected a number of at least 1"),
+    (lambda pool: Adversary(pool, "search", part_choices=5), "part_choices: expected at most 4 .the random places"),
     (lambda pool: Adversary(pool, rate=0.0), "rate: expected more than 0"),
     (lambda pool: Adversary(pool, seed="a"), "seed: expected a whole number"),  # type: ignore[arg-type]
 ])  # fmt: skip
@@ -207,7 +210,8 @@ def test_it_is_pickled_between_paste_and_learn(pool: PartPool) -> None:
 
 @pytest.mark.parametrize(("other", "message"), [
     ({"parts": 2}, r"parts \[1, 1\], got \[2, 2\]"), ({"verify": 2}, "verify 1, got 2"),
-    ({"joints": 3}, "joints 5, got 3"), ({"people": 9}, "people 0, got 9"),
+    ({"part_choices": 2}, "part_choices 1, got 2"), ({"joints": 3}, "joints 5, got 3"),
+    ({"people": 9}, "people 0, got 9"),
 ])  # fmt: skip
 def test_the_state_of_other_options_is_refused(pool: PartPool, other: dict[str, Any], message: str) -> None:
     """Else a critic learns from lessons of another shape, without a word where they can be broadcast."""

@@ -10,6 +10,7 @@ import torch
 from asda_fast.adversary import Critic, Scene, Search, measure
 from asda_fast.adversary.coverage import coverage
 from asda_fast.adversary.replay import Replay
+from asda_fast.augment.sampling import Slots
 
 from .conftest import EDGES, JOINTS, Small
 
@@ -19,11 +20,12 @@ OPTIONS = {"types": 4, "joints": JOINTS, "edges": EDGES, "candidates": 16, "less
 class Fragile(Scene):
     """D finds every joint, and loses joint 1 where it is hidden. Each person has a difficulty of its own."""
 
-    def judge(self, theta, reduced=False):
+    def judge(self, theta, reduced=False, slots=None):
         difficulty = 1 + (self.batch.row % 7)[:, None].float()
         losses = difficulty.expand(-1, JOINTS) * (self.weight > 0)
         if theta is not None:
-            hidden = coverage(self, theta[:, :, None], EDGES).near.amax((1, 2))
+            parts = slots and Slots(**{name: value[:, :, None] for name, value in vars(slots).items()})
+            hidden = coverage(self, theta[:, :, None], EDGES, parts).near.amax((1, 2))
             losses = losses + 4 * hidden * (torch.arange(JOINTS) == 1) * (self.weight > 0)
         return losses
 
@@ -47,7 +49,7 @@ def play(critic: Critic, fragile, steps: int, parts: int = 1, first: int = 0) ->
     for step in range(first, first + steps):
         scene = fragile(step, parts=parts, epoch=step // 10)
         choice = critic.choose(scene, explore=True)
-        critic.learn(scene, choice, scene.judge(choice.theta))
+        critic.learn(scene, choice, scene.judge(choice.theta, slots=choice.slots))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,9 @@ def test_it_learns_with_several_parts(fragile) -> None:
     assert measure([held_out], critic).s > 0.6
 
 
-@pytest.mark.parametrize("options", [{"people": 320}, {"verify": 2, "clean": True, "share": 0.7}])
+@pytest.mark.parametrize(
+    "options", [{"people": 320}, {"verify": 2, "clean": True, "share": 0.7}, {"parts": 3}, {"parts": 3, "verify": 4}]
+)
 def test_a_restored_state_goes_on_with_the_same_bits(fragile, options) -> None:
     whole, half = Critic(**OPTIONS, **options, memory=200), Critic(**OPTIONS, **options, memory=200)
     play(whole, fragile, 12)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
@@ -21,7 +23,7 @@ def play(critic: Critic, whole: list[Scene], rows: slice) -> None:
         mine.slots = mine.augmentation.draw(mine.batch, 0)
         mine.target, mine.weight = scene.target[rows], scene.weight[rows]
         choice = critic.choose(mine, explore=True)
-        critic.learn(mine, choice, mine.judge(choice.theta))
+        critic.learn(mine, choice, mine.judge(choice.theta, slots=choice.slots))
 
 
 def rank(index: int, folder: str) -> None:
@@ -35,11 +37,12 @@ def rank(index: int, folder: str) -> None:
     stop()
 
 
-def test_two_ranks_learn_what_one_learns_from_all(make_scene, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"verify": 2, "parts": 3, "reduced": False}])
+def test_two_ranks_learn_what_one_learns_from_all(make_scene, tmp_path: Path, more: dict[str, Any]) -> None:
     torch.manual_seed(0)
     pose = torch.nn.Conv2d(3, 5, 4, 4)
     scenes = [make_scene(pose, count=PEOPLE, row=PEOPLE * i) for i in range(STEPS)]
-    options = {"types": 4, "joints": 5, "candidates": 8, "people": PEOPLE * STEPS, "lessons": 16}
+    options = {"types": 4, "joints": 5, "candidates": 8, "people": PEOPLE * STEPS, "lessons": 16, **more}
     torch.save({"options": options, "scenes": scenes}, tmp_path / "made.pt")
     torch.multiprocessing.spawn(rank, (str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"state{i}.pt", weights_only=True) for i in range(2))

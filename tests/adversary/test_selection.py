@@ -137,6 +137,8 @@ def test_the_generators_placement_is_that_of_each_slots_type(make_scene) -> None
         (lambda: Cover(candidates=0), "candidates: expected at least 1, got 0"),
         (lambda: Cover(verify=0), "verify: expected at least 1, got 0"),
         (lambda: Cover(candidates=32, verify=5), r"verify: expected a divisor of candidates \(32\), got 5"),
+        (lambda: Cover(parts=0), "parts: expected at least 1, got 0"),
+        (lambda: Search(verify=4, parts=5), r"parts: expected at most candidates \(4\), got 5"),
         (lambda: Cover(share=0.0), "share: expected more than 0, at most 1, got 0.0"),
         (lambda: Cover(target=1.5), "target: expected 0 to 1, got 1.5"),
         (lambda: Cover(explore=1.0), "explore: expected 0 up to, not including, 1, got 1.0"),

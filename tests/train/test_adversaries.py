@@ -25,6 +25,7 @@ OPTIONS = {
     "cover": ["--adversary", "cover", "--clean-pass"],
     "critic": ["--adversary", "critic"],
     "critic verified": ["--adversary", "critic", "--verify", "2", "--verify-share", "0.7", "--half-resolution"],
+    "critic of parts": ["--adversary", "critic", "--verify", "2", "--part-choices", "4"],
 }
 SMALL = "--limit 24 --batch-size 8 --epochs 2 --input 64x64 --device cpu --pipeline native --candidates 16 --parts 2"
 
@@ -155,6 +156,12 @@ def test_a_critic_of_another_skeleton_is_refused(tmp_path: Path) -> None:
         ),
         ({"verify_share": 0.0, "adversary": "critic", "verify": 2}, "verify_share: expected 1, .* got 0.0"),
         ({"target_hardness": 0.5}, "target_hardness: expected adversary cover or critic beside it, got generator"),
+        ({"part_choices": 5, "adversary": "search"}, r"part_choices: expected at most verify \(4\) parts, got 5"),
+        (
+            {"part_choices": 65, "adversary": "cover"},
+            r"part_choices: expected at most candidates \(64\) parts, got 65",
+        ),
+        ({"part_choices": 0, "adversary": "cover"}, "part_choices: expected at least 1, got 0"),
         ({"candidates": 1, "adversary": "cover"}, "candidates: expected at least 2, got 1"),
         ({"explore": 1.0}, "explore: expected 0 up to, not including, 1, got 1.0"),
         ({"adversary": "critics"}, "adversary: expected one of generator, search, cover, critic, got 'critics'"),

@@ -30,6 +30,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "cover": {"augment": "asda", "adversary": "cover", "clean_pass": True, "candidates": 8},
     "critic": {"augment": "asda", "adversary": "critic", "candidates": 8},
     "critic, verified": {"augment": "asda", "adversary": "critic", "candidates": 8, "verify": 2},
+    "critic, parts": {"augment": "asda", "adversary": "critic", "candidates": 8, "verify": 2, "part_choices": 2},
 }
 
 
