@@ -14,6 +14,7 @@ Everything the trainer's adversaries can is behind it; what a loop has not got i
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Adversary:
     part_choices  search, cover, critic: so many parts are drawn for each slot, and the part is chosen with its place,
                 never one that covers more than the first (adversary/part_choices.py)
     explore     critic: share of the proposals in training that are random, to learn from
+    solvable    search, cover, critic with verify >= 2: take the proposal whose loss, less so much of the loss of a
+                `teacher` given to `paste`, is largest: hard, yet solvable (TeachAugment has 1). As many passes again
     generator   a network [B, 3, H, W] -> [B, types, 3] of your own [models.Generator]
     rate        learning rate of the critic [3e-3] or the generator [1e-3]
     device      where your batches are [a GPU if there is one]
@@ -80,6 +83,7 @@ class Adversary:
         candidates: int = 64,
         part_choices: int = 1,
         explore: float = 0.3,
+        solvable: float = 0.0,
         generator: nn.Module | None = None,
         rate: float | None = None,
         device: torch.device | str | None = None,
@@ -103,6 +107,10 @@ class Adversary:
         most = (verify or SEARCHED) if way == "search" else candidates
         if part_choices > most:
             raise ValueError(f"part_choices: expected at most {most} (the random places), got {part_choices}")
+        if not 0 <= solvable < math.inf:
+            raise ValueError(f"solvable: expected a number of at least 0, got {solvable!r}")
+        if solvable and (verify or (SEARCHED if way == "search" else 1)) < 2:
+            raise ValueError(f"solvable: expected way search, cover or critic with verify 2 or more, got {way}")
         if generator is not None and way != "generator":
             raise ValueError(f"generator: expected way generator beside it, got {way}")
         self.module = SemanticPaste(pool, **options)
@@ -111,8 +119,9 @@ class Adversary:
         self.verify = verify or (SEARCHED if way == "search" else 1)
         types = len(self.module.pool.types)
         pairs = tuple((int(a), int(b)) for a, b in edges)
-        self.part_choices = part_choices
+        self.part_choices, self.solvable = part_choices, solvable
         settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "parts": part_choices, "seed": seed}
+        settings["solvable"] = solvable
         self.placer: Placer | None = None
         if way == "search":
             self.placer = Search(pairs, **settings)
@@ -141,6 +150,7 @@ class Adversary:
         boxes: Any = None,
         response: Tensor | None = None,
         index: Tensor | None = None,
+        teacher: Callable[[Tensor], Any] | None = None,
     ) -> Tensor:
         """image [B, 3, H, W], uint8 or float -> the same, with parts where they are hard. Keypoints stay what they are.
 
@@ -155,11 +165,12 @@ class Adversary:
                    labelled, a person who fills the image but for a margin.
         response   cover: [B, J] 0..1, how surely the network finds each keypoint of the clean image; it hides those
         index      [B] each person's row of your dataset, where `people` was given
+        teacher    where `solvable` was given: another such network, e.g. a running mean of the network's weights
 
         ValueError and TypeError name the argument.
         """
         self._pending = None  # also where this one fails: `learn` must not take its losses for the last one's
-        scene = self._scene(image, network, losses, keypoints, boxes, response, index)
+        scene = self._scene(image, network, losses, keypoints, boxes, response, index, teacher)
         self._batches += 1
         if self.generator is not None:
             with torch.enable_grad():
@@ -182,6 +193,7 @@ class Adversary:
         boxes: Any,
         response: Tensor | None,
         index: Tensor | None,
+        teacher: Callable[[Tensor], Any] | None,
     ) -> LoopScene:
         """What a placer wants to know, of what the loop has."""
         check_image(image)
@@ -193,6 +205,9 @@ class Adversary:
             raise ValueError(f"image: expected it on {self.device} (device in the constructor), got {image.device}")
         if (self.verify > 1 or self.way == "generator") and (network is None or losses is None):
             raise ValueError(f"network, losses: {self.way} asks the network by forward passes, so paste needs both")
+        if (teacher is None) == (self.solvable > 0):
+            wanted = "a network beside solvable, got none" if self.solvable else "solvable above 0 beside it, got 0"
+            raise ValueError(f"teacher: expected {wanted}")
         if response is not None and self.way != "cover":
             raise ValueError(f"response: expected way cover beside it, got {self.way}")
         points, labelled = points_of(image, keypoints, self.joints, look=self._batches == 0)
@@ -215,6 +230,7 @@ class Adversary:
             pose=network,  # type: ignore[arg-type] # anything that can be called
             epoch=number,
             trained=index is not None,
+            teacher=teacher,  # type: ignore[arg-type]
             module=self.module,
             losses=losses,
             original=image,

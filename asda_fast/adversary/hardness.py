@@ -9,8 +9,9 @@ where L_random is the mean and L_best the largest loss of a person's random plac
 best of 32 forward passes. An adversary that chooses the part as well is measured by the same: each person's part is
 drawn as a random paste draws it, the random placements are of that part, and what the adversary pastes instead covers
 no more (part_choices.py). So chance is the same chance and s is in the same unit whatever may be chosen; it may pass 1,
-by a part that is worse for D than the drawn one is anywhere. The loss of the generator itself (-L_D) falls when D is
-poor and rises when D learns; it says nothing about the adversary.
+by a part that is worse for D than the drawn one is anywhere. One that asks a teacher (selection.py) asks it here, too;
+the losses are D's. The loss of the generator itself (-L_D) falls when D is poor and rises when D learns; it says
+nothing about the adversary.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -103,10 +104,12 @@ def held_out(
     device: torch.device | str = "cpu",
     amp: torch.dtype | None = None,
     coding: Coding | None = None,
+    teacher: nn.Module | None = None,
 ) -> Iterator[Scene]:
     """The scenes of people that D is not trained on; the parts are those of epoch 0, the same whenever it is asked."""
     for batch in batches:
-        yield Scene.of(batch.to(device), augmentation, pose, amp=amp, trained=False, coding=coding)
+        scene = Scene.of(batch.to(device), augmentation, pose, amp=amp, trained=False, coding=coding)
+        yield replace(scene, teacher=teacher)
 
 
 def losses_of(scene: Scene, adversary: Placer | None, draws: int) -> Tensor:

@@ -44,6 +44,10 @@ class AdversaryOptions:
     target_hardness: Annotated[float, Between(0, 1)] = 1.0
     """cover, critic: propose the candidate whose score is nearest to this share of the way from the mean of a person's
     candidates to the best: 1 is as hard as can be, 0 like chance"""
+    solvable: Annotated[float, AtLeast(0)] = 0.0
+    """search, cover, critic: of the proposals that are judged take not the one of the largest loss, but of the largest
+    loss minus so much of its teacher's, the mean of the weights (--ema): hard, yet solvable. 1 is TeachAugment's; as
+    many forward passes again as --verify says [0: off]"""
     adversary_from: Annotated[int, AtLeast(1)] = 1
     """asda: the epoch in which the adversary begins; until then parts lie at random, and it does not learn"""
 
@@ -55,6 +59,9 @@ class AdversaryOptions:
             raise UserError(f"verify_share: expected {needs}, got {self.verify_share}")
         if self.target_hardness < 1 and self.adversary in ("generator", "search"):
             raise UserError(f"target_hardness: expected adversary cover or critic beside it, got {self.adversary}")
+        if self.solvable and verify < 2:
+            had = "generator" if self.adversary == "generator" else f"{self.adversary} with verify {verify}"
+            raise UserError(f"solvable: expected adversary search, cover or critic with verify 2 or more, got {had}")
         if self.adversary == "generator":
             if self.verify is not None:
                 raise UserError(f"verify: expected adversary search, cover or critic beside it, got {self.adversary}")
@@ -83,14 +90,14 @@ class AdversaryOptions:
 
         if self.adversary == "generator":
             return None
-        if self.adversary == "search":
-            few = {"reduced": self.half_resolution, "parts": self.part_choices, "seed": seed}
-            return Search(skeleton.edges, verify=self.verified, **few)
         options: dict[str, Any] = {
-            "candidates": self.candidates, "verify": self.verified, "share": self.verify_share,
-            "clean": self.clean_pass, "reduced": self.half_resolution, "target": self.target_hardness,
-            "parts": self.part_choices, "seed": seed,
+            "verify": self.verified, "reduced": self.half_resolution, "parts": self.part_choices,
+            "solvable": self.solvable, "seed": seed,
         }  # fmt: skip
+        if self.adversary == "search":
+            return Search(skeleton.edges, **options)
+        options |= {"candidates": self.candidates, "share": self.verify_share}
+        options |= {"clean": self.clean_pass, "target": self.target_hardness}
         if self.adversary == "cover":
             return Cover(skeleton.edges, **options)
         shape = (types, len(skeleton.joints), skeleton.edges)

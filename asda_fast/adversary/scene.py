@@ -38,6 +38,7 @@ class Scene:
     amp: torch.dtype | None = None
     trained: bool = True
     coding: Coding = field(default_factory=Heatmaps)  # of D's answers
+    teacher: nn.Module | None = None  # the mean of D's weights, which `solvable` adversaries ask; None: they do not
 
     @staticmethod
     def of(

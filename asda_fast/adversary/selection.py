@@ -10,7 +10,8 @@ share of a batch is judged, it is those to whom the scores promise most; the oth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,6 +54,8 @@ class Selection(Placer):
     reduced     those passes at half the resolution
     explore     share of the proposals in training that are drawn at random
     target      how far from the mean of the candidates' scores (0) to the best one (1) a proposal is sought
+    solvable    take the proposal of the largest L_D - solvable * L_teacher, not L_D: hard for D, and solvable by the
+                mean of its weights (Scene.teacher), by `verify` more passes. TeachAugment (Suzuki, CVPR 2022) has 1
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Selection(Placer):
         explore: float = 0.0,
         target: float = 1.0,
         parts: int = 1,
+        solvable: float = 0.0,
         seed: int = 0,
     ) -> None:
         for name, value in (("candidates", candidates), ("verify", verify), ("parts", parts)):
@@ -82,9 +86,11 @@ class Selection(Placer):
             raise ValueError(f"explore: expected 0 up to, not including, 1, got {explore}")
         if not 0 <= target <= 1:
             raise ValueError(f"target: expected 0 to 1, got {target}")
+        if not 0 <= solvable < math.inf or (solvable and verify == 1):
+            raise ValueError(f"solvable: expected at least 0, and 0 where verify is 1, got {solvable}")
         self.edges, self.candidates, self.verify, self.clean = edges, candidates, verify, clean
         self.share, self.reduced, self.explore, self.target, self.seed = share, reduced, explore, target, seed
-        self.parts = parts
+        self.parts, self.solvable = parts, solvable
 
     def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         """How hard each candidate seems: [B, N, K]."""
@@ -126,11 +132,18 @@ class Selection(Placer):
         return spread(theta, part_choices(scene, self.parts, self.seed), self.verify)
 
     def judged(self, scene: Scene, proposals: Candidates, covered: Coverage | None, clean: Clean | None) -> Choice:
-        """The hardest of the G proposals for D."""
+        """The hardest of the G proposals for D; with `solvable`, of those that its teacher solves."""
         slots, count = proposals.theta.shape[1:3]
         pairs = [proposals.one(g) for g in range(count)]
-        losses = torch.stack([scene.judge(theta, self.reduced, parts) for theta, parts in pairs], 1)  # [B, G, J]
-        hardest = losses.mean(2).argmax(1)[:, None, None].expand(-1, slots, 1)
+
+        def passes(scene: Scene) -> Tensor:
+            return torch.stack([scene.judge(theta, self.reduced, parts) for theta, parts in pairs], 1)
+
+        losses = passes(scene)  # [B, G, J]
+        hardness = losses.mean(2)
+        if self.solvable and scene.teacher is not None:
+            hardness = hardness - self.solvable * passes(replace(scene, pose=scene.teacher)).mean(2)
+        hardest = hardness.argmax(1)[:, None, None].expand(-1, slots, 1)
         theta, parts = proposals.at(hardest).one(0)
         return Choice(theta, Judged(scene, covered, losses, clean), parts)
 
@@ -165,7 +178,7 @@ class Search(Selection):
 
     capturable = True
 
-    def __init__(self, edges: tuple[tuple[int, int], ...] = (), *, verify: int = 4, **options: bool | int) -> None:
+    def __init__(self, edges: tuple[tuple[int, int], ...] = (), *, verify: int = 4, **options: float) -> None:
         if verify < 2:
             raise ValueError(f"verify: expected at least 2 placements to search among, got {verify}")
         super().__init__(edges, candidates=verify, verify=verify, **options)  # type: ignore[arg-type]

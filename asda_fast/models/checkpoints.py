@@ -32,11 +32,12 @@ class Checkpoint:
     config: dict[str, Any] | None = None  # of our own files: "model", "joints", perhaps "options", "dataset", "input"
 
 
-def read(path: str | Path, part: str = "pose") -> Checkpoint:
+def read(path: str | Path, part: str = "pose", mean: bool = True) -> Checkpoint:
     """The tensors of a checkpoint, and the configuration that `save` or a training run wrote.
 
-    part: "pose" or "generator", of a training run's file, which holds both. Raises UserError for a file that cannot be
-    read without executing it, or that holds no tensors.
+    part: "pose" or "generator", of a training run's file, which holds both; mean: of the pose network's weights their
+    mean, where the run kept one. Raises UserError for a file that cannot be read without executing it, or that holds no
+    tensors.
     """
     path = Path(path)
     if path.is_dir():
@@ -58,9 +59,9 @@ def read(path: str | Path, part: str = "pose") -> Checkpoint:
             raise UserError(f"{path}: not a checkpoint that can be read safely ({why})") from None
     config = _run_config(path, content)
     if config is not None:
-        held, mean = content.get(part), content.get("average")
-        if part == "pose" and isinstance(mean, Mapping) and isinstance(mean.get("weights"), Mapping):
-            held = mean["weights"]  # what the run evaluates
+        held, average = content.get(part), content.get("average")
+        if mean and part == "pose" and isinstance(average, Mapping) and isinstance(average.get("weights"), Mapping):
+            held = average["weights"]  # what the run evaluates
         states = {"": _tensors(held)} if isinstance(held, Mapping) else {}
     else:
         states = dict(_walk(content, "", DEEPEST))

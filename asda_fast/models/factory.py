@@ -83,14 +83,15 @@ def _maker(name: str, thing: Any) -> Callable[..., Any]:
     return thing
 
 
-def load(path: str | Path, within: str | None = None) -> nn.Module:
+def load(path: str | Path, within: str | None = None, mean: bool = True) -> nn.Module:
     """A ready pose network, in evaluation mode, from our file or a published checkpoint with a heatmap head.
 
     Its `config` attribute says what it is: "model", "joints" and whatever was saved with it; `beside` names further
     networks of the file, not taken. UserError where the file is not a complete pose network. within: which one, where a
-    file holds several ("student").
+    file holds several ("student"). mean: of a run that keeps a mean of the weights that, which it evaluates; else the
+    newest weights.
     """
-    checkpoint = read(path)
+    checkpoint = read(path, mean=mean)
     config = checkpoint.config
     beside: tuple[str, ...] = ()
     if config is None:

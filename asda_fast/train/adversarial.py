@@ -64,6 +64,11 @@ class Networks:
         """The network that is evaluated: the mean of the weights where there is one."""
         return bare(self.pose) if self.average is None else self.average.network
 
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The mean of the weights, where there is one."""
+        return None if self.average is None else self.average.network
+
     def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """One optimiser's share of the batch's gradient, and its step where it is due."""
         if self.turn.first:

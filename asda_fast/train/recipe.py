@@ -93,6 +93,8 @@ class Recipe:
             raise UserError(f"drops: expected epochs from 1 in rising order, got {' '.join(map(str, self.drops))}")
         if self.game.adversary != "generator" and self.paste.augment in AUGMENTATIONS and self.paste.augment != "asda":
             raise UserError(f"adversary: {self.game.adversary} needs augment asda, got {self.paste.augment}")
+        if self.game.solvable and self.optimisation.ema is None:
+            raise UserError("solvable: expected ema beside it, the mean of the weights that is the teacher, got none")
 
     def resolved(self) -> Recipe:
         """With everything that was left out filled in from the dataset's preset."""

@@ -88,6 +88,10 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     assert isinstance(augmentation, Semantic) and recipe.input is not None
     if path.suffix == ".pt" and options.pool is None:
         pools.check_same(path.parent, checkpoint.load(path).get("pool"), augmentation.pool, options.pool)
+    teacher = None
+    if recipe.game.solvable:  # the teacher is what the run evaluates, and chooses beside the network itself
+        pose, teacher = models.load(path, mean=False), pose
+        teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     adversary = adversary_of_run(path, recipe, augmentation, people.skeleton, device)
     if adversary is None:
         say(f"places by chance: {path} holds no adversary (the folder of a run that trained one does)")
@@ -98,7 +102,7 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
         threads=options.threads,
     ) as loader:  # fmt: skip
         seen = bar(loader, len(loader), f"placing parts on {len(people)} people")
-        scenes = held_out(seen, augmentation, pose, device, amp, models.coding_of(pose, recipe.input))
+        scenes = held_out(seen, augmentation, pose, device, amp, models.coding_of(pose, recipe.input), teacher)
         try:
             return measure(scenes, adversary, options.draws, options.seconds, options.people)
         except UserError:

@@ -147,8 +147,10 @@ class Trainer:
         elif adversary is not None and networks.generator is None:
             assert isinstance(augmentation, Adversarial)
             slots = augmentation.draw(batch, epoch)
-            pose = bare(networks.pose)
-            scene = Scene(batch, slots, target, weight, augmentation, pose, epoch, networks.amp, coding=coding)
+            scene = Scene(
+                batch, slots, target, weight, augmentation, bare(networks.pose), epoch, networks.amp, coding=coding,
+                teacher=networks.teacher,
+            )  # fmt: skip
             output, pasted = adversarial.step_against(networks, adversary, scene)
         elif isinstance(augmentation, Adversarial):
             slots = augmentation.draw(batch, epoch)
@@ -223,8 +225,12 @@ class Trainer:
         if not people or not isinstance(parts.augmentation, Semantic):
             return {}
         networks = parts.networks
-        pose, device = networks.judged, self.ranks.device
-        scenes = held_out(parts.val_loader, parts.augmentation, pose, device, networks.amp, networks.coding)
+        # With a teacher the network itself, as in training: the mean, which is evaluated otherwise, is the teacher.
+        pose = bare(networks.pose) if self.recipe.game.solvable else networks.judged
+        scenes = held_out(
+            parts.val_loader, parts.augmentation, pose, self.ranks.device, networks.amp, networks.coding,
+            networks.teacher,
+        )  # fmt: skip
         try:
             found = measure(scenes, parts.adversary, people=people, seconds=self.options.hardness_seconds)
         except ValueError as error:

@@ -103,6 +103,22 @@ def test_search_takes_the_hardest_and_leaves_the_network_as_it_is(pool: PartPool
     assert all(weight.grad is None for weight in model.parameters())
 
 
+def test_what_is_hard_and_solvable_by_a_teacher(pool: PartPool) -> None:
+    """A teacher that loses twice what the network loses leaves, at weight 1, the easiest of the places."""
+    model, (image, points, _) = network().eval(), next(batches(1))
+
+    def paste(**options: Any) -> Tensor:
+        teacher = (lambda x: model(x) * 2**0.5) if "solvable" in options else None
+        adversary = Adversary(pool, "search", joints=JOINTS, verify=8, **options)
+        return losses(model(adversary.paste(image, model, losses, keypoints=points, teacher=teacher)))
+
+    def losses(maps: Tensor) -> Tensor:
+        return maps.detach().square().mean((1, 2, 3))
+
+    assert (paste(solvable=1.0) < paste()).all()
+    torch.testing.assert_close(paste(solvable=0.25), paste())
+
+
 def test_the_generator_climbs_by_the_loops_own_loss(pool: PartPool) -> None:
     """Its weights move, the network's do not, nor do its batch-norm statistics."""
     model, adversary = network(), Adversary(pool, "generator", parts=1, rate=1e-2)
@@ -141,6 +157,9 @@ def test_cover_hides_what_the_network_is_sure_of(pool: PartPool) -> None:
     (lambda pool: Adversary(pool, "random", part_choices=2), "part_choices: expected way search, cover or critic"),
     (lambda pool: Adversary(pool, part_choices=0), "part_choices: expected a number of at least 1"),
     (lambda pool: Adversary(pool, "search", part_choices=5), "part_choices: expected at most 4 .the random places"),
+    (lambda pool: Adversary(pool, "critic", solvable=1.0), "solvable: expected way search, .* verify 2 or more"),
+    (lambda pool: Adversary(pool, "generator", solvable=1.0), "solvable: expected way search, .* got generator"),
+    (lambda pool: Adversary(pool, "search", solvable=-1.0), "solvable: expected a number of at least 0, got -1.0"),
     (lambda pool: Adversary(pool, rate=0.0), "rate: expected more than 0"),
     (lambda pool: Adversary(pool, seed="a"), "seed: expected a whole number"),  # type: ignore[arg-type]
 ])  # fmt: skip
@@ -240,6 +259,10 @@ def test_a_wrong_call_is_named(pool: PartPool) -> None:
         Adversary(pool, "random").paste(image[0])
     with pytest.raises(ValueError, match=r"network, losses: search asks the network"):
         Adversary(pool, "search").paste(image)
+    with pytest.raises(ValueError, match=r"teacher: expected a network beside solvable, got none"):
+        Adversary(pool, "search", solvable=1.0).paste(image, network(), torch.mean)
+    with pytest.raises(ValueError, match=r"teacher: expected solvable above 0 beside it, got 0"):
+        Adversary(pool, "search").paste(image, network(), torch.mean, teacher=network())
     with pytest.raises(ValueError, match=r"image: expected float for the generator"):
         Adversary(pool, "generator").paste((image * 255).to(torch.uint8), network(), torch.mean)
     with pytest.raises(ValueError, match=r"image: expected at least one"):

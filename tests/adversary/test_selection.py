@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from asda_fast.adversary import Cover, Generated, Search
+from asda_fast.adversary import Cover, Generated, Scene, Search
 from asda_fast.adversary.candidates import CANDIDATES, candidates
 from asda_fast.adversary.coverage import coverage
 from asda_fast.models import Generator
@@ -59,6 +59,42 @@ def test_verified_proposals_are_the_best_of_each_group(make_scene) -> None:
         first, second = score[person, :4].argmax().item(), 4 + score[person, 4:].argmax().item()
         hardest = first if judged[first][person] >= judged[second][person] else second
         assert torch.equal(chosen[person, 0], places[person, 0, hardest])
+
+
+class Told(Scene):
+    """Its network is a table of losses: row k for the k-th time that it is asked, the same for everybody."""
+
+    def judge(self, theta, reduced=False, slots=None):
+        return self.pose.pop(0) * (self.weight > 0)
+
+
+@pytest.mark.parametrize(("weight", "hardest"), [(0.0, 0), (0.2, 0), (0.6, 1), (1.0, 2), (10.0, 3)])
+def test_solvable_takes_what_is_hard_for_d_and_not_for_its_teacher(make_scene, weight: float, hardest: int) -> None:
+    """By hand: 5 4 3 0 less 0.6 of 4 2 0.5 0 is 2.6 2.8 2.7 0; less all of it 1 2 2.5 0."""
+    scene, teacher = Told(**vars(make_scene(WhereWhite()))), [4.0, 2.0, 0.5, 0.0]
+    scene.pose, scene.teacher = [5.0, 4.0, 3.0, 0.0], list(teacher)
+    choice = Search(verify=4, solvable=weight).choose(scene, explore=True)
+    places = candidates(scene.slots, scene.batch.row, 4, scene.augmentation.ranges, 0, 0, CANDIDATES)
+    assert torch.equal(choice.theta, places[:, :, hardest])
+    assert choice.memory.losses[1, :, 0].tolist() == [5.0, 4.0, 3.0, 0.0]  # what a critic learns from: D's alone
+    assert scene.teacher == ([] if weight else teacher)  # it is not asked for nothing
+
+
+def test_each_person_has_a_teacher_of_its_own_proposals(make_scene) -> None:
+    torch.manual_seed(0)
+    scene = make_scene(Small().eval(), count=20)
+    scene.teacher = Small().eval()
+    options = {"candidates": 8, "verify": 4, "reduced": False}
+    plain, solvable = (Cover(EDGES, **options, solvable=w).choose(scene, explore=False) for w in (0.0, 0.5))
+    losses = []
+    for pose in (scene.pose, scene.teacher):
+        scene.pose = pose
+        losses.append(Cover(EDGES, **options).choose(scene, explore=False).memory.losses.mean(2))
+    assert torch.equal(solvable.memory.losses.mean(2), losses[0])
+    chosen = (losses[0] - 0.5 * losses[1]).argmax(1)
+    scene.pose = scene.teacher
+    differs = chosen != losses[0].argmax(1)
+    assert differs.any() and torch.equal((plain.theta != solvable.theta).any(-1)[:, 0], differs)
 
 
 @pytest.mark.parametrize("target", [0.0, 0.5])
@@ -141,6 +177,9 @@ def test_the_generators_placement_is_that_of_each_slots_type(make_scene) -> None
         (lambda: Search(verify=4, parts=5), r"parts: expected at most candidates \(4\), got 5"),
         (lambda: Cover(share=0.0), "share: expected more than 0, at most 1, got 0.0"),
         (lambda: Cover(target=1.5), "target: expected 0 to 1, got 1.5"),
+        (lambda: Cover(solvable=1.0), "solvable: expected at least 0, and 0 where verify is 1, got 1.0"),
+        (lambda: Search(solvable=-1.0), "solvable: expected at least 0, .* got -1.0"),
+        (lambda: Cover(verify=2, solvable=float("nan")), "solvable: expected at least 0, .* got nan"),
         (lambda: Cover(explore=1.0), "explore: expected 0 up to, not including, 1, got 1.0"),
         (lambda: Cover().load_state_dict({"rise": 1}), "adversary: expected no state, got rise"),
     ],

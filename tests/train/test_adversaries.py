@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ OPTIONS = {
     "cover": ["--adversary", "cover", "--clean-pass"],
     "critic": ["--adversary", "critic"],
     "critic verified": ["--adversary", "critic", "--verify", "2", "--verify-share", "0.7", "--half-resolution"],
+    "critic, solvable": ["--adversary", "critic", "--verify", "2", "--solvable", "1", "--ema", "0.9"],
     "critic of parts": ["--adversary", "critic", "--verify", "2", "--part-choices", "4"],
 }
 SMALL = "--limit 24 --batch-size 8 --epochs 2 --input 64x64 --device cpu --pipeline native --candidates 16 --parts 2"
@@ -162,6 +164,9 @@ def test_a_critic_of_another_skeleton_is_refused(tmp_path: Path) -> None:
             r"part_choices: expected at most candidates \(64\) parts, got 65",
         ),
         ({"part_choices": 0, "adversary": "cover"}, "part_choices: expected at least 1, got 0"),
+        ({"solvable": 1.0}, "solvable: expected adversary search, .* with verify 2 or more, got generator"),
+        ({"solvable": 1.0, "adversary": "critic"}, "solvable: expected .* 2 or more, got critic with verify 1"),
+        ({"solvable": -1.0, "adversary": "search"}, "solvable: expected at least 0, got -1.0"),
         ({"candidates": 1, "adversary": "cover"}, "candidates: expected at least 2, got 1"),
         ({"explore": 1.0}, "explore: expected 0 up to, not including, 1, got 1.0"),
         ({"adversary": "critics"}, "adversary: expected one of generator, search, cover, critic, got 'critics'"),
@@ -170,6 +175,25 @@ def test_a_critic_of_another_skeleton_is_refused(tmp_path: Path) -> None:
 def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         AdversaryOptions(**options)
+
+
+def test_solvable_needs_a_mean_of_the_weights() -> None:
+    with pytest.raises(UserError, match=r"solvable: expected ema beside it, .*, got none"):
+        Recipe.from_dict({"adversary": "search", "solvable": 1.0})
+    recipe = Recipe.from_dict({"adversary": "search", "solvable": 0.5, "ema": 0.9}).resolved()
+    assert Recipe.from_dict(recipe.to_dict()) == recipe and recipe.to_dict()["solvable"] == 0.5
+    with pytest.raises(UserError, match=r"has solvable 0.5, not 0\.0"):
+        replace(recipe, game=AdversaryOptions("search")).continuing(recipe, recipe.to_dict(), "x")
+
+
+def test_a_teacher_changes_what_is_trained_on(tmp_path: Path) -> None:
+    small = {"limit": 16, "batch_size": 8, "epochs": 1, "input": "64x64", "adversary": "search", "ema": 0.9}
+    losses = []
+    for weight in (0.0, 1.0):
+        run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / f"{weight}"), hardness_people=0)
+        train(Recipe.from_dict({**small, "solvable": weight}), run)
+        losses.append(rows(tmp_path / f"{weight}")[0]["loss_d"])
+    assert losses[1] < losses[0]
 
 
 def test_an_adversary_needs_asda() -> None:

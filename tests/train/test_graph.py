@@ -81,6 +81,7 @@ def capturable(monkeypatch: pytest.MonkeyPatch) -> None:
         ("asda", "joint", {}),
         ("asda", "joint", {"adversary": "search", "verify": 2}),
         ("asda", "joint", {"adversary": "search", "verify": 4, "part_choices": 2}),
+        ("asda", "joint", {"adversary": "search", "verify": 2, "solvable": 1.0, "ema": 0.9}),
         ("asda", "joint", {"adversary": "cover", "candidates": 8, "clean_pass": True}),
         ("none", "joint", TRANSFORMER),
         ("asda", "alternate", {**TRANSFORMER, "optimizer": "sgd", "freeze": ("backbone.patch_embed",)}),

@@ -56,6 +56,22 @@ def test_a_lone_network_is_scored_with_what_needs_no_learning(runs: Path, tmp_pa
     assert f"places by chance: {network} holds no adversary" in said and "  best of 4 " in said
 
 
+def test_with_a_teacher_it_is_the_network_itself_that_is_scored(tmp_path: Path) -> None:
+    """What the last epoch said; and another number than where the mean of the weights judges alone."""
+    game = {"adversary": "search", "verify": 4, "solvable": 1.0, "ema": 0.99, "lr": 3e-3}
+    run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path), hardness_people=16)
+    train(Recipe.from_dict({**SMALL, **game, "epochs": 3}), run)
+    (*_, last) = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    small = {"people": 16, "batch_size": 8, "device": "cpu"}
+    found = score(ScoreOptions(str(tmp_path), **small))
+    assert found.s == pytest.approx(last["hardness"], rel=1e-4) and found.people == 16
+    hardest = score(ScoreOptions(str(tmp_path), game=AdversaryOptions("search", verify=4), **small))
+    solvable = score(ScoreOptions(str(tmp_path), game=AdversaryOptions("search", verify=4, solvable=1.0), **small))
+    assert solvable == found and hardest.s > found.s and hardest.clean != found.clean
+    with pytest.raises(UserError, match="solvable: expected ema beside it"):
+        score(ScoreOptions(str(tmp_path / "best.safetensors"), game=AdversaryOptions("search", solvable=1.0), **small))
+
+
 def test_another_adversary_on_the_network_of_a_run(runs: Path) -> None:
     small = {"people": 12, "draws": 4, "device": "cpu"}
     said: list[str] = []

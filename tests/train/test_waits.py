@@ -27,6 +27,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "alternate": {"augment": "asda", "update": "alternate", "generator_input": "half"},
     "joint": {"augment": "asda", "update": "joint"},
     "search": {"augment": "asda", "adversary": "search", "verify": 2, "half_resolution": True},
+    "search, solvable": {"augment": "asda", "adversary": "search", "verify": 2, "solvable": 1.0, "ema": 0.9},
     "cover": {"augment": "asda", "adversary": "cover", "clean_pass": True, "candidates": 8},
     "critic": {"augment": "asda", "adversary": "critic", "candidates": 8},
     "critic, verified": {"augment": "asda", "adversary": "critic", "candidates": 8, "verify": 2},
