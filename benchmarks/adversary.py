@@ -28,8 +28,9 @@ CASES = (("hrnet_tiny", (96, 96), 32, 16), ("hrnet_w32", (256, 192), 8, 64))
 PEOPLE = 4096  # in the table
 
 
-def make_scene(size: tuple[int, int], count: int, pose: torch.nn.Module, device: str) -> Scene:
-    """People that fill their crops, one part each of half their height."""
+def make_scene(size: tuple[int, int], count: int, pose: torch.nn.Module, device: str, pairs: bool) -> Scene:
+    """`count` people that fill their crops (pairs: half as many, twice), one part each of half their height."""
+    count = count // 2 if pairs else count
     draw = np.random.default_rng(0)
     patches = [draw.integers(0, 256, (size[0] // 2, size[1] // 3, 4), dtype=np.uint8) for _ in range(26)]
     names = tuple(f"type-{i}" for i in range(26))
@@ -46,7 +47,9 @@ def make_scene(size: tuple[int, int], count: int, pose: torch.nn.Module, device:
         half=torch.zeros(count, dtype=torch.bool),
     ).to(device)
     augmentation = build("asda", pool, paste_format=PasteFormat(channels_last=True))
-    return Scene.of(batch, augmentation, pose)
+    scene = Scene.of(batch.twice() if pairs else batch, augmentation, pose)
+    scene.pairs = pairs
+    return scene
 
 
 def make_adversary(arm: str, device: str, candidates: int) -> Placer | None:
@@ -74,7 +77,7 @@ class Step:
         if arm.startswith("generator"):
             made = network(models.Generator(width=width))
             self.networks.generator, self.networks.generator_optimizer = made
-        self.scene = make_scene(size, count, self.networks.pose, device)
+        self.scene = make_scene(size, count, self.networks.pose, device, "pairs" in arm)
         self.scene.amp = amp
         self.arm = arm
         self.adversary = None if arm in ("none", "generator joint") else make_adversary(arm, device, candidates)

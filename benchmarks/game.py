@@ -21,6 +21,7 @@ import torch
 
 from asda_fast import data, models
 from asda_fast.adversary import Cover, Critic, Generated, Placer, Scene, Search, measure
+from asda_fast.adversary.options import PAIRS
 from asda_fast.augment import build
 from asda_fast.augment.asda import generator_theta
 from asda_fast.core.batch import Batch
@@ -53,6 +54,10 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "critic, verify 4, 5 of 16, half": ("critic", {"verify": 4, "share": 5 / 16, **MANY, "reduced": True}),
     "critic, verify 2, half": ("critic", {"verify": 2, **MANY, "reduced": True}),
     "critic, verify 4, half": ("critic", {"verify": 4, **MANY, "reduced": True}),
+    # Half as many people a step, everybody twice: images a step are as many.
+    "critic, pairs": ("critic", {"memory": PAIRS, **MANY}),
+    "critic, pairs, verify 4, 1 of 16": ("critic", {"verify": 4, "share": 1 / 16, "memory": PAIRS, **MANY}),
+    "critic, pairs, verify 4, 1 of 8": ("critic", {"verify": 4, "share": 1 / 8, "memory": PAIRS, **MANY}),
 }
 
 
@@ -60,7 +65,7 @@ class Game:
     """One run: an arm and a seed."""
 
     def __init__(self, options: argparse.Namespace, arm: str, seed: int) -> None:
-        self.options, self.seed = options, seed
+        self.options, self.seed, self.pairs = options, seed, "pairs" in arm
         self.kind, settings = ARMS[arm]
         if "candidates" in settings:
             settings = {**settings, "candidates": options.candidates}
@@ -68,9 +73,10 @@ class Game:
         if options.people:
             train = train.select(np.arange(min(options.people, len(train))))
         size = (options.size, options.size)
-        common: dict[str, Any] = {"size": size, "batch_size": options.batch, "seed": seed, "threads": 1}
-        self.loader = make_loader(train, train=True, aug=GlobalAug(), **common)
-        self.val_loader = make_loader(val, train=False, **common)
+        common: dict[str, Any] = {"size": size, "seed": seed, "threads": 1}
+        people = options.batch // (1 + self.pairs)
+        self.loader = make_loader(train, train=True, aug=GlobalAug(), batch_size=people, **common)
+        self.val_loader = make_loader(val, train=False, batch_size=options.batch, **common)
         pool = PartPool.load(options.pool)
         self.augmentation = build("asda", pool, seed=seed, paste_format=PasteFormat(channels_last=True))
         torch.manual_seed(seed)
@@ -93,7 +99,8 @@ class Game:
         return Scene.of(batch, self.augmentation, self.networks.pose, epoch, trained=trained)
 
     def step(self, batch: Batch, epoch: int) -> None:
-        scene = self.scene(batch, epoch)
+        scene = self.scene(batch.twice(), epoch) if self.pairs else self.scene(batch, epoch)
+        scene.pairs = self.pairs
         if self.kind == "generator":
             asda, slots = self.augmentation, scene.slots
             adversarial.step_alternate(

@@ -28,11 +28,12 @@ from asda_fast.adversary.base import Choice, Placer
 from asda_fast.adversary.critic import Critic
 from asda_fast.adversary.loop_points import GRID, around, grid, points_of
 from asda_fast.adversary.loop_scene import LoopScene, Losses
-from asda_fast.adversary.options import SEARCHED
+from asda_fast.adversary.options import PAIRS, SEARCHED
 from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Cover, Search
 from asda_fast.augment.asda import generator_theta
 from asda_fast.augment.module import SemanticPaste, check_image
+from asda_fast.core.batch import Batch
 from asda_fast.models.generator import Generator
 from asda_fast.parts.pool import PartPool
 
@@ -56,6 +57,8 @@ class Adversary:
     candidates  cover, critic: random places that are scored for each part
     part_choices  search, cover, critic: so many parts are drawn for each slot, and the part is chosen with its place,
                 never one that covers more than the first (adversary/part_choices.py)
+    pairs       critic: every batch you give holds everybody twice, torch.cat((image, image)): the same part goes to two
+                places, from whose difference the critic learns at no cost
     explore     critic: share of the proposals in training that are random, to learn from
     solvable    search, cover, critic with verify >= 2: take the proposal whose loss, less so much of the loss of a
                 `teacher` given to `paste`, is largest: hard, yet solvable (TeachAugment has 1). As many passes again
@@ -82,6 +85,7 @@ class Adversary:
         verify: int | None = None,
         candidates: int = 64,
         part_choices: int = 1,
+        pairs: bool = False,
         explore: float = 0.3,
         solvable: float = 0.0,
         generator: nn.Module | None = None,
@@ -111,6 +115,8 @@ class Adversary:
             raise ValueError(f"solvable: expected a number of at least 0, got {solvable!r}")
         if solvable and (verify or (SEARCHED if way == "search" else 1)) < 2:
             raise ValueError(f"solvable: expected way search, cover or critic with verify 2 or more, got {way}")
+        if pairs and way != "critic":
+            raise ValueError(f"pairs: expected way critic beside it, got {way}")
         if generator is not None and way != "generator":
             raise ValueError(f"generator: expected way generator beside it, got {way}")
         self.module = SemanticPaste(pool, **options)
@@ -118,18 +124,19 @@ class Adversary:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.verify = verify or (SEARCHED if way == "search" else 1)
         types = len(self.module.pool.types)
-        pairs = tuple((int(a), int(b)) for a, b in edges)
-        self.part_choices, self.solvable = part_choices, solvable
+        limbs = tuple((int(a), int(b)) for a, b in edges)
+        self.part_choices, self.pairs, self.solvable = part_choices, bool(pairs), solvable
         settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "parts": part_choices, "seed": seed}
         settings["solvable"] = solvable
         self.placer: Placer | None = None
         if way == "search":
-            self.placer = Search(pairs, **settings)
+            self.placer = Search(limbs, **settings)
         elif way == "cover":
-            self.placer = _Cover(pairs, candidates=candidates, clean=True, **settings)
+            self.placer = _Cover(limbs, candidates=candidates, clean=True, **settings)
         elif way == "critic":
             settings |= {"candidates": candidates, "explore": explore, "people": people, "rate": rate or 3e-3}
-            self.placer = Critic(types, joints or len(GRID) ** 2, pairs, **settings, device=self.device)
+            settings |= {"memory": PAIRS} if pairs else {}
+            self.placer = Critic(types, joints or len(GRID) ** 2, limbs, **settings, device=self.device)
         self.generator: nn.Module | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         if way == "generator":
@@ -217,6 +224,9 @@ class Adversary:
         if points is None:
             points, labelled = grid(batch.box)
         batch.joints, batch.visible = points, labelled.to(torch.uint8) * 2
+        if self.pairs:
+            self._check_pairs(batch)
+            batch.row = batch.row[: len(batch) // 2].repeat(2)
         if index is not None:
             batch.row = self._rows(index, len(batch)).to(image.device)
         rank, world = _rank()
@@ -236,7 +246,21 @@ class Adversary:
             original=image,
             response=None if response is None else torch.as_tensor(response, device=image.device),
             stand_ins=keypoints is None,
+            pairs=self.pairs,
         )
+
+    def _check_pairs(self, batch: Batch) -> None:
+        """ValueError where the batch is not everybody twice; looked at in the first one, since that is a wait on a
+        GPU."""
+        if len(batch) % 2:
+            raise ValueError(f"image: expected an even number with pairs, everybody twice, got {len(batch)}")
+        if self._batches:
+            return
+        for name, value in (("image", batch.image), ("keypoints", batch.joints), ("boxes", batch.box)):
+            if not torch.equal(*value.chunk(2)):
+                raise ValueError(
+                    f"{name}: expected everybody twice with pairs, torch.cat(({name}, {name})), got others"
+                )
 
     def learn(self, losses: Tensor) -> None:
         """Learn from the losses [B] or [B, J] of the images that the last `paste` gave (they are detached here).
@@ -286,7 +310,7 @@ class Adversary:
         """ValueError where the state is of another adversary."""
         if state.get("way") != self.way:
             raise ValueError(f"adversary: expected the state of {self.way}, got {state.get('way', 'no adversary')!r}")
-        came = {"part_choices": 1, **state.get("options", {})}  # which older states do not say
+        came = {"part_choices": 1, "pairs": False, **state.get("options", {})}  # which older states do not say
         for name, own in self._options().items():
             if came.get(name) != own:
                 raise ValueError(f"adversary: expected a state with {name} {own}, got {came.get(name, 'none')}")
@@ -305,7 +329,7 @@ class Adversary:
         """What two adversaries share whose states are alike."""
         given, types = self.module.paste.parts, list(self.module.pool.types)
         parts = [given, given] if isinstance(given, int) else list(given)
-        choices = {"verify": self.verify, "part_choices": self.part_choices}
+        choices = {"verify": self.verify, "part_choices": self.part_choices, "pairs": self.pairs}
         return {"joints": self.joints, "people": self.people, **choices, "parts": parts, "types": types}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -322,6 +346,8 @@ class Adversary:
             raise ValueError(f"index: expected [{count}] whole numbers, got {list(rows.shape)} {rows.dtype}")
         if rows.device.type == "cpu" and not (int(rows.min()) >= 0 and int(rows.max()) < self.people):
             raise ValueError(f"index: expected rows of {self.people} people, got {rows.tolist()[:8]}")
+        if rows.device.type == "cpu" and self.pairs and not torch.equal(*rows.chunk(2)):
+            raise ValueError(f"index: expected everybody twice with pairs, got {rows.tolist()[:8]}")
         return rows.long()
 
 

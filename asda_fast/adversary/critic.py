@@ -2,7 +2,8 @@
 
 For every candidate and joint a small network says by how much that joint's loss would rise. It learns by regression
 from the losses that training computes anyway: of D's own step, beside a learned baseline; or, where proposals are
-verified, from the differences between the passes of one person, in which all that is not the placement drops out.
+verified or everybody is in the batch twice, from the differences between the passes of one person, in which all that is
+not the placement drops out.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asda_fast.adversary.base import Choice
-from asda_fast.adversary.coverage import Coverage
+from asda_fast.adversary.coverage import Coverage, coverage
 from asda_fast.adversary.critic_network import Baseline, Rise, features
 from asda_fast.adversary.ranks import gathered
 from asda_fast.adversary.replay import Replay
 from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Judged, Selection
+from asda_fast.augment.sampling import Slots
 
 MOMENTUM = 0.98  # of the running mean loss of each joint
 SMOOTHING = 0.05  # the weights that choose are a running mean of those that learn: share of the newest, a step ..
@@ -90,27 +92,50 @@ class Critic(Selection):
     @torch.no_grad()
     def learn(self, scene: Scene, choice: Choice, losses: Tensor) -> None:
         judged: Judged = choice.memory
-        assert judged.coverage is not None
-        scene = judged.scene  # without those who were not judged
-        alone = judged.losses is None  # D's own step is the only pass
-        seen = gathered(
-            {
-                "row": scene.batch.row,
-                "type": judged.coverage.type,
-                "x": self.features(scene, judged.coverage, judged.clean),  # [B, N, G, J, FEATURES]
-                "weight": (scene.weight > 0).float(),
-                "hidden": judged.coverage.far.amax((1, 2)),  # [B, J]
-                "losses": losses[:, None] if judged.losses is None else judged.losses,  # [B, G, J]
-            }
-        )
+        alone = judged.losses is None and not scene.pairs  # D's own step is the only pass, and at one place
+        seen = gathered(self.of_pairs(scene, choice, losses) if scene.pairs else self.of_judged(judged, losses))
         lesson = {name: seen[name] for name in ("x", "type", "weight")}
         if alone:
             lesson["known"] = self.circumstances(seen, scene.trained)
         self.count(seen, scene.trained)
         lesson["y"] = seen["losses"] / self.means()[1]
         self.replay.add(lesson)
+        if scene.pairs and judged.losses is not None:
+            seen = gathered(self.of_judged(judged, losses))
+            lesson = {name: seen[name] for name in ("x", "type", "weight")}
+            self.replay.add(in_pairs(lesson, seen["losses"] / self.means()[1]))
         for _ in range(self.updates):
             self.regress(self.replay.draw(self.lessons))
+
+    def of_judged(self, judged: Judged, losses: Tensor) -> dict[str, Tensor]:
+        """What D said of G proposals of each of those who were judged, or of everybody's one place in its own step."""
+        assert judged.coverage is not None
+        scene = judged.scene  # without those who were not judged
+        return {
+            "row": scene.batch.row,
+            "type": judged.coverage.type,
+            "x": self.features(scene, judged.coverage, judged.clean),  # [B, N, G, J, FEATURES]
+            "weight": (scene.weight > 0).float(),
+            "hidden": judged.coverage.far.amax((1, 2)),  # [B, J]
+            "losses": losses[:, None] if judged.losses is None else judged.losses,  # [B, G, J]
+        }
+
+    def of_pairs(self, scene: Scene, choice: Choice, losses: Tensor) -> dict[str, Tensor]:
+        """What D's own step said of the two places of each pair: as `of_judged`, with G = 2."""
+        parts = choice.slots and Slots(**{name: value[:, :, None] for name, value in vars(choice.slots).items()})
+        covered = coverage(scene, choice.theta[:, :, None], self.edges, parts)
+        first = len(losses) // 2
+
+        def both(value: Tensor) -> Tensor:  # [2 P, N, 1, ...] -> [P, N, 2, ...]
+            return torch.cat(value.chunk(2), 2)
+
+        return {
+            "row": scene.batch.row[:first],
+            "type": covered.type[:first] if parts is None else both(covered.type),
+            "x": both(self.features(scene, covered, None)),
+            "weight": (scene.weight[:first] > 0).float(),
+            "losses": torch.stack(losses.chunk(2), 1),
+        }
 
     def circumstances(self, seen: dict[str, Tensor], trained: bool) -> Tensor:
         """[B, J, CIRCUMSTANCES] what is known of each joint's loss besides the placement."""
@@ -186,3 +211,21 @@ class Critic(Selection):
         self.replay.load_state_dict(state["replay"], self.sums.device)
         self.sums.copy_(state["sums"])
         self.history.copy_(state["history"])
+
+
+def in_pairs(lesson: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
+    """Lessons of G proposals and y [B, G, J] as B (G // 2) lessons of two each; of an odd number the last is left."""
+    pairs = y.shape[1] // 2
+
+    def split(value: Tensor, dim: int) -> Tensor:
+        """The proposals, along `dim`, as rows of two."""
+        two = value.narrow(dim, 0, 2 * pairs).unflatten(dim, (pairs, 2))
+        return two.movedim(dim, 1).flatten(0, 1)
+
+    kind = lesson["type"]
+    return {
+        "x": split(lesson["x"], 2),
+        "type": kind.repeat_interleave(pairs, 0) if kind.dim() == 2 else split(kind, 2),
+        "weight": lesson["weight"].repeat_interleave(pairs, 0),
+        "y": split(y, 1),
+    }

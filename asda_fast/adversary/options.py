@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from asda_fast.adversary.base import Placer
     from asda_fast.core.skeletons import Skeleton
 
+PAIRS = 16384  # lessons that the critic keeps of pairs: what was learnt a thousand steps ago still helps
 SEARCHED = 4  # placements that search tries unless told otherwise
 
 
@@ -35,6 +36,9 @@ class AdversaryOptions:
     part_choices: Annotated[int, AtLeast(1)] = 1
     """search, cover, critic: parts that are drawn for each slot, over which the candidates are spread, so that the part
     is chosen with its place; never one that covers more than the first, or size would decide"""
+    pairs: bool = False
+    """critic: everybody of a batch twice, with the same part at two places, from whose difference it learns at no cost;
+    half as many people a step, so an epoch has twice the steps (half as many epochs are the same work)"""
     clean_pass: bool = False
     """cover, critic: first let the pose network look at the clean crop"""
     half_resolution: bool = False
@@ -62,6 +66,10 @@ class AdversaryOptions:
         if self.solvable and verify < 2:
             had = "generator" if self.adversary == "generator" else f"{self.adversary} with verify {verify}"
             raise UserError(f"solvable: expected adversary search, cover or critic with verify 2 or more, got {had}")
+        if self.pairs and self.adversary != "critic":
+            raise UserError(f"pairs: expected adversary critic beside it, got {self.adversary}")
+        if self.pairs and (self.clean_pass or self.adversary_from > 1):
+            raise UserError("pairs: expected neither clean_pass nor a late adversary_from beside it, got one")
         if self.adversary == "generator":
             if self.verify is not None:
                 raise UserError(f"verify: expected adversary search, cover or critic beside it, got {self.adversary}")
@@ -100,5 +108,7 @@ class AdversaryOptions:
         options |= {"clean": self.clean_pass, "target": self.target_hardness}
         if self.adversary == "cover":
             return Cover(skeleton.edges, **options)
+        if self.pairs:
+            options["memory"] = PAIRS
         shape = (types, len(skeleton.joints), skeleton.edges)
         return Critic(*shape, people=people, device=device, explore=self.explore, **options)

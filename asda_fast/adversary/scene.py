@@ -17,6 +17,7 @@ from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
 from asda_fast.models.coding import Coding, Heatmaps
 
+SECOND = 2**32  # beyond every row of a table
 SMALLEST_SIDE = 64  # pixels; below it the coarsest maps of the networks are of one cell
 
 
@@ -39,6 +40,7 @@ class Scene:
     trained: bool = True
     coding: Coding = field(default_factory=Heatmaps)  # of D's answers
     teacher: nn.Module | None = None  # the mean of D's weights, which `solvable` adversaries ask; None: they do not
+    pairs: bool = False  # the batch's second half is its first again: everybody twice, with one part at two places
 
     @staticmethod
     def of(
@@ -61,10 +63,20 @@ class Scene:
         """(H, W) of the crop."""
         return self.batch.image.shape[1], self.batch.image.shape[2]
 
+    @property
+    def draws(self) -> Tensor:
+        """[B] what random numbers are drawn by: a person's row, and for the second of a pair one of nobody else."""
+        row = self.batch.row
+        if not self.pairs:
+            return row
+        first, second = row.chunk(2)
+        return torch.cat((first, second + SECOND))
+
     def of_people(self, index: Tensor) -> Scene:
         """The scene of the people at these places of the batch, [n]."""
         batch, slots = Batch(**at(vars(self.batch), index)), Slots(**at(vars(self.slots), index))
-        return replace(self, batch=batch, slots=slots, target=self.target[index], weight=self.weight[index])
+        target, weight = self.target[index], self.weight[index]
+        return replace(self, batch=batch, slots=slots, target=target, weight=weight, pairs=False)
 
     def paste(self, theta: Tensor, slots: Slots | None = None) -> Augmented:
         """The batch with its parts (or `slots`) at theta [B, N, 4]; differentiable in r, tx, ty."""

@@ -98,7 +98,7 @@ class Selection(Placer):
 
     @torch.no_grad()
     def choose(self, scene: Scene, explore: bool) -> Choice:
-        row, chance = scene.batch.row, self.explore if explore else 0.0
+        row, chance = scene.draws, self.explore if explore else 0.0
         clean = self.look(scene) if self.clean else None
         drawn = self.draw(scene)
         if self.verify == self.candidates:  # no choice: all are pasted
@@ -126,7 +126,7 @@ class Selection(Placer):
     def draw(self, scene: Scene) -> Candidates:
         """The candidates of every slot, [B, N, K]."""
         slots, ranges = scene.slots, scene.augmentation.ranges
-        theta = candidates(slots, scene.batch.row, self.candidates, ranges, self.seed, scene.epoch, CANDIDATES)
+        theta = candidates(slots, scene.draws, self.candidates, ranges, self.seed, scene.epoch, CANDIDATES)
         if self.parts == 1:
             return Candidates(theta)
         return spread(theta, part_choices(scene, self.parts, self.seed), self.verify)

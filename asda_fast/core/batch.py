@@ -35,6 +35,10 @@ class Batch:
     def __len__(self) -> int:
         return self.image.shape[0]
 
+    def twice(self) -> Batch:
+        """Everybody twice: [2 B], the whole batch and then again."""
+        return Batch(**{name: torch.cat((value, value)) for name, value in vars(self).items()})
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on `device`."""
         device = torch.device(device)

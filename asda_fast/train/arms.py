@@ -13,8 +13,8 @@ from asda_fast.core.registry import nearest
 from asda_fast.train.recipe import GROUPS, Recipe
 
 BASELINE = "none"
-# What an arm changes: "epochs" is a factor, the rest are fields of Recipe and its groups. The cost is that of a step of
-# HRNet-W32 beside a plain one (docs/adversary.md).
+# What an arm changes: "epochs" is a factor (a half where an epoch has twice the steps), the rest are fields of Recipe
+# and its groups. The cost is that of a step of HRNet-W32 beside a plain one (docs/adversary.md).
 ARMS: dict[str, tuple[float, dict[str, Any]]] = {
     "none": (1.0, {"augment": "none"}),
     "none-twice": (1.0, {"augment": "none", "epochs": 2}),
@@ -28,6 +28,7 @@ ARMS: dict[str, tuple[float, dict[str, Any]]] = {
     "generator": (1.7, {"augment": "asda", "adversary": "generator"}),
     "generator-joint": (1.2, {"augment": "asda", "adversary": "generator", "update": "joint"}),
     "critic": (1.0, {"augment": "asda", "adversary": "critic"}),
+    "critic-pairs": (1.0, {"augment": "asda", "adversary": "critic", "pairs": True, "epochs": 0.5}),
     "critic-verify-2": (1.5, {"augment": "asda", "adversary": "critic", "verify": 2}),
     "critic-verify-4": (1.4, {"augment": "asda", "adversary": "critic", "verify": 4, "verify_share": 0.3}),
 }
@@ -71,9 +72,9 @@ def recipe_of(arm: str, seed: int, recipe: Recipe) -> Recipe:
     name, more = split(arm)
     change = ARMS[name][1] | more
     factor = change.pop("epochs", 1)
-    change |= {"seed": seed, "epochs": (recipe.resolved().epochs or 1) * factor}
+    change |= {"seed": seed, "epochs": max(1, round((recipe.resolved().epochs or 1) * factor))}
     if recipe.drops is not None and "drops" not in change:
-        change["drops"] = [drop * factor for drop in recipe.drops]
+        change["drops"] = [max(1, round(drop * factor)) for drop in recipe.drops]
     try:
         return Recipe.from_dict({**recipe.to_dict(), **change})
     except UserError as error:
@@ -111,5 +112,5 @@ def costs(arms: Sequence[str], recipe: Recipe) -> dict[str, float]:
             with torch.device("meta"):
                 built = models.build(made.model, joints=17, **keyword_values(made.model_options, "model_options"))
                 sizes[network] = multiply_adds(built, made.input).true
-        found[arm] = ARMS[split(arm)[0]][0] * made.epochs * sizes[network]
+        found[arm] = ARMS[split(arm)[0]][0] * made.epochs * (1 + made.game.pairs) * sizes[network]
     return found

@@ -91,6 +91,8 @@ class Recipe:
         keyword_values(self.model_options, "model_options")
         if self.drops is not None and (min(self.drops, default=1) < 1 or list(self.drops) != sorted(self.drops)):
             raise UserError(f"drops: expected epochs from 1 in rising order, got {' '.join(map(str, self.drops))}")
+        if self.game.pairs and (self.batch_size or 2) % 2:
+            raise UserError(f"batch_size: expected an even number beside pairs, got {self.batch_size}")
         if self.game.adversary != "generator" and self.paste.augment in AUGMENTATIONS and self.paste.augment != "asda":
             raise UserError(f"adversary: {self.game.adversary} needs augment asda, got {self.paste.augment}")
         if self.game.solvable and self.optimisation.ema is None:
@@ -113,6 +115,12 @@ class Recipe:
             lr=training.lr if self.lr is None else self.lr,
             optimisation=self.optimisation.resolved(training),
         )
+
+    @property
+    def people_a_step(self) -> int:
+        """Of a process: the batch, or half of it where everybody is there twice."""
+        assert self.batch_size is not None
+        return self.batch_size // 2 if self.game.pairs else self.batch_size
 
     @property
     def train_first(self) -> int | None:

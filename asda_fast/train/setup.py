@@ -150,9 +150,10 @@ def _loaders(
     most = len(train) // ranks.world
     if most < 1:
         raise UserError(f"dataset {recipe.dataset}: {len(train)} people to train on for {ranks.world} processes")
-    if most < recipe.batch_size:
-        say(f"only {len(train)} people to train on: batches of {most}, not {recipe.batch_size}")
-    batch_size = min(most, recipe.batch_size)
+    wanted = recipe.people_a_step
+    if most < wanted:
+        say(f"only {len(train)} people to train on: batches of {most}, not {wanted}")
+    batch_size = min(most, wanted)
     device, aug = str(ranks.device), recipe.crop.of(dataset(recipe.dataset).preset.aug)
 
     def loader(people: People, training: bool) -> Loader:

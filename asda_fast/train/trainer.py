@@ -138,6 +138,8 @@ class Trainer:
         assert self.recipe.input is not None
         pasted: Augmented
         coding = networks.coding
+        if self.recipe.game.pairs:
+            batch = batch.twice()
         target, weight = coding.encode(batch.joints, batch.visible, self.recipe.input)
         adversary = self.parts.adversary
         if isinstance(augmentation, Adversarial) and not self.adversary_plays:
@@ -149,7 +151,7 @@ class Trainer:
             slots = augmentation.draw(batch, epoch)
             scene = Scene(
                 batch, slots, target, weight, augmentation, bare(networks.pose), epoch, networks.amp, coding=coding,
-                teacher=networks.teacher,
+                teacher=networks.teacher, pairs=self.recipe.game.pairs,
             )  # fmt: skip
             output, pasted = adversarial.step_against(networks, adversary, scene)
         elif isinstance(augmentation, Adversarial):
@@ -188,7 +190,8 @@ class Trainer:
                 raise UserError(f"{name} became {loss} {where}: try a lower `lr`{last}")
         if lost:  # paste leaves out a part whose place is not finite: asda would be none, without a word
             raise UserError(f"the generator's output is not finite {where}: try a lower `lr`{last}")
-        people = now.step * self.parts.loader.batch_size * self.ranks.world
+        twice = 1 + self.recipe.game.pairs
+        people = now.step * self.parts.loader.batch_size * twice * self.ranks.world
         return {
             "loss_d": loss_d / now.step,
             "loss_g": loss_g / now.step if networks.generator is not None and self.adversary_plays else None,

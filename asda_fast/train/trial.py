@@ -64,8 +64,8 @@ def trial(recipe: Recipe, run: RunOptions, name: dict[str, Any]) -> None:
 def steps_of(recipe: Recipe, run: RunOptions) -> int:
     """Optimiser steps of a whole run."""
     people = len(data.load(recipe.dataset, run.root, "train", run.files).first(recipe.train_first))
-    assert recipe.batch_size is not None and recipe.epochs is not None
-    return recipe.epochs * max(1, people // min(people, recipe.batch_size))
+    assert recipe.epochs is not None
+    return recipe.epochs * max(1, people // min(people, recipe.people_a_step))
 
 
 def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:

@@ -123,6 +123,14 @@ def test_a_run_looked_at(whole: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "hrnet_tiny, 64x64, asda, adversary generator" in text
 
 
+def test_of_a_run_with_a_limit_only_those_people_are_looked_at(whole: Path) -> None:
+    state = checkpoint.load(whole / "last.pt")
+    config = {**state["config"], "limit": 2, "augment": "none"}
+    checkpoint.save(whole / "last.pt", {**{k: v for k, v in state.items() if k != "format"}, "config": config})
+    text = read(page.write(ReportOptions(str(whole), people=5, draws=1, sheets=0)))
+    assert "Of 2 validation people" in text
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

@@ -70,7 +70,7 @@ def test_every_arm_is_a_recipe() -> None:
     base = Recipe.from_dict({"dataset": "demo", "epochs": 10})
     for arm in {*ARMS, *expand(list(SETS["table-5"])), *SETS["table-6"]}:
         made = recipe_of(arm, 7, base)
-        assert made.seed == 7 and made.epochs == (20 if arm.endswith("twice") else 10)
+        assert made.seed == 7 and made.epochs == {"none-twice": 20, "random-twice": 20, "critic-pairs": 5}.get(arm, 10)
         assert made.paste.augment in ("none", "cutout", "ror", "sda", "asda")
     several = recipe_of("generator:parts=6:model=hrnet_w48", 0, base)
     assert (several.paste.parts, several.paste.augment, several.model) == (6, "asda", "hrnet_w48")
@@ -80,6 +80,8 @@ def test_an_arms_recipe() -> None:
     base = Recipe(epochs=10, drops=(6, 8))
     assert recipe_of("none-twice", 0, base).drops == (12, 16)
     assert recipe_of("none:drops=(3,)", 0, base).drops == (3,)
+    assert recipe_of("critic-pairs", 0, base).drops == (3, 4)
+    assert recipe_of("critic-pairs", 0, Recipe(epochs=1)).epochs == 1
     with pytest.raises(UserError, match="arms: none:flip=yes: flip: expected a number, got 'yes'"):
         recipe_of("none:flip=yes", 0, base)
 
@@ -90,7 +92,8 @@ def test_sets_of_arms_and_what_they_are_compared_with() -> None:
     assert baseline_of("generator:parts=2", arms) == baseline_of("none", arms) == "none"
     assert baseline_of("random", ["cover", "random"]) == "cover"
     small = Recipe(input=(128, 128))
-    cost = costs(expand(["none", "none-twice", "search", "none:input=64x64"]), small)
+    cost = costs(expand(["none", "none-twice", "search", "none:input=64x64", "critic-pairs"]), small)
+    assert cost["critic-pairs"] == cost["none"]
     assert cost["none-twice"] == cost["search"] == 2 * cost["none"] == 8 * cost["none:input=64x64"]
 
 

@@ -27,6 +27,7 @@ OPTIONS = {
     "critic": ["--adversary", "critic"],
     "critic verified": ["--adversary", "critic", "--verify", "2", "--verify-share", "0.7", "--half-resolution"],
     "critic, solvable": ["--adversary", "critic", "--verify", "2", "--solvable", "1", "--ema", "0.9"],
+    "critic of pairs": ["--adversary", "critic", "--pairs", "--verify", "4", "--verify-share", "0.25"],
     "critic of parts": ["--adversary", "critic", "--verify", "2", "--part-choices", "4"],
 }
 SMALL = "--limit 24 --batch-size 8 --epochs 2 --input 64x64 --device cpu --pipeline native --candidates 16 --parts 2"
@@ -79,16 +80,18 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_bits(adversary: str, tmp_
     assert "hardness" in done.stdout
 
 
-def test_two_ranks_share_one_critic(tmp_path: Path) -> None:
+@pytest.mark.parametrize("adversary", ["critic", "critic of pairs"])
+def test_two_ranks_share_one_critic(adversary: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29668"]
-    arguments = command(out, "critic")[1:]
+    arguments = command(out, adversary)[1:]
     done = subprocess.run(
         [*launch, *arguments], capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert done.returncode == 0, done.stderr[-2000:]
     critic = checkpoint.load(out / "last.pt")["adversary"]
-    assert critic["replay"]["filled"] == 2 * 16  # two epochs of a batch of 8 on each of 2 ranks
+    # Two epochs of a batch of 8 on each of 2 ranks; or of three of 4 people, each a pair, and 2 judged at two pairs.
+    assert critic["replay"]["filled"] == (2 * 16 if adversary == "critic" else 2 * 3 * 2 * (4 + 2 * 2))
     assert (critic["history"][..., 1].amax(1) > 0).sum() >= 16
 
 
