@@ -35,6 +35,15 @@ class Candidates:
         found = self._each(lambda value: value[:, :, k])
         return found.theta, found.parts
 
+    def between(self, first: int, end: int) -> Candidates:
+        """Those from number `first` up to, not including, `end`."""
+        return self._each(lambda value: value[:, :, first:end])
+
+    def one_after_another(self) -> tuple[Tensor, Slots | None]:
+        """theta [K B, N, 4] and parts [K B, N]: all people's first candidate, then their second, .."""
+        found = self._each(lambda value: value.movedim(2, 0).flatten(0, 1))
+        return found.theta, found.parts
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Candidates:
         parts = self.parts and Slots(**{name: change(value) for name, value in vars(self.parts).items()})
         return Candidates(change(self.theta), parts)

@@ -98,7 +98,7 @@ class Selection(Placer):
 
     @torch.no_grad()
     def choose(self, scene: Scene, explore: bool) -> Choice:
-        row, chance = scene.draws, self.explore if explore else 0.0
+        row, chance, most = scene.draws, self.explore if explore else 0.0, len(scene.batch)
         clean = self.look(scene) if self.clean else None
         drawn = self.draw(scene)
         if self.verify == self.candidates:  # no choice: all are pasted
@@ -115,7 +115,7 @@ class Selection(Placer):
             covered = Coverage(**at(vars(covered), few))
             clean = clean and Clean(**at(vars(clean), few))
         best = self.best(score, row, scene.epoch, self.verify, chance)
-        choice = self.judged(scene, drawn.at(best), covered.at(best), clean)
+        choice = self.judged(scene, drawn.at(best), covered.at(best), clean, most)
         if self.share < 1:
             choice.theta = alone.index_copy(0, few, choice.theta)
             if parts is not None and choice.slots is not None:
@@ -131,13 +131,17 @@ class Selection(Placer):
             return Candidates(theta)
         return spread(theta, part_choices(scene, self.parts, self.seed), self.verify)
 
-    def judged(self, scene: Scene, proposals: Candidates, covered: Coverage | None, clean: Clean | None) -> Choice:
-        """The hardest of the G proposals for D; with `solvable`, of those that its teacher solves."""
-        slots, count = proposals.theta.shape[1:3]
-        pairs = [proposals.one(g) for g in range(count)]
+    def judged(
+        self, scene: Scene, proposals: Candidates, covered: Coverage | None, clean: Clean | None, most: int = 1
+    ) -> Choice:
+        """The hardest of the G proposals for D; with `solvable`, of those that its teacher solves. most: images that a
+        forward pass may have, where that is more than one proposal's."""
+        people, slots, count = proposals.theta.shape[:3]
+        together = max(1, most // people)  # a pass of a few images takes a GPU as long as one of many
+        at_once = [proposals.between(first, first + together) for first in range(0, count, together)]
 
         def passes(scene: Scene) -> Tensor:
-            return torch.stack([scene.judge(theta, self.reduced, parts) for theta, parts in pairs], 1)
+            return torch.cat([judge(scene, some, self.reduced) for some in at_once], 1)
 
         losses = passes(scene)  # [B, G, J]
         hardness = losses.mean(2)
@@ -196,3 +200,14 @@ class Cover(Selection):
         hidden = (covered.joint + covered.near + covered.far) / 3
         seen = scene.weight if clean is None else clean.response * (scene.weight > 0)
         return (hidden * seen[:, None, None]).sum(-1)
+
+
+def judge(scene: Scene, proposals: Candidates, reduced: bool) -> Tensor:
+    """D's losses [B, G, J] of G proposals of each person, in one forward pass."""
+    people, _, count = proposals.theta.shape[:3]
+    if count == 1:
+        theta, parts = proposals.one(0)
+        return scene.judge(theta, reduced, parts)[:, None]
+    everybody = scene.of_people(torch.arange(people, device=proposals.theta.device).repeat(count))
+    theta, parts = proposals.one_after_another()
+    return everybody.judge(theta, reduced, parts).unflatten(0, (count, people)).transpose(0, 1)

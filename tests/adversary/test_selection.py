@@ -129,6 +129,24 @@ def test_only_the_promising_are_judged(make_scene) -> None:
     assert not torch.equal(alone.theta, half.theta)
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+def test_few_people_are_judged_at_all_their_places_in_one_pass(make_scene, parts) -> None:
+    """As many images a pass as the batch has people at most; the losses are those of passes apart."""
+    scene = make_scene(Small().eval(), count=20)
+    seen: list[int] = []
+    scene.pose.register_forward_pre_hook(lambda module, images: seen.append(len(images[0])))
+    for share, sizes in ((0.25, [20]), (0.2, [16]), (0.4, [16, 16]), (0.6, [12] * 4), (1.0, [20] * 4)):
+        seen.clear()
+        choice = Cover(EDGES, candidates=16, verify=4, share=share, parts=parts).choose(scene, explore=False)
+        assert seen == sizes, share
+        judged = choice.memory
+        chosen = {int(row): i for i, row in enumerate(scene.batch.row)}
+        few = torch.tensor([chosen[int(row)] for row in judged.scene.batch.row])
+        slots = choice.slots and type(choice.slots)(**{n: v[few] for n, v in vars(choice.slots).items()})
+        again = judged.scene.judge(choice.theta[few], slots=slots).mean(1)
+        assert torch.allclose(again, judged.losses.mean(2).amax(1), rtol=1e-5), share
+
+
 def test_a_share_of_the_proposals_is_random_while_exploring(make_scene) -> None:
     scene = make_scene(WhereWhite(), count=2000)
     scene.pose = torch.nn.Identity()
