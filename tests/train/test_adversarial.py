@@ -137,7 +137,7 @@ class Recorder(Placer):
 
     def choose(self, scene, explore: bool) -> Choice:
         assert explore
-        return Choice(torch.full((4, 1, 1, 1), 0.5), memory="kept")
+        return Choice(torch.full((4, 1, 1, 1), 0.5), memory="kept", slots="parts")
 
     def learn(self, scene, choice, losses) -> None:
         self.told = (choice, losses)
@@ -145,7 +145,12 @@ class Recorder(Placer):
 
 def test_against_an_adversary_d_learns_the_chosen_image_and_it_is_told_the_losses(scene) -> None:
     clean, _, target, weight, pose, _ = scene
-    chosen = SimpleNamespace(target=target, weight=weight, paste=lambda theta: Augmented(clean + theta))
+
+    def paste(theta, slots):
+        assert slots == "parts"  # those that were chosen with their places
+        return Augmented(clean + theta)
+
+    chosen = SimpleNamespace(target=target, weight=weight, paste=paste)
     alone = copy.deepcopy(pose)
     adversary = Recorder()
     outcome, pasted = adversarial.step_against(players_for(pose, None), adversary, chosen)
