@@ -102,8 +102,7 @@ class Critic(Selection):
         self.replay.add(lesson)
         if scene.pairs and judged.losses is not None:
             seen = gathered(self.of_judged(judged, losses))
-            lesson = {name: seen[name] for name in ("x", "type", "weight")}
-            self.replay.add(in_pairs(lesson, seen["losses"] / self.means()[1]))
+            self.replay.add(in_pairs(seen, seen["losses"] / self.means()[1]))
         for _ in range(self.updates):
             self.regress(self.replay.draw(self.lessons))
 
@@ -213,8 +212,8 @@ class Critic(Selection):
         self.history.copy_(state["history"])
 
 
-def in_pairs(lesson: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
-    """Lessons of G proposals and y [B, G, J] as B (G // 2) lessons of two each; of an odd number the last is left."""
+def in_pairs(seen: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
+    """What was seen of G proposals, and y [B, G, J], as B (G // 2) lessons of two; of an odd number one is left out."""
     pairs = y.shape[1] // 2
 
     def split(value: Tensor, dim: int) -> Tensor:
@@ -222,10 +221,10 @@ def in_pairs(lesson: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
         two = value.narrow(dim, 0, 2 * pairs).unflatten(dim, (pairs, 2))
         return two.movedim(dim, 1).flatten(0, 1)
 
-    kind = lesson["type"]
+    kind = seen["type"]
     return {
-        "x": split(lesson["x"], 2),
+        "x": split(seen["x"], 2),
         "type": kind.repeat_interleave(pairs, 0) if kind.dim() == 2 else split(kind, 2),
-        "weight": lesson["weight"].repeat_interleave(pairs, 0),
+        "weight": seen["weight"].repeat_interleave(pairs, 0),
         "y": split(y, 1),
     }
