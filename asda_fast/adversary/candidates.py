@@ -45,7 +45,7 @@ class Candidates:
         return found.theta, found.parts
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Candidates:
-        parts = self.parts and Slots(**{name: change(value) for name, value in vars(self.parts).items()})
+        parts = self.parts and self.parts.each(change)
         return Candidates(change(self.theta), parts)
 
 
@@ -68,7 +68,7 @@ def spread(theta: Tensor, choices: Slots, groups: int) -> Candidates:
     k = torch.arange(theta.shape[2], device=theta.device)
     size = theta.shape[2] // groups
     which = (k % size + k // size) % choices.part.shape[2]
-    parts = Slots(**{name: value[:, :, which] for name, value in vars(choices).items()})
+    parts = choices.each(lambda column: column[:, :, which])
     parts.theta = torch.cat((parts.theta[..., :1], theta[..., 1:]), -1)
     return Candidates(parts.theta, parts)
 

@@ -22,7 +22,6 @@ from asda_fast.adversary.ranks import gathered
 from asda_fast.adversary.replay import Replay
 from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Judged, Selection
-from asda_fast.augment.sampling import Slots
 
 MOMENTUM = 0.98  # of the running mean loss of each joint
 SMOOTHING = 0.05  # the weights that choose are a running mean of those that learn: share of the newest, a step ..
@@ -121,7 +120,7 @@ class Critic(Selection):
 
     def of_pairs(self, scene: Scene, choice: Choice, losses: Tensor) -> dict[str, Tensor]:
         """What D's own step said of the two places of each pair: as `of_judged`, with G = 2."""
-        parts = choice.slots and Slots(**{name: value[:, :, None] for name, value in vars(choice.slots).items()})
+        parts = choice.slots and choice.slots.each(lambda column: column[:, :, None])
         covered = coverage(scene, choice.theta[:, :, None], self.edges, parts)
         first = len(losses) // 2
 

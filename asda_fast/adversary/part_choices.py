@@ -24,7 +24,7 @@ def part_choices(scene: Scene, count: int, seed: int) -> Slots:
     """
     batch, slots, augmentation = scene.batch, scene.slots, scene.augmentation
     further = augmentation.alternatives(batch, slots, count - 1, seed, scene.epoch, PARTS)
-    flat = Slots(**{name: value.flatten(1, 2) for name, value in vars(further).items()})
+    flat = further.each(lambda column: column.flatten(1, 2))
     area = augmentation.areas(batch, flat).view(further.part.shape)
     fits = area <= augmentation.areas(batch, slots)[..., None]
 

@@ -74,7 +74,7 @@ class Scene:
 
     def of_people(self, index: Tensor) -> Scene:
         """The scene of the people at these places of the batch, [n]."""
-        batch, slots = Batch(**at(vars(self.batch), index)), Slots(**at(vars(self.slots), index))
+        batch, slots = Batch(**at(vars(self.batch), index)), self.slots.each(lambda column: column[index])
         target, weight = self.target[index], self.weight[index]
         return replace(self, batch=batch, slots=slots, target=target, weight=weight, pairs=False)
 

@@ -7,7 +7,7 @@ the same draw for a person whatever the pipeline, batch composition, rank or wor
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,8 +72,12 @@ class Slots:
         """[B, N] the random size factor s."""
         return self.theta[..., 0]
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> Slots:
+        """All four columns changed alike."""
+        return Slots(change(self.part), change(self.type), change(self.mirror), change(self.theta))
+
     def to(self, device: torch.device | str) -> Slots:
-        return Slots(self.part.to(device), self.type.to(device), self.mirror.to(device), self.theta.to(device))
+        return self.each(lambda column: column.to(device))
 
 
 @dataclass(frozen=True)
