@@ -47,6 +47,14 @@ class AblateOptions:
         named = self.run.files.dataset(self.recipe.dataset)
         object.__setattr__(self, "recipe", replace(self.recipe, dataset=named))
         expand(self.arms)
+        usual, paste, game = Recipe(), self.recipe.paste, self.recipe.game
+        for name, value, default, instead in (  # an arm or a seed would overwrite them without a word
+            ("seed", self.recipe.seed, usual.seed, "seeds"),
+            ("augment", paste.augment, usual.paste.augment, "arms"),
+            ("adversary", game.adversary, usual.game.adversary, "arms"),
+        ):
+            if value != default:
+                raise UserError(f"{name}: is for `{instead}` to say in an ablation, got {value}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds: expected different ones, at least one, got {' '.join(map(str, self.seeds))}")
 

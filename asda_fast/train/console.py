@@ -10,6 +10,8 @@ from rich.console import Console as Rich
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from asda_fast.metrics.pck import CROP_SHARE
+
 SECONDS_BETWEEN_LINES = 15.0  # where there is no terminal
 
 
@@ -62,7 +64,8 @@ class Console:
         if not history:
             return
         best = max(range(len(history)), key=lambda i: history[i].get("pck", -1.0))
-        table = Table(title=title, title_justify="left")
+        found = f"PCK train: within {CROP_SHARE} of the crop's longer side; PCK val: as the dataset's protocol has it"
+        table = Table(title=title, title_justify="left", caption=found, caption_justify="left")
         measured = any(row.get("hardness") is not None for row in history)
         hardness = ("hardness",) if measured else ()
         for name in ("epoch", "L_D", "L_G", *hardness, "PCK train", "PCK val", "lr", "images/s", "seconds"):

@@ -131,6 +131,9 @@ def test_arms_are_compared_person_by_person() -> None:
         ({"arms": ()}, "arms: expected different ones, at least one, got "),
         ({"seeds": (1, 1)}, "seeds: expected different ones, at least one, got 1 1"),
         ({"jobs": 0}, "jobs: expected at least 1, got 0"),
+        ({"recipe": Recipe(seed=5)}, "seed: is for `seeds` to say in an ablation, got 5"),
+        ({"recipe": Recipe.from_dict({"augment": "ror"})}, "augment: is for `arms` to say in an ablation, got ror"),
+        ({"recipe": Recipe.from_dict({"adversary": "search"})}, "adversary: is for `arms` to say .*, got search"),
     ],
 )
 def test_mistakes_are_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
