@@ -57,8 +57,13 @@ def show(results: dict[str, Any]) -> None:
         table.add_row(*cells, f"{row['steps']:.0f}", f"{row['seconds']:.0f}")
     Console(highlight=False, width=max(Console().width, 150)).print(table)
     for row in results["arms"]:
-        if row["arm"] in baselines and not row["past_its_peak"]:
+        if row["arm"] not in baselines:
+            continue
+        if not row["past_its_peak"]:
             print(f"{row['arm']} is not past its best epoch: so short a run shows how augmentation slows learning")
+        else:
+            fell, epoch = row["fell"]["mean"], row["fell"]["from_epoch"]
+            print(f"{row['arm']} lost {fell:.2f} after epoch {epoch}: fewer epochs alone may give what its rivals do")
 
 
 def plot(results: dict[str, Any]) -> Any:

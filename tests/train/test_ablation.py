@@ -97,7 +97,7 @@ def test_sets_of_arms_and_what_they_are_compared_with() -> None:
     assert cost["none-twice"] == cost["search"] == 2 * cost["none"] == 8 * cost["none:input=64x64"]
 
 
-def test_arms_are_compared_person_by_person() -> None:
+def test_arms_are_compared_person_by_person(capsys: pytest.CaptureFixture[str]) -> None:
     def run(arm: str, seed: int, hits: list[int]) -> dict[str, Any]:
         people = {"counted": [10, 10], "hidden_counted": [0, 0], "hidden": [0, 0]}
         people |= {name: hits for name in ("clean", "random", "worst")}
@@ -109,7 +109,10 @@ def test_arms_are_compared_person_by_person() -> None:
         }  # fmt: skip
 
     runs = [run("none", 0, [1, 2]), run("none", 1, [3, 4]), run("ror", 0, [2, 3]), run("ror", 1, [4, 5])]
-    first, second = compare(runs)["arms"]
+    results = compare(runs)
+    first, second = results["arms"]
+    command.show(results)
+    assert "none lost 1.50 after epoch 5: fewer epochs alone may give what its rivals do" in capsys.readouterr().out
     assert first["clean"]["mean"] == 25 and first["clean"]["spread"] == pytest.approx(14.1421, abs=1e-4)
     more = second["clean"]["more"]
     assert (more["mean"], more["low"], more["high"]) == pytest.approx((10, 10, 10)) == (10, 10, 10)
