@@ -6,6 +6,7 @@ from typing import Any
 
 from asda_fast.cli import entry
 from asda_fast.train.ablation import MEASURES, AblateOptions
+from asda_fast.train.arms import lacks_baseline
 
 
 def ablate(options: AblateOptions) -> None:
@@ -59,6 +60,8 @@ def show(results: dict[str, Any]) -> None:
     for row in results["arms"]:
         if row["arm"] not in baselines:
             continue
+        if lacking := lacks_baseline(row["arm"], list(baselines)):
+            print(f"{row['arm']} is compared with nothing: no other arm is trained alike, {lacking} would be")
         if not row["past_its_peak"]:
             print(f"{row['arm']} is not past its best epoch: so short a run shows how augmentation slows learning")
         else:

@@ -122,7 +122,9 @@ NUMBERS = {int: ("a whole number", Integral), float: ("a number", Real)}
 
 
 def check_number(name: str, hint: Any, value: Any) -> None:
-    """UserError where a number is asked for, and something else is there."""
+    """UserError where a number or a truth value is asked for, and something else is there."""
+    if hint is bool and not isinstance(value, bool):
+        raise UserError(f"{name}: expected True or False, got {value!r}")
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
     what, accepted = NUMBERS.get(kinds[0], ("", object)) if len(kinds) == 1 else ("", object)
     if not isinstance(value, accepted) or (what and isinstance(value, bool)):
@@ -157,11 +159,13 @@ def keyword_values(texts: Sequence[str], name: str) -> dict[str, Any]:
 
     A value is a Python literal, else the text itself.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.isidentifier():
             raise UserError(f"{name}: expected NAME=VALUE, got {text!r}")
+        if key in found:
+            raise UserError(f"{name}: {key} is given twice, in {' '.join(texts)}")
         try:
             found[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.options import Above, AtLeast, check
-from asda_fast.train.arms import baseline_of, expand, folder_of, recipe_of
+from asda_fast.train.arms import baseline_of, check_own, expand, folder_of, recipe_of
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.result_file import RESULT, check_alike, read_result
 
@@ -28,9 +28,10 @@ class AblateOptions:
 
     arms: tuple[str, ...] = ("none", "random", "generator", "critic", "critic-verify-4")
     """of none, none-twice, cutout, cutout-rtmpose, ror, random, random-twice, search, cover, generator,
-    generator-joint, critic, critic-verify-2, critic-verify-4 (for 0.3 of the people); -twice: twice the epochs, for
-    equal compute. ARM:FIELD=VALUE changes the recipe further (generator:parts=2). Sets of arms: table-4 (occlusion),
-    table-5 (number of parts), table-6 (networks) as in the paper; telling (none, critic-verify-4, random, generator)"""
+    generator-joint, critic, critic-pairs (half the epochs), critic-verify-2, critic-verify-4 (for 0.3 of the people);
+    -twice: twice the epochs, for equal compute. ARM:OPTION=VALUE changes the recipe further (generator:parts=2,
+    critic:verify=2:candidates=256). Sets of arms: table-4 (occlusion), table-5 (number of parts), table-6 (networks) as
+    in the paper; telling (none, critic-verify-4, random, generator)"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """every arm is trained with each; all arms of a seed before the next"""
     seconds: Annotated[float | None, Above(0)] = None
@@ -46,15 +47,7 @@ class AblateOptions:
         check(self)
         named = self.run.files.dataset(self.recipe.dataset)
         object.__setattr__(self, "recipe", replace(self.recipe, dataset=named))
-        expand(self.arms)
-        usual, paste, game = Recipe(), self.recipe.paste, self.recipe.game
-        for name, value, default, instead in (  # an arm or a seed would overwrite them without a word
-            ("seed", self.recipe.seed, usual.seed, "seeds"),
-            ("augment", paste.augment, usual.paste.augment, "arms"),
-            ("adversary", game.adversary, usual.game.adversary, "arms"),
-        ):
-            if value != default:
-                raise UserError(f"{name}: is for `{instead}` to say in an ablation, got {value}")
+        check_own(expand(self.arms), self.recipe)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds: expected different ones, at least one, got {' '.join(map(str, self.seeds))}")
 
@@ -75,16 +68,24 @@ class Planned:
 
 
 def plan(options: AblateOptions) -> list[Planned]:
-    """All runs, in their order. UserError where a folder holds a finished run of another recipe."""
-    found = []
+    """All runs, in their order. UserError where a folder holds a finished or a begun run of another recipe."""
+    from asda_fast.train import checkpoint
+
+    found: list[Planned] = []
     for seed in options.seeds:  # all arms of a seed before the next: early results compare
         for arm in expand(options.arms):
             folder, recipe = options.out / folder_of(arm, seed), recipe_of(arm, seed, options.recipe)
-            done = (folder / RESULT).is_file()
-            if done:
-                finished(folder / RESULT, arm, seed, recipe.resolved())
-            begun = (folder / "last.pt").is_file()
-            found.append(Planned(arm, seed, folder, recipe, "finished" if done else "begun" if begun else "to do"))
+            if other := next((run.arm for run in found if run.folder == folder), None):
+                raise UserError(f"arms: {other} and {arm} are one: their runs would share the folder {folder.name}")
+            result, last = folder / RESULT, folder / "last.pt"
+            state: Literal["finished", "begun", "to do"] = "to do"
+            if result.is_file():
+                state = "finished"
+                check_recipe(result, read_result(result, arm, seed)["recipe"], recipe.resolved())
+            elif last.is_file():
+                state = "begun"
+                check_recipe(last, checkpoint.load(last)["config"], recipe.resolved())
+            found.append(Planned(arm, seed, folder, recipe, state))
     return found
 
 
@@ -94,8 +95,12 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
     be gone on with."""
     from asda_fast.core.files import write_atomic
     from asda_fast.core.hardware import cores
-    from asda_fast.train.trial import trial
+    from asda_fast.train.place import check_writable
+    from asda_fast.train.trial import check_given, trial
 
+    options.out.mkdir(parents=True, exist_ok=True)
+    check_writable(options.out)
+    check_given(options.out, options.recipe.resolved(), options.run)
     began, threads = time.monotonic(), options.run.threads or max(1, cores() // options.jobs)
     runs = plan(options)
     waiting = [run for run in runs if run.state != "finished"]
@@ -116,7 +121,7 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
             for folder, process in [entry for entry in running if not entry[1].is_alive()]:
                 running.remove((folder, process))
                 if process.exitcode:
-                    raise UserError(f"{folder}: the run failed (code {process.exitcode}), see {folder / 'log.txt'}")
+                    raise UserError(f"{folder}: the run failed: {last_words(folder / 'log.txt')}")
                 say(f"{folder.name} is finished, {len(waiting) + len(running)} to go")
             time.sleep(0.2)
     finally:
@@ -135,12 +140,18 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
     return results
 
 
-def finished(path: Path, arm: str, seed: int, recipe: Recipe) -> None:
-    """UserError unless the finished run is of this recipe."""
-    saved = read_result(path, arm, seed)["recipe"]
+def check_recipe(path: Path, saved: dict[str, Any], recipe: Recipe) -> None:
+    """UserError unless what a run saved is of this recipe."""
     for name, value in recipe.to_dict().items():
         if name in saved and saved[name] != value:
             raise UserError(f"{path}: of a run with {name} {short(saved[name])}, not {value}; take another --out")
+
+
+def last_words(log: Path) -> str:
+    """Why a run ended, from what it printed last."""
+    said = log.read_text(errors="replace").strip() if log.is_file() else ""
+    last = said.splitlines()[-1].removeprefix("error: ") if said else "it said nothing"
+    return f"{last} ({log} has all of it)"
 
 
 def course(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,33 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args, get_origin
 
+from asda_fast.adversary.options import AdversaryOptions
+from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
-from asda_fast.core.options import keyword_values
+from asda_fast.core.options import field_types, keyword_values
 from asda_fast.core.registry import nearest
 from asda_fast.train.recipe import GROUPS, Recipe
 
 BASELINE = "none"
+PASS = 0.25  # a forward pass of the network beside a plain step (docs/adversary.md)
+GENERATOR = {"alternate": 1.7, "joint": 1.2}  # a step with it beside a plain one
 # What an arm changes: "epochs" is a factor (a half where an epoch has twice the steps), the rest are fields of Recipe
-# and its groups. The cost is that of a step of HRNet-W32 beside a plain one (docs/adversary.md).
-ARMS: dict[str, tuple[float, dict[str, Any]]] = {
-    "none": (1.0, {"augment": "none"}),
-    "none-twice": (1.0, {"augment": "none", "epochs": 2}),
-    "cutout": (1.0, {"augment": "cutout"}),
-    "cutout-rtmpose": (1.0, {"augment": "cutout", "augment_options": ("extent=0.2,0.4",)}),
-    "ror": (1.0, {"augment": "ror"}),
-    "random": (1.0, {"augment": "sda"}),
-    "random-twice": (1.0, {"augment": "sda", "epochs": 2}),
-    "search": (2.0, {"augment": "asda", "adversary": "search", "verify": 4}),
-    "cover": (1.3, {"augment": "asda", "adversary": "cover", "clean_pass": True}),
-    "generator": (1.7, {"augment": "asda", "adversary": "generator"}),
-    "generator-joint": (1.2, {"augment": "asda", "adversary": "generator", "update": "joint"}),
-    "critic": (1.0, {"augment": "asda", "adversary": "critic"}),
-    "critic-pairs": (1.0, {"augment": "asda", "adversary": "critic", "pairs": True, "epochs": 0.5}),
-    "critic-verify-2": (1.5, {"augment": "asda", "adversary": "critic", "verify": 2}),
-    "critic-verify-4": (1.4, {"augment": "asda", "adversary": "critic", "verify": 4, "verify_share": 0.3}),
+# and its groups.
+ARMS: dict[str, dict[str, Any]] = {
+    "none": {"augment": "none"},
+    "none-twice": {"augment": "none", "epochs": 2},
+    "cutout": {"augment": "cutout"},
+    "cutout-rtmpose": {"augment": "cutout", "augment_options": ("extent=0.2,0.4",)},
+    "ror": {"augment": "ror"},
+    "random": {"augment": "sda"},
+    "random-twice": {"augment": "sda", "epochs": 2},
+    "search": {"augment": "asda", "adversary": "search", "verify": 4},
+    "cover": {"augment": "asda", "adversary": "cover", "clean_pass": True},
+    "generator": {"augment": "asda", "adversary": "generator"},
+    "generator-joint": {"augment": "asda", "adversary": "generator", "update": "joint"},
+    "critic": {"augment": "asda", "adversary": "critic"},
+    "critic-pairs": {"augment": "asda", "adversary": "critic", "pairs": True, "epochs": 0.5},
+    "critic-verify-2": {"augment": "asda", "adversary": "critic", "verify": 2},
+    "critic-verify-4": {"augment": "asda", "adversary": "critic", "verify": 4, "verify_share": 0.3},
 }
+SAME = ("seed", "epochs", "limit", "dataset")  # what is compared: nothing that an arm may change
 NETWORKS = ("hourglass_2", "hourglass_8", "simple_r50", "simple_r101", "hrnet_w32", "hrnet_w48")
 # Arms by one word: the paper's tables (of occlusion, of the number of parts, of networks), and what tells most soonest.
 SETS: dict[str, tuple[str, ...]] = {
@@ -54,25 +59,57 @@ def expand(names: Sequence[str]) -> tuple[str, ...]:
 
 def split(arm: str) -> tuple[str, dict[str, Any]]:
     """ "generator:parts=2" -> ("generator", {"parts": 2}): an arm, and further fields of the recipe that it changes."""
-    name, *changes = re.split(r":(?=\w+=)", arm)
+    name, *changes = re.split(r":(?=[\w-]+=)", arm)
     if name not in ARMS:
         raise UserError(f"arms: expected some of {', '.join((*SETS, *ARMS))}, got {name!r}{nearest(name, list(ARMS))}")
-    found = keyword_values(changes, "arms")
-    for field in found:
-        known = [f.name for kind in (Recipe, *GROUPS.values()) for f in fields(kind)]
-        if field in ("seed", "epochs"):
+    texts = [re.sub(r"^[^=]*", lambda field: field[0].replace("-", "_"), text) for text in changes]
+    found, known = keyword_values(texts, "arms"), _fields()
+    for field, value in found.items():
+        if field in SAME:
             raise UserError(f"arms: {field} is not an arm's, got {arm!r}: every arm has the same (--{field})")
-        if field not in known or field in GROUPS:
-            raise UserError(f"arms: expected ARM:FIELD=VALUE of the recipe, got {arm!r}{nearest(field, known)}")
+        if field == "adversary":
+            raise UserError(f"arms: {field} is not a field to change, got {arm!r}: each has an arm of its own")
+        if field not in known:
+            raise UserError(f"arms: expected ARM:FIELD=VALUE of the recipe, got {arm!r}{nearest(field, list(known))}")
+        if known[field] and not isinstance(value, (list, tuple)):
+            found[field] = (value,)
     return name, found
+
+
+def _fields() -> dict[str, bool]:
+    """The fields of a Recipe and of its groups: whether there may be several values."""
+
+    def several(hint: Any) -> bool:
+        return any(get_origin(each) is tuple and get_args(each)[-1] is ... for each in (hint, *get_args(hint)))
+
+    types = {name: hint for kind in (Recipe, *GROUPS.values()) for name, (hint, _) in field_types(kind).items()}
+    return {name: several(hint) for name, hint in types.items() if name not in GROUPS}
+
+
+def check_own(arms: Sequence[str], recipe: Recipe) -> None:
+    """UserError where the recipe of all arms says what an arm says by itself: it would have no effect."""
+    given, usual = recipe.to_dict(), Recipe(dataset=recipe.dataset).to_dict()
+    for field, instead in (("seed", "seeds"), ("augment", "arms"), ("adversary", "arms")):
+        if given[field] != usual[field]:
+            raise UserError(f"{field}: is for `{instead}` to say in an ablation, got {given[field]}")
+    for arm in arms:
+        name, more = split(arm)
+        own = {field: value for field, value in ARMS[name].items() if field in usual and field not in ("epochs", *more)}
+        for field, value in own.items():
+            came = tuple(given[field]) if isinstance(value, tuple) else given[field]
+            if given[field] != usual[field] and came != value:
+                raise UserError(f"{field}: arm {arm} has its own, {value}, got {given[field]}: {arm}:{field}=VALUE")
 
 
 def recipe_of(arm: str, seed: int, recipe: Recipe) -> Recipe:
     """The recipe of one run."""
     name, more = split(arm)
-    change = ARMS[name][1] | more
+    change = ARMS[name] | more
     factor = change.pop("epochs", 1)
-    change |= {"seed": seed, "epochs": max(1, round((recipe.resolved().epochs or 1) * factor))}
+    epochs = (recipe.resolved().epochs or 1) * factor
+    if epochs != int(epochs):
+        raise UserError(f"epochs: expected an even number beside arm {arm}, of half as many, got {recipe.epochs}")
+    change |= {"seed": seed, "epochs": int(epochs)}
     if recipe.drops is not None and "drops" not in change:
         change["drops"] = [max(1, round(drop * factor)) for drop in recipe.drops]
     try:
@@ -82,17 +119,29 @@ def recipe_of(arm: str, seed: int, recipe: Recipe) -> Recipe:
 
 
 def baseline_of(arm: str, arms: Sequence[str]) -> str:
-    """The one of `arms` that an arm is compared with: `none`, or else the first, that is trained alike."""
-
-    def training(each: str) -> dict[str, Any]:
-        return {key: value for key, value in split(each)[1].items() if key in {f.name for f in fields(Recipe)}}
-
-    alike = [each for each in arms if training(each) == training(arm)]
+    """The one of `arms` that an arm is compared with: `none`, or else the first, that is trained alike, but for what is
+    pasted and where."""
+    alike = [each for each in arms if _training(each) == _training(arm)]
     return next((each for each in alike if split(each)[0] == BASELINE), alike[0])
 
 
+def lacks_baseline(arm: str, baselines: Sequence[str]) -> str | None:
+    """The baseline that an arm would need, where it is its own though others have one to be compared with."""
+    if split(arm)[0] == BASELINE or len(baselines) < 2:
+        return None
+    return ":".join((BASELINE, *(f"{field}={value}" for field, value in _training(arm).items())))
+
+
+def _training(arm: str) -> dict[str, Any]:
+    """What an arm changes of how the network is trained, not of what is pasted and where."""
+    pasted = {field.name for kind in (PasteOptions, AdversaryOptions) for field in fields(kind)}
+    pasted |= {field.name for field in fields(Recipe) if field.name == "update" or field.name.startswith("generator_")}
+    return {key: value for key, value in split(arm)[1].items() if key not in pasted}
+
+
 def folder_of(arm: str, seed: int) -> str:
-    return f"{re.sub(r'[^A-Za-z0-9_.]+', '-', arm)}-{seed}"
+    """Of no two arms alike: of what a field holds, only signs that a folder's name cannot have are replaced."""
+    return f"{re.sub(r'[^A-Za-z0-9_.=,:-]+', '-', arm)}-{seed}".replace(":", "+")
 
 
 def costs(arms: Sequence[str], recipe: Recipe) -> dict[str, float]:
@@ -112,5 +161,17 @@ def costs(arms: Sequence[str], recipe: Recipe) -> dict[str, float]:
             with torch.device("meta"):
                 built = models.build(made.model, joints=17, **keyword_values(made.model_options, "model_options"))
                 sizes[network] = multiply_adds(built, made.input).true
-        found[arm] = ARMS[split(arm)[0]][0] * made.epochs * (1 + made.game.pairs) * sizes[network]
+        found[arm] = step_cost(made) * made.epochs * (1 + made.game.pairs) * sizes[network]
     return found
+
+
+def step_cost(recipe: Recipe) -> float:
+    """About what a step costs beside a plain one: the adversary's forward passes, or the generator's and its own."""
+    game = recipe.game
+    if recipe.paste.augment != "asda":
+        return 1.0
+    if game.adversary == "generator":
+        return GENERATOR[recipe.update]
+    judged = game.verified * game.verify_share if game.verified > 1 else 0.0
+    passes = judged * (2 if game.solvable else 1) + (game.clean_pass and game.adversary != "search")
+    return 1 + passes * PASS * (0.25 if game.half_resolution else 1)

@@ -232,3 +232,5 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.hardness_people == 1:  # its error is one over people
+            raise UserError("hardness_people: expected 0 or at least 2, got 1")

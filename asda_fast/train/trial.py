@@ -1,10 +1,17 @@
-"""One run of an ablation: trained in a folder of its own, then measured person by person on its last network."""
+"""One run of an ablation: trained in a folder of its own, then measured person by person on its last network.
+
+It is a process of its own: what it prints goes to log.txt of its folder, whose last line says why it ended.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +24,8 @@ from asda_fast.adversary import held_out, measure
 from asda_fast.augment import pools
 from asda_fast.augment.options import PasteOptions
 from asda_fast.augment.sda import Semantic
-from asda_fast.core.files import write_atomic
+from asda_fast.core.errors import UserError
+from asda_fast.core.files import read_json, write_atomic
 from asda_fast.core.hardware import choose_device
 from asda_fast.data.people import People
 from asda_fast.evaluate.network import learnt_skeleton
@@ -32,15 +40,32 @@ from asda_fast.train.run import train
 
 
 def trial(recipe: Recipe, run: RunOptions, name: dict[str, Any]) -> None:
-    """Train to the end (going on where the folder holds a part), measure, write result.json. name: arm and seed.
-
-    What it prints goes to log.txt of the folder.
-    """
+    """Train to the end (going on where the folder holds a part), measure, write result.json. name: arm and seed."""
     folder = Path(run.out or "")
     folder.mkdir(parents=True, exist_ok=True)
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _trial(recipe, run, name, folder)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as error:
+        print(str(error) or "interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _end_with_parent() -> None:
+    """Where the ablation itself was killed: save and end, as by SIGTERM. Nobody would look after the run."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _trial(recipe: Recipe, run: RunOptions, name: dict[str, Any], folder: Path) -> None:
     train(recipe, replace(run, resume=(folder / "last.pt").is_file()))
     saved = checkpoint.load(folder / "last.pt")
     history = saved["history"]
@@ -61,11 +86,32 @@ def trial(recipe: Recipe, run: RunOptions, name: dict[str, Any]) -> None:
     write_atomic(folder / RESULT, (json.dumps(found) + "\n").encode())
 
 
+def check_given(out: Path, recipe: Recipe, run: RunOptions) -> None:
+    """What all runs of an ablation share besides the recipe, kept in given.json: the weights that they start from and
+    the pool. UserError where the folder's runs were made with others: their differences would not be the arms'."""
+    now = {"init": _mark(run.init), "generator_init": _mark(run.generator_init)}
+    pasted = pools.choose(run.pool, recipe.dataset, PasteOptions(augment="sda"))  # of what all are measured with
+    now["pool"] = pools.mark(pasted)
+    path = out / "given.json"
+    if not path.is_file():
+        write_atomic(path, (json.dumps(now, indent=1) + "\n").encode())
+        return
+    saved = read_json(path, "what the runs of an ablation share")
+    for name, mark in now.items():
+        if not isinstance(saved, dict) or saved.get(name) != mark:
+            raise UserError(f"{name}: the runs in {out} were made with another one ({path}); take another --out")
+
+
+def _mark(path: str | None) -> str | None:
+    return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
 def steps_of(recipe: Recipe, run: RunOptions) -> int:
     """Optimiser steps of a whole run."""
     people = len(data.load(recipe.dataset, run.root, "train", run.files).first(recipe.train_first))
     assert recipe.epochs is not None
-    return recipe.epochs * max(1, people // min(people, recipe.people_a_step))
+    batches = max(1, people // min(people, recipe.people_a_step))
+    return recipe.epochs * -(-batches // recipe.optimisation.accumulate)
 
 
 def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:

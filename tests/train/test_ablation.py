@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from asda_fast.cli import ablate as command
 from asda_fast.core.errors import UserError
-from asda_fast.train.ablation import AblateOptions, ablate, compare
-from asda_fast.train.arms import ARMS, SETS, baseline_of, costs, expand, recipe_of
+from asda_fast.parts.pool import PartPool
+from asda_fast.train.ablation import AblateOptions, ablate, compare, plan
+from asda_fast.train.arms import ARMS, SETS, baseline_of, costs, expand, folder_of, lacks_baseline, recipe_of
 from asda_fast.train.recipe import Recipe, RunOptions
+from asda_fast.train.trial import check_given, steps_of
 
 SMALL: dict[str, Any] = {"limit": 12, "batch_size": 6, "epochs": 1, "input": "64x64", "candidates": 4}
 
@@ -54,23 +62,25 @@ def test_runs_are_made_once_and_compared(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_failed_run_is_named(tmp_path: Path) -> None:
     broken = Recipe.from_dict({**SMALL, "lr": 1e30})
-    with pytest.raises(UserError, match=r"none-3: the run failed .* see .*log\.txt"):
+    with pytest.raises(UserError, match=r"none-3: the run failed: L_D became .* a lower `lr` \(.*log\.txt has all of"):
         ablate(options(tmp_path, arms=("none",), recipe=broken), lambda text: None)
-    assert "became" in (tmp_path / "none-3" / "log.txt").read_text()
+    assert "Traceback" not in (tmp_path / "none-3" / "log.txt").read_text()
 
 
 def test_no_run_is_begun_when_the_time_is_over(tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(UserError, match="seconds: 1e-09 were too few for a run; the same command goes on"):
         ablate(options(tmp_path, seconds=1e-9), said.append)
-    assert said[-1] == "time is over, 2 runs to go: the same command goes on" and not list(tmp_path.iterdir())
+    assert said[-1] == "time is over, 2 runs to go: the same command goes on"
+    assert [path.name for path in tmp_path.iterdir()] == ["given.json"]
 
 
 def test_every_arm_is_a_recipe() -> None:
     base = Recipe.from_dict({"dataset": "demo", "epochs": 10})
     for arm in {*ARMS, *expand(list(SETS["table-5"])), *SETS["table-6"]}:
         made = recipe_of(arm, 7, base)
-        assert made.seed == 7 and made.epochs == {"none-twice": 20, "random-twice": 20, "critic-pairs": 5}.get(arm, 10)
+        assert made.seed == 7
+        assert made.epochs == {"none-twice": 20, "random-twice": 20, "critic-pairs": 5}.get(arm, 10)
         assert made.paste.augment in ("none", "cutout", "ror", "sda", "asda")
     several = recipe_of("generator:parts=6:model=hrnet_w48", 0, base)
     assert (several.paste.parts, several.paste.augment, several.model) == (6, "asda", "hrnet_w48")
@@ -81,7 +91,12 @@ def test_an_arms_recipe() -> None:
     assert recipe_of("none-twice", 0, base).drops == (12, 16)
     assert recipe_of("none:drops=(3,)", 0, base).drops == (3,)
     assert recipe_of("critic-pairs", 0, base).drops == (3, 4)
-    assert recipe_of("critic-pairs", 0, Recipe(epochs=1)).epochs == 1
+    with pytest.raises(UserError, match=r"epochs: expected an even number beside arm critic-pairs, .* got 3"):
+        recipe_of("critic-pairs", 0, Recipe(epochs=3))
+    several = recipe_of("critic:part-types=Left-arm:clean-pass=True", 0, base)
+    assert several.paste.part_types == ("Left-arm",) and several.game.clean_pass is True
+    with pytest.raises(UserError, match="clean_pass: expected True or False, got 'no'"):
+        recipe_of("critic:clean_pass=no", 0, base)
     with pytest.raises(UserError, match="arms: none:flip=yes: flip: expected a number, got 'yes'"):
         recipe_of("none:flip=yes", 0, base)
 
@@ -91,10 +106,83 @@ def test_sets_of_arms_and_what_they_are_compared_with() -> None:
     assert baseline_of("generator:model=hourglass_8", arms) == "none:model=hourglass_8"
     assert baseline_of("generator:parts=2", arms) == baseline_of("none", arms) == "none"
     assert baseline_of("random", ["cover", "random"]) == "cover"
+    for pasted in ("generator:update=joint", "generator:generator_width=64", "critic:verify=2"):
+        assert baseline_of(pasted, ["none", pasted]) == "none"
+    for trained in ("critic:batch_size=8", "critic:rotation=0.0", "critic:optimizer=sgd"):
+        assert baseline_of(trained, ["none", trained]) == trained, "none of the same training is not there"
+        assert lacks_baseline(trained, ["none", trained]) == trained.replace("critic", "none")
+    assert lacks_baseline("none", ["none", "critic:lr=1"]) is lacks_baseline("cover", ["cover"]) is None
     small = Recipe(input=(128, 128))
     cost = costs(expand(["none", "none-twice", "search", "none:input=64x64", "critic-pairs"]), small)
     assert cost["critic-pairs"] == cost["none"]
     assert cost["none-twice"] == cost["search"] == 2 * cost["none"] == 8 * cost["none:input=64x64"]
+    alike = costs(["critic-verify-2", "critic:verify=2", "generator-joint", "generator:update=joint"], small)
+    assert alike["critic-verify-2"] == alike["critic:verify=2"] == 1.5 * cost["none"]
+    assert alike["generator-joint"] == alike["generator:update=joint"] == 1.2 * cost["none"]
+
+
+def test_no_two_arms_share_a_folder(tmp_path: Path) -> None:
+    assert folder_of("critic:verify=2", 0) == "critic+verify=2-0" != folder_of("critic-verify-2", 0)
+    with pytest.raises(UserError, match=r"arms: none:drops=\(3,\) and none:drops=\[3,\] are one: .* the folder none"):
+        plan(options(tmp_path, arms=("none:drops=(3,)", "none:drops=[3,]")))
+
+
+def test_a_begun_run_goes_on_as_it_began_or_not_at_all(tmp_path: Path) -> None:
+    begun = recipe_of("none", 3, Recipe.from_dict({**SMALL, "epochs": 2}))
+    (tmp_path / "none-3").mkdir()
+    torch.save({"format": 1, "config": begun.resolved().to_dict()}, tmp_path / "none-3" / "last.pt")
+    with pytest.raises(UserError, match=r"none-3/last.pt: of a run with epochs 2, not 1; take another --out"):
+        plan(options(tmp_path))
+    longer = options(tmp_path, recipe=Recipe.from_dict({**SMALL, "epochs": 2}))
+    assert [run.state for run in plan(longer)] == ["begun", "to do"]
+
+
+def test_all_runs_of_a_folder_start_and_are_measured_alike(tmp_path: Path) -> None:
+    """Weights and pool are in no recipe, and would be in every difference."""
+    recipe, pool = Recipe.from_dict(SMALL).resolved(), PartPool.from_patches([np.full((8, 8, 4), 255, np.uint8)])
+    pool.save(tmp_path / "pool.safetensors")
+    (tmp_path / "weights").write_bytes(b"1")
+    plain = RunOptions(pool=str(tmp_path / "pool.safetensors"))
+    check_given(tmp_path, recipe, plain)
+    check_given(tmp_path, recipe, plain)
+    with pytest.raises(UserError, match=r"init: the runs in .* were made with another one .*; take another --out"):
+        check_given(tmp_path, recipe, replace(plain, init=str(tmp_path / "weights")))
+    PartPool.from_patches([np.full((8, 9, 4), 255, np.uint8)]).save(tmp_path / "pool.safetensors")
+    with pytest.raises(UserError, match=r"pool: the runs in .* were made with another one"):
+        check_given(tmp_path, recipe, plain)
+
+
+def test_steps_are_the_optimisers(tmp_path: Path) -> None:
+    recipe = recipe_of("none", 0, Recipe.from_dict({**SMALL, "batch_size": 4, "epochs": 3, "accumulate": 2})).resolved()
+    assert steps_of(recipe, RunOptions()) == 3 * 2, "of three batches: two, and the one that is left"
+
+
+KILLED = """
+import multiprocessing, os, signal, sys, threading, time
+from asda_fast.train.trial import _end_with_parent
+def run(path):
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: (open(path, "w").close(), os._exit(0)))
+    print("up", flush=True)
+    time.sleep(120)
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=run, args=(sys.argv[1],))
+    child.start()
+    child.join()
+"""
+
+
+def test_a_run_ends_with_the_ablation_that_was_killed(tmp_path: Path) -> None:
+    script, ended = tmp_path / "parent.py", tmp_path / "ended"
+    script.write_text(KILLED)
+    parent = subprocess.Popen([sys.executable, str(script), str(ended)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None and parent.stdout.readline() == b"up\n"
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while not ended.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert ended.exists()
 
 
 def test_arms_are_compared_person_by_person(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,6 +222,13 @@ def test_arms_are_compared_person_by_person(capsys: pytest.CaptureFixture[str]) 
         ({"arms": ()}, "arms: expected different ones, at least one, got "),
         ({"seeds": (1, 1)}, "seeds: expected different ones, at least one, got 1 1"),
         ({"jobs": 0}, "jobs: expected at least 1, got 0"),
+        ({"arms": ("none", "none:limit=8")}, "arms: limit is not an arm's, got 'none:limit=8': every arm has the same"),
+        ({"arms": ("critic:adversary=search",)}, "arms: adversary is not a field to change, got 'critic:adversary=sea"),
+        ({"arms": ("critic:verify=2:verify=4",)}, "arms: verify is given twice, in verify=2 verify=4"),
+        (
+            {"arms": ("cutout", "cutout-rtmpose"), "recipe": Recipe.from_dict({"augment_options": ["extent=0.1,0.2"]})},
+            r"augment_options: arm cutout-rtmpose has its own, .* got \['extent=0.1,0.2'\]",
+        ),
         ({"recipe": Recipe(seed=5)}, "seed: is for `seeds` to say in an ablation, got 5"),
         ({"recipe": Recipe.from_dict({"augment": "ror"})}, "augment: is for `arms` to say in an ablation, got ror"),
         ({"recipe": Recipe.from_dict({"adversary": "search"})}, "adversary: is for `arms` to say .*, got search"),
