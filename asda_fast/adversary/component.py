@@ -9,7 +9,9 @@
         optimizer.step()
         adversary.learn(loss)
 
-Everything the trainer's adversaries can is behind it; what a loop has not got is done without (`paste`).
+What the trainer's adversaries can is behind it; what a loop has not got is done without (`paste`). What takes more than
+a loop can say stays the trainer's: `losses` is of a whole batch at its own size, so neither a share of it is judged
+(--verify-share) nor a smaller image (--half-resolution), and instead of a clean pass there is `response`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -97,12 +100,23 @@ class Adversary:
         if way not in WAYS:
             raise ValueError(f"way: expected one of {', '.join(WAYS)}, got {way!r}")
         joints, people, seed = _whole("joints", joints), _whole("people", people), _whole("seed", seed, least=None)
+        candidates = _whole("candidates", candidates, least=1)
+        explore, solvable = _number("explore", explore), _number("solvable", solvable)
         verify = None if verify is None else _whole("verify", verify, least=1)
-        if rate is not None and not rate > 0:
+        if rate is not None and not _number("rate", rate) > 0:
             raise ValueError(f"rate: expected more than 0, got {rate!r}")
         for edge in edges:
-            if len(edge) != 2 or not all(0 <= joint < joints for joint in edge):
+            if len(edge) != 2 or not all(hasattr(joint, "__index__") and 0 <= joint < joints for joint in edge):
                 raise ValueError(f"edges: expected pairs of joints below {joints}, got {edge!r}")
+        for name, given, ways in (  # what the data is (people, edges) may be said to every way
+            ("candidates", candidates != 64, ("cover", "critic")),
+            ("explore", explore != 0.3, ("critic",)),
+            ("rate", rate is not None, ("critic", "generator")),
+        ):
+            if given and way not in ways:
+                raise ValueError(f"{name}: expected way {' or '.join(ways)} beside it, got {way}")
+        if not isinstance(pairs, bool):
+            raise ValueError(f"pairs: expected True or False, got {pairs!r}")
         if verify is not None and way in ("random", "generator"):
             raise ValueError(f"verify: expected way search, cover or critic beside it, got {way}")
         part_choices = _whole("part_choices", part_choices, least=1)
@@ -121,22 +135,25 @@ class Adversary:
             raise ValueError(f"generator: expected way generator beside it, got {way}")
         self.module = SemanticPaste(pool, **options)
         self.way, self.joints, self.people, self.seed = way, joints, people, seed
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        except (RuntimeError, TypeError):
+            raise ValueError(f"device: expected one of torch's, such as cuda:0, got {device!r}") from None
         self.verify = verify or (SEARCHED if way == "search" else 1)
         types = len(self.module.pool.types)
-        limbs = tuple((int(a), int(b)) for a, b in edges)
-        self.part_choices, self.pairs, self.solvable = part_choices, bool(pairs), solvable
+        self.limbs = tuple((int(a), int(b)) for a, b in edges)
+        self.part_choices, self.pairs, self.solvable, self.rate = part_choices, pairs, solvable, rate
         settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "parts": part_choices, "seed": seed}
         settings["solvable"] = solvable
         self.placer: Placer | None = None
         if way == "search":
-            self.placer = Search(limbs, **settings)
+            self.placer = Search(self.limbs, **settings)
         elif way == "cover":
-            self.placer = _Cover(limbs, candidates=candidates, clean=True, **settings)
+            self.placer = _Cover(self.limbs, candidates=candidates, clean=True, **settings)
         elif way == "critic":
             settings |= {"candidates": candidates, "explore": explore, "people": people, "rate": rate or 3e-3}
             settings |= {"memory": PAIRS} if pairs else {}
-            self.placer = Critic(types, joints or len(GRID) ** 2, limbs, **settings, device=self.device)
+            self.placer = Critic(types, joints or len(GRID) ** 2, self.limbs, **settings, device=self.device)
         self.generator: nn.Module | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         if way == "generator":
@@ -210,6 +227,9 @@ class Adversary:
             raise ValueError("image: expected float for the generator, whose gradient goes through it, got uint8")
         if image.device.type != self.device.type:
             raise ValueError(f"image: expected it on {self.device} (device in the constructor), got {image.device}")
+        for name, asked in (("network", network), ("losses", losses), ("teacher", teacher)):
+            if asked is not None and not callable(asked):
+                raise TypeError(f"{name}: expected something to call, got {type(asked).__name__}")
         if (self.verify > 1 or self.way == "generator") and (network is None or losses is None):
             raise ValueError(f"network, losses: {self.way} asks the network by forward passes, so paste needs both")
         if (teacher is None) == (self.solvable > 0):
@@ -307,19 +327,27 @@ class Adversary:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """ValueError where the state is of another adversary."""
+        """ValueError where the state is of another adversary. A rate given to the constructor stays."""
+        if not isinstance(state, dict) or not isinstance(state.get("options", {}), dict):
+            raise ValueError(f"adversary: expected a state of state_dict, got {type(state).__name__}")
         if state.get("way") != self.way:
             raise ValueError(f"adversary: expected the state of {self.way}, got {state.get('way', 'no adversary')!r}")
-        came = {"part_choices": 1, "pairs": False, **state.get("options", {})}  # which older states do not say
-        for name, own in self._options().items():
-            if came.get(name) != own:
-                raise ValueError(f"adversary: expected a state with {name} {own}, got {came.get(name, 'none')}")
+        own = self._options()
+        older = {"part_choices": 1, "pairs": False, "edges": own["edges"]}  # what older states do not say
+        came = {**older, **state.get("options", {})}
+        for name, value in own.items():
+            if came.get(name) != value:
+                raise ValueError(f"adversary: expected a state with {name} {value}, got {came.get(name, 'none')}")
         try:
             if self.placer is not None:
                 self.placer.load_state_dict(state["placer"])
             if self.generator is not None and self._optimizer is not None:
                 self.generator.load_state_dict(state["generator"])
                 self._optimizer.load_state_dict(state["optimizer"])
+            learner = self.placer.optimizer if isinstance(self.placer, Critic) else self._optimizer
+            if self.rate is not None and learner is not None:
+                for group in learner.param_groups:
+                    group["lr"] = self.rate
             self._batches = int(state["batches"])
         except (KeyError, RuntimeError) as error:
             raise ValueError(f"adversary: expected a whole state of the same networks: {error}") from None
@@ -330,7 +358,8 @@ class Adversary:
         given, types = self.module.paste.parts, list(self.module.pool.types)
         parts = [given, given] if isinstance(given, int) else list(given)
         choices = {"verify": self.verify, "part_choices": self.part_choices, "pairs": self.pairs}
-        return {"joints": self.joints, "people": self.people, **choices, "parts": parts, "types": types}
+        edges = [list(edge) for edge in self.limbs]
+        return {"joints": self.joints, "people": self.people, **choices, "parts": parts, "types": types, "edges": edges}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_pending": None}  # a batch and its graph, which nobody can pickle
@@ -339,10 +368,13 @@ class Adversary:
         return f"Adversary({self.module.paste.pool!r}, {self.way!r}, joints={self.joints}, verify={self.verify})"
 
     def _rows(self, index: Any, count: int) -> Tensor:
-        rows = torch.as_tensor(index)
         if not self.people:
             raise ValueError("index: expected people=N in the constructor beside it")
-        if rows.shape != (count,) or rows.is_floating_point():
+        try:
+            rows = torch.as_tensor(index)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"index: expected [{count}] whole numbers, got {type(index).__name__}") from None
+        if rows.shape != (count,) or rows.is_floating_point() or rows.dtype == torch.bool:
             raise ValueError(f"index: expected [{count}] whole numbers, got {list(rows.shape)} {rows.dtype}")
         if rows.device.type == "cpu" and not (int(rows.min()) >= 0 and int(rows.max()) < self.people):
             raise ValueError(f"index: expected rows of {self.people} people, got {rows.tolist()[:8]}")
@@ -376,6 +408,13 @@ def _whole(name: str, value: Any, least: int | None = 0) -> int:
         wanted = "a whole number" if least is None else f"a number of at least {least}"
         raise ValueError(f"{name}: expected {wanted}, got {value!r}")
     return operator.index(value)
+
+
+def _number(name: str, value: Any) -> float:
+    """value as it is, a number. ValueError naming it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise ValueError(f"{name}: expected a number, got {value!r}")
+    return float(value)
 
 
 def _rank() -> tuple[int, int]:

@@ -131,7 +131,7 @@ class Critic(Selection):
             "row": scene.batch.row[:first],
             "type": covered.type[:first] if parts is None else both(covered.type),
             "x": both(self.features(scene, covered, None)),
-            "weight": (scene.weight[:first] > 0).float(),
+            "weight": (scene.weight > 0).float().unflatten(0, (2, first)).amin(0),  # a loop's loss of one may overflow
             "losses": torch.stack(losses.chunk(2), 1),
         }
 

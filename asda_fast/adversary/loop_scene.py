@@ -16,6 +16,7 @@ from asda_fast.augment.sampling import Slots
 from asda_fast.core.batch import MEAN, STD
 from asda_fast.models.frozen import bare, frozen
 
+LARGEST = 1e30  # sums of such losses overflow
 Losses = Callable[[Any], Tensor]
 
 
@@ -58,8 +59,8 @@ class LoopScene(Scene):
             return self.losses(network(image))
 
     def table(self, losses: Any, name: str) -> Tensor:
-        """losses [B] or [B, J] -> [B, J] float; ValueError otherwise. What is not finite (half precision overflows) is
-        0 and counts as not labelled from here on: a learner that takes it in never gets rid of it."""
+        """losses [B] or [B, J] -> [B, J] float; ValueError otherwise. What is not finite, or near it (half precision
+        overflows), is 0 and counts as not labelled from here on: a learner that takes it in never gets rid of it."""
         count, joints = self.weight.shape
         shape = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         if self.stand_ins and isinstance(losses, Tensor) and losses.dim() == 2 and len(losses) == count:
@@ -74,7 +75,7 @@ class LoopScene(Scene):
             losses = losses[:, None].expand(-1, joints)
         else:
             losses = torch.where(self.weight > 0, losses, 0.0)
-        finite = losses.isfinite()
+        finite = losses.abs() < LARGEST
         self.weight = self.weight * finite
         return torch.where(finite, losses, 0.0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from asda_fast.core.errors import UserError
@@ -37,8 +37,9 @@ class AdversaryOptions:
     """search, cover, critic: parts that are drawn for each slot, over which the candidates are spread, so that the part
     is chosen with its place; never one that covers more than the first, or size would decide"""
     pairs: bool = False
-    """critic: everybody of a batch twice, with the same part at two places, from whose difference it learns at no cost;
-    half as many people a step, so an epoch has twice the steps (half as many epochs are the same work)"""
+    """critic: everybody of a batch twice, with the same part (of part_choices, two of them) at two places, from whose
+    difference it learns at no cost; half as many people a step, so an epoch has twice the steps (half as many epochs
+    are the same work)"""
     clean_pass: bool = False
     """cover, critic: first let the pose network look at the clean crop"""
     half_resolution: bool = False
@@ -47,7 +48,7 @@ class AdversaryOptions:
     """critic: share of the proposals in training that are random, to learn from"""
     target_hardness: Annotated[float, Between(0, 1)] = 1.0
     """cover, critic: propose the candidate whose score is nearest to this share of the way from the mean of a person's
-    candidates to the best: 1 is as hard as can be, 0 like chance"""
+    candidates to the best: 1 is as hard as can be, 0 like chance; of several that are verified the hardest is taken"""
     solvable: Annotated[float, AtLeast(0)] = 0.0
     """search, cover, critic: of the proposals that are judged take not the one of the largest loss, but of the largest
     loss minus so much of its teacher's, the mean of the weights (--ema): hard, yet solvable. 1 is TeachAugment's; as
@@ -83,6 +84,15 @@ class AdversaryOptions:
         elif self.part_choices > self.candidates:
             most = f"candidates ({self.candidates})"
             raise UserError(f"part_choices: expected at most {most} parts, got {self.part_choices}")
+
+    @property
+    def described(self) -> str:
+        """The adversary and what it is told, as options: "critic, verify 4, verify_share 0.3"."""
+        plain = AdversaryOptions(self.adversary)
+        told = [
+            f"{f.name} {getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name)
+        ]
+        return ", ".join((self.adversary, *told))
 
     @property
     def verified(self) -> int:

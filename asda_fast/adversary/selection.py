@@ -169,7 +169,7 @@ class Selection(Placer):
         if chance:
             anybody = uniform(random_bits(row, 1, self.seed, epoch, JUDGED)[:, 0]) < chance * self.share
             room = torch.where(anybody, torch.inf, room)
-        return room.topk(max(1, round(self.share * len(room)))).indices
+        return room.topk(judged_of(len(room), self.share)).indices
 
     def look(self, scene: Scene) -> Clean:
         """D's clean pass."""
@@ -200,6 +200,11 @@ class Cover(Selection):
         hidden = (covered.joint + covered.near + covered.far) / 3
         seen = scene.weight if clean is None else clean.response * (scene.weight > 0)
         return (hidden * seen[:, None, None]).sum(-1)
+
+
+def judged_of(people: int, share: float) -> int:
+    """How many of a batch are judged."""
+    return max(1, round(share * people))
 
 
 def judge(scene: Scene, proposals: Candidates, reduced: bool) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import check_suffix, write_atomic
+from asda_fast.core.files import check_suffix, check_target, write_atomic
 from asda_fast.core.hardware import cores
 from asda_fast.core.options import CROP, AtLeast, Between, Size, check
 from asda_fast.data.custom import Files, shared_photos
@@ -138,6 +138,8 @@ class Check:
         tables: list[People] = []
         sound: list[People] = []  # in photos that can be drawn
         bad = 0
+        if self.json is not None:
+            check_target(self.json)
         for split in splits(self.split, self.files):
             people = load(self.dataset, self.root, split, self.files, tables[0].skeleton if tables else None)
             tables.append(people)

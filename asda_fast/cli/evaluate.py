@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import check_suffix
+from asda_fast.core.files import check_suffix, check_target
 from asda_fast.core.options import check, field_types
 from asda_fast.data.custom import Files
 from asda_fast.evaluate.options import FileOptions, NetworkOptions, TruthOptions
@@ -55,6 +55,9 @@ class Evaluate:
 def evaluate(options: Evaluate) -> None:
     from asda_fast.evaluate.files import score_file, write_json
 
+    for path in (options.json, options.sheet):
+        if path:
+            check_target(path)
     if options.network.checkpoint is None:
         result = score_file(options.truth, options.file, options.files.images, options.files.category)
     else:

@@ -9,9 +9,11 @@ from asda_fast.train.score import ScoreOptions
 def score(options: ScoreOptions) -> None:
     import json
 
-    from asda_fast.core.files import write_atomic
+    from asda_fast.core.files import check_target, write_atomic
     from asda_fast.train.score import score as measured
 
+    if options.json:
+        check_target(options.json)
     found = measured(options, print)
     print(f"{found.people} people, {found.draws} random places each; mean loss, 1e-3")
     for name in ("clean", "random", "centre", "chosen", "best_of_32"):

@@ -16,6 +16,7 @@ POOL = (
 )  # fmt: skip
 PARTS = ("parts", "parts_least")
 PASSES = ("candidates", "part_choices", "explore", "clean_pass", "half_resolution")
+LATE = ("adversary_from",)
 UNUSED = {  # by the adversary
     "generator": PASSES,
     "search": (*GENERATOR, "candidates", "explore", "clean_pass"),
@@ -25,10 +26,11 @@ UNUSED = {  # by the adversary
 
 
 def without_effect(recipe: Recipe, run: RunOptions, epochs: int, device: str, processes: int = 1) -> list[str]:
-    """The options that are not as by default and that nothing reads, a line for each reason.
+    """The options that are not as by default and that nothing reads, a line for each reason. (What a crop is too small
+    for, or a batch: setup.py.)
 
     recipe: as given, not resolved; epochs: that it trains."""
-    given = {name for record in (recipe, run, recipe.paste, recipe.game) for name in _changed(record)}
+    given = {name for record in (recipe, run, recipe.paste, recipe.game) for name in changed(record)}
     found: dict[str, list[str]] = {}
     for why, names in _idle(recipe, run, device, processes):
         idle = [name for name in names if name in given]
@@ -39,6 +41,8 @@ def without_effect(recipe: Recipe, run: RunOptions, epochs: int, device: str, pr
     late = [drop for drop in recipe.drops or () if drop >= epochs]
     if late:
         lines.append(f"without effect in {epochs} epochs: drops {' '.join(map(str, late))}")
+    if recipe.paste.augment == "asda" and recipe.game.adversary_from > epochs:
+        lines.append(f"without effect in {epochs} epochs: the adversary, from epoch {recipe.game.adversary_from} on")
     return lines
 
 
@@ -53,9 +57,11 @@ def _idle(recipe: Recipe, run: RunOptions, device: str, processes: int) -> Itera
     if augment in AUGMENTATIONS and augment != "objects":
         yield with_augment, ("objects",)
     if augment in AUGMENTATIONS and augment != "asda":
-        yield with_augment, (*GENERATOR, *PASSES)
+        yield with_augment, (*GENERATOR, *PASSES, *LATE)
     elif augment == "asda":
         yield f"adversary {recipe.game.adversary}", UNUSED[recipe.game.adversary]
+        if recipe.game.verified == 1 and not recipe.game.clean_pass:
+            yield "no forward pass", ("half_resolution",)
     if augment in AUGMENTATIONS and not recipe.paste.needs_pool and run.hardness_people:
         yield with_augment, ("hardness_people", "hardness_seconds")  # it is measured of pasted parts, also by chance
     if run.hardness_people == 0:
@@ -68,7 +74,7 @@ def _idle(recipe: Recipe, run: RunOptions, device: str, processes: int) -> Itera
         yield "one process", ("sync_bn",)
 
 
-def _changed(record: Any) -> Iterator[str]:
+def changed(record: Any) -> Iterator[str]:
     """The fields of a record that are not as by default."""
     plain = type(record)()
     for field in fields(record):

@@ -12,6 +12,7 @@ from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import Above, AtLeast, check
 from asda_fast.data.custom import Files
+from asda_fast.train.idle import UNUSED, changed
 from asda_fast.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
 
     path = Path(options.checkpoint)
     path = path / "last.pt" if path.is_dir() else path
+    asked = options.game.adversary
+    if idle := [name for name in changed(options.game) if name in (*UNUSED[asked], "adversary_from", "pairs")]:
+        say(f"without effect with adversary {asked}: {', '.join(idle)}")
     pose, device = models.load(path), choose_device(options.device)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
     recipe = _recipe(path, card, options)
@@ -95,6 +99,8 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     adversary = adversary_of_run(path, recipe, augmentation, people.skeleton, device)
     if adversary is None:
         say(f"places by chance: {path} holds no adversary (the folder of a run that trained one does)")
+    else:
+        say(f"adversary: {recipe.game.described}")
     pose = pose.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     amp = torch.bfloat16 if device.type == "cuda" and recipe.amp else None
     with make_loader(
@@ -128,6 +134,8 @@ def _recipe(path: Path, card: dict[str, Any], options: ScoreOptions) -> Recipe:
     else:
         if options.game.adversary == "critic":
             raise UserError(f"adversary: expected the folder of a run that trained a critic, got {path}")
+        if not asked and options.game != AdversaryOptions():
+            raise UserError("adversary: expected search or cover beside the options of one, got none")
         flat = {name: card[name] for name in ("dataset", "input") if isinstance(card.get(name), str)}
         recipe = Recipe.from_dict({**flat, **asdict(options.game), "augment": "asda" if asked else "sda"})
     recipe = replace(recipe, dataset=options.dataset) if options.dataset else recipe

@@ -11,6 +11,8 @@ from torch import nn
 
 from asda_fast import data, models
 from asda_fast.adversary import Generated, Placer
+from asda_fast.adversary.scene import reduced_size
+from asda_fast.adversary.selection import judged_of
 from asda_fast.augment import pools
 from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmentation
@@ -79,6 +81,8 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         say(f"{val.name}: {note}")
     for note in _impossible(recipe, train.skeleton):
         say(f"{train.name}: {note}")
+    for note in _rounded(recipe):
+        say(note)
     if recipe.input is not None and recipe.input[1] > recipe.input[0]:
         say(f"input {size_text(recipe.input)}: {recipe.input[0]} high and {recipe.input[1]} wide, wider than high")
     if (recipe.train_people or 0) > len(train):
@@ -111,6 +115,21 @@ def _impossible(recipe: Recipe, skeleton: Skeleton) -> list[str]:
         found.append(
             f"no limb edges: adversary {recipe.game.adversary} looks at joints alone (a skeleton file adds them)"
         )
+    return found
+
+
+def _rounded(recipe: Recipe) -> list[str]:
+    """What of a recipe comes out as something else, since crops have a smallest size and people are whole."""
+    found: list[str] = []
+    game = recipe.game
+    assert recipe.input is not None and recipe.batch_size is not None
+    if recipe.paste.augment != "asda" or game.adversary == "generator":
+        return found
+    if game.half_resolution and reduced_size(recipe.input) == recipe.input:
+        found.append(f"half_resolution: no network takes less than {size_text(recipe.input)}, the passes are of that")
+    judged = judged_of(recipe.batch_size, game.verify_share)
+    if game.verify_share < 1 and abs(judged / recipe.batch_size / game.verify_share - 1) > 0.25:
+        found.append(f"verify_share {game.verify_share:g}: of a batch of {recipe.batch_size} it is {judged}")
     return found
 
 

@@ -223,7 +223,7 @@ class Trainer:
 
     def hardness(self) -> dict[str, Any]:
         """How hard the adversary's places are for the network on the validation people; of chance where there is no
-        adversary. Nothing where no parts are pasted, or nobody gets one."""
+        adversary, or not yet. Nothing where no parts are pasted, or nobody gets one."""
         parts, people = self.parts, self.options.hardness_people
         if not people or not isinstance(parts.augmentation, Semantic):
             return {}
@@ -235,7 +235,8 @@ class Trainer:
             networks.teacher,
         )  # fmt: skip
         try:
-            found = measure(scenes, parts.adversary, people=people, seconds=self.options.hardness_seconds)
+            playing = parts.adversary if self.adversary_plays else None
+            found = measure(scenes, playing, people=people, seconds=self.options.hardness_seconds)
         except ValueError as error:
             self.console.say(f"hardness: not measured ({error})")
             return {}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast import Adversary
+from asda_fast.adversary.critic import Critic
 from asda_fast.parts.pool import PartPool
 
 JOINTS, SIZE = 5, 48
@@ -161,6 +162,16 @@ def test_cover_hides_what_the_network_is_sure_of(pool: PartPool) -> None:
     (lambda pool: Adversary(pool, "generator", solvable=1.0), "solvable: expected way search, .* got generator"),
     (lambda pool: Adversary(pool, "search", solvable=-1.0), "solvable: expected a number of at least 0, got -1.0"),
     (lambda pool: Adversary(pool, rate=0.0), "rate: expected more than 0"),
+    (lambda pool: Adversary(pool, rate="x"), "rate: expected a number, got 'x'"),  # type: ignore[arg-type]
+    (lambda pool: Adversary(pool, "search", rate=1.0), "rate: expected way critic or generator beside it, got search"),
+    (lambda pool: Adversary(pool, explore=True), "explore: expected a number, got True"),
+    (lambda pool: Adversary(pool, "cover", explore=0.1), "explore: expected way critic beside it, got cover"),
+    (lambda pool: Adversary(pool, candidates=64.0), "candidates: expected a number of at least 1"),  # type: ignore[arg-type]
+    (lambda pool: Adversary(pool, candidates=0), "candidates: expected a number of at least 1, got 0"),
+    (lambda pool: Adversary(pool, "random", candidates=7), "candidates: expected way cover or critic beside it"),
+    (lambda pool: Adversary(pool, pairs="no"), "pairs: expected True or False, got 'no'"),  # type: ignore[arg-type]
+    (lambda pool: Adversary(pool, device="nope"), "device: expected one of torch's, such as cuda:0, got 'nope'"),
+    (lambda pool: Adversary(pool, joints=3, edges=[(0, 1.5)]), "edges: expected pairs"),  # type: ignore[list-item]
     (lambda pool: Adversary(pool, seed="a"), "seed: expected a whole number"),  # type: ignore[arg-type]
 ])  # fmt: skip
 def test_a_wrong_option_is_named(pool: PartPool, make: Any, message: str) -> None:
@@ -180,6 +191,26 @@ def test_losses_that_overflow_are_not_learnt(pool: PartPool, way: Any, verify: i
     state = adversary.state_dict()
     nets = [state["generator"]] if way == "generator" else [state["placer"]["rise"], state["placer"]["baseline"]]
     assert all(value.isfinite().all() for net in nets for value in net.values())
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf, 1e38])
+def test_a_loss_that_overflows_is_no_lesson(pool: PartPool, pairs: bool, value: float) -> None:
+    """Of one joint of one image (of pairs: of the second); the others' are. A sum of 1e38s overflows as well."""
+    adversary = Adversary(pool, joints=JOINTS, pairs=pairs)
+    image, points, _ = next(batches(1))
+    if pairs:
+        image, points = image[:2].repeat(2, 1, 1, 1), points[:2].repeat(2, 1, 1)
+    adversary.paste(image, keypoints=points)
+    losses = torch.ones(4, JOINTS)
+    losses[2, 3] = value
+    adversary.learn(losses)
+    assert isinstance(adversary.placer, Critic)
+    taught = torch.ones(2 if pairs else 4, JOINTS)
+    taught[0 if pairs else 2, 3] = 0
+    replay = adversary.placer.replay
+    assert torch.equal(replay.ring["weight"][: replay.filled], taught)
+    assert adversary.placer.means()[0].tolist() == [1.0] * JOINTS
 
 
 def test_a_joint_that_is_not_labelled_decides_nothing(pool: PartPool) -> None:
@@ -230,14 +261,20 @@ def test_it_is_pickled_between_paste_and_learn(pool: PartPool) -> None:
 @pytest.mark.parametrize(("other", "message"), [
     ({"parts": 2}, r"parts \[1, 1\], got \[2, 2\]"), ({"verify": 2}, "verify 1, got 2"),
     ({"part_choices": 2}, "part_choices 1, got 2"), ({"joints": 3}, "joints 5, got 3"),
-    ({"people": 9}, "people 0, got 9"),
+    ({"people": 9}, "people 0, got 9"), ({"edges": [(0, 1)]}, r"edges \[\], got \[\[0, 1\]\]"),
 ])  # fmt: skip
 def test_the_state_of_other_options_is_refused(pool: PartPool, other: dict[str, Any], message: str) -> None:
     """Else a critic learns from lessons of another shape, without a word where they can be broadcast."""
     state = Adversary(pool, **{"joints": JOINTS, **other}).state_dict()
     with pytest.raises(ValueError, match=f"^adversary: expected a state with {message}"):
         Adversary(pool, joints=JOINTS).load_state_dict(state)
+    for wrong in (None, {"way": "critic", "options": None}):
+        with pytest.raises(ValueError, match=r"^adversary: expected a state of state_dict, got"):
+            Adversary(pool, joints=JOINTS).load_state_dict(wrong)  # type: ignore[arg-type]
     state = Adversary(pool, joints=JOINTS).state_dict()
+    slower = Adversary(pool, joints=JOINTS, rate=1e-5)
+    slower.load_state_dict(state)
+    assert isinstance(slower.placer, Critic) and slower.placer.optimizer.param_groups[0]["lr"] == 1e-5
     del state["placer"]
     with pytest.raises(ValueError, match=r"^adversary: expected a whole state"):
         Adversary(pool, joints=JOINTS).load_state_dict(state)
@@ -259,6 +296,11 @@ def test_a_wrong_call_is_named(pool: PartPool) -> None:
         Adversary(pool, "random").paste(image[0])
     with pytest.raises(ValueError, match=r"network, losses: search asks the network"):
         Adversary(pool, "search").paste(image)
+    with pytest.raises(TypeError, match=r"network: expected something to call, got str"):
+        Adversary(pool, "search").paste(image, "x", torch.mean)  # type: ignore[arg-type]
+    for rows in (["a"] * 4, torch.ones(4, dtype=torch.bool)):
+        with pytest.raises((TypeError, ValueError), match=r"index: expected \[4\] whole numbers"):
+            Adversary(pool, people=3).paste(image, index=rows)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"teacher: expected a network beside solvable, got none"):
         Adversary(pool, "search", solvable=1.0).paste(image, network(), torch.mean)
     with pytest.raises(ValueError, match=r"teacher: expected solvable above 0 beside it, got 0"):

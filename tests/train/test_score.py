@@ -39,6 +39,8 @@ def test_a_run_is_scored_with_its_own_adversary(runs: Path, name: str) -> None:
     found = score(ScoreOptions(str(runs / name), people=8, draws=4, batch_size=8, device="cpu"))
     assert (found.people, found.draws) == (8, 4)
     assert 0 < found.random < found.best_of_32 and found.s_se > 0
+    cover = score(ScoreOptions(str(runs / name), game=AdversaryOptions("cover"), people=8, draws=4, device="cpu"))
+    assert cover.random == found.random and cover.chosen != found.chosen, "one part at one chance, another's places"
     if name == "generator":  # hardly trained, it is where it began: in the centre
         assert found.chosen == pytest.approx(found.centre, rel=0.05)
 
@@ -78,7 +80,8 @@ def test_another_adversary_on_the_network_of_a_run(runs: Path) -> None:
     game = AdversaryOptions("search", verify=8)
     for name in ("generator", "critic"):
         found = score(ScoreOptions(str(runs / name), game=game, **small), said.append)
-        assert found.people == 12 and found.s > 0.5 and not said
+        assert found.people == 12 and found.s > 0.5 and said == ["adversary: search, verify 8"]
+        said.clear()
     with pytest.raises(UserError, match="adversary: that of a run is measured as it was trained"):
         score(ScoreOptions(str(runs / "critic"), game=AdversaryOptions("critic", explore=0.1), **small))
 
@@ -106,3 +109,18 @@ def test_mistakes_are_named(runs: Path, tmp_path: Path) -> None:
         score(ScoreOptions(network, dataset="lsp"))
     with pytest.raises(UserError, match="draws: expected at least 2, got 1"):
         ScoreOptions(network, draws=1)
+    with pytest.raises(UserError, match="adversary: expected search or cover beside the options of one"):
+        score(ScoreOptions(network, game=AdversaryOptions(candidates=16)))
+    with pytest.raises(OSError, match="nowhere"):  # before the work
+        command(ScoreOptions(str(tmp_path / "nothing.pt"), json=str(tmp_path / "nowhere" / "s.json")))
+
+
+def test_what_is_measured_is_said(runs: Path) -> None:
+    said: list[str] = []
+    game = AdversaryOptions("cover", candidates=8, explore=0.9, adversary_from=7)
+    score(ScoreOptions(str(runs / "critic"), game=game, people=4, draws=4, device="cpu"), said.append)
+    assert said[0] == "without effect with adversary cover: explore, adversary_from"
+    assert said[1].startswith("adversary: cover, candidates 8")
+    said.clear()
+    score(ScoreOptions(str(runs / "critic"), people=4, draws=4, device="cpu"), said.append)
+    assert said == ["adversary: critic, candidates 8"]
