@@ -43,7 +43,9 @@ def about(data: dict[str, Any]) -> str:
     people = recipe.get("train_people")
     who = f"{people} people of {recipe['dataset']}" if people else f"{recipe['dataset']}"
     seeds = {len(row["seeds"]) for row in arms}
-    what = f"{recipe['model']} at {recipe['input']}, {who}, {arms[0]['steps']:.0f} steps of {recipe['batch_size']}"
+    least, most = (f(row["steps"] for row in arms) for f in (min, max))
+    steps = f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
+    what = f"{recipe['model']} at {recipe['input']}, {who}, {steps} steps of {recipe['batch_size']}"
     turned = f"rotation {recipe['rotation']:g}, scale {recipe['scale']:g}, flip {recipe['flip']:g}"
     number = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
     return f"{what}, {turned}; {number} seeds, {data['people']} validation people."

@@ -116,5 +116,8 @@ def test_an_ablations_table(benchmarks, tmp_path, monkeypatch):
     assert "300 people of lsp, 80 steps of 16, rotation 0, scale 0, flip 0.5; 2 seeds, 500 validation people." in text
     assert "| `none` | 20.00 ± 0.50 |  | 70.0 |  | 1.00 |" in text
     assert "| `critic` | 21.00 | +1.00 [-0.25, +2.00] | 70.0 | 0.50 | 1.00 |" in text
+    longer = {"recipe": recipe, "people": 500, "arms": [same | none, same | critic | {"steps": 160}]}
+    (tmp_path / "longer.json").write_text(json.dumps(longer))
+    assert ", 80 to 160 steps of 16," in report.rewrite("<!-- ablation: longer.json -->\n<!-- end -->\n")
     short = report.rewrite("<!-- ablation: some.json short -->\n<!-- end -->\n")
     assert "| `critic` | 21.00 | +1.00 [-0.25, +2.00] |\n" in short and report.rewrite(short) == short
