@@ -140,7 +140,8 @@ def _training(arm: str) -> dict[str, Any]:
 
 
 def folder_of(arm: str, seed: int) -> str:
-    """Of no two arms alike: of what a field holds, only signs that a folder's name cannot have are replaced."""
+    """critic:verify=2 -> critic+verify=2-SEED. Signs that a folder's name should not have are replaced; where two arms
+    differ in nothing else, `plan` refuses them."""
     return f"{re.sub(r'[^A-Za-z0-9_.=,:-]+', '-', arm)}-{seed}".replace(":", "+")
 
 
