@@ -139,7 +139,7 @@ class Check:
         sound: list[People] = []  # in photos that can be drawn
         bad = 0
         if self.json is not None:
-            check_target(self.json)
+            check_target("json", self.json)
         for split in splits(self.split, self.files):
             people = load(self.dataset, self.root, split, self.files, tables[0].skeleton if tables else None)
             tables.append(people)

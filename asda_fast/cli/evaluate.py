@@ -55,9 +55,9 @@ class Evaluate:
 def evaluate(options: Evaluate) -> None:
     from asda_fast.evaluate.files import score_file, write_json
 
-    for path in (options.json, options.sheet):
+    for name, path in (("json", options.json), ("sheet", options.sheet)):
         if path:
-            check_target(path)
+            check_target(name, path)
     if options.network.checkpoint is None:
         result = score_file(options.truth, options.file, options.files.images, options.files.category)
     else:

@@ -13,7 +13,7 @@ def score(options: ScoreOptions) -> None:
     from asda_fast.train.score import score as measured
 
     if options.json:
-        check_target(options.json)
+        check_target("json", options.json)
     found = measured(options, print)
     print(f"{found.people} people, {found.draws} random places each; mean loss, 1e-3")
     for name in ("clean", "random", "centre", "chosen", "best_of_32"):

@@ -27,16 +27,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~")) / ".cache") / "asda_fast"
 
 
-def check_target(path: str | Path) -> None:
-    """OSError that names `path` where no file could be written there: said before a long work, not after it."""
+def check_target(name: str, path: str | Path) -> None:
+    """Make the folder of a file that is to be written. UserError of the option `name` where it could not be written:
+    said before a long work, not after it."""
     path = Path(path)
     probe = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        raise UserError(f"{name} {path}: {error.strerror}") from None
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)

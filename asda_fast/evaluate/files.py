@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import check_target, write_atomic
 from asda_fast.evaluate.options import FileOptions, TruthOptions
 from asda_fast.metrics import Options, Result, coco, keypoints, lsp, mpii
 
@@ -64,8 +65,5 @@ def write_json(path: str, numbers: dict[str, Any]) -> None:
             return [plain(v) for v in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(json.dumps(plain(numbers), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"json {path}: {error.strerror}") from None
+    check_target("json", path)
+    write_atomic(Path(path), (json.dumps(plain(numbers), indent=2) + "\n").encode())
