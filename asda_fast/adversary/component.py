@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -31,12 +30,13 @@ from asda_fast.adversary.base import Choice, Placer
 from asda_fast.adversary.critic import Critic
 from asda_fast.adversary.loop_points import GRID, around, grid, points_of
 from asda_fast.adversary.loop_scene import LoopScene, Losses
-from asda_fast.adversary.options import PAIRS, SEARCHED
+from asda_fast.adversary.options import PAIRS, SEARCHED, AdversaryOptions
 from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Cover, Search
 from asda_fast.augment.asda import generator_theta
 from asda_fast.augment.module import SemanticPaste, check_image
 from asda_fast.core.batch import Batch
+from asda_fast.core.options import check_number
 from asda_fast.models.generator import Generator
 from asda_fast.parts.pool import PartPool
 
@@ -86,10 +86,10 @@ class Adversary:
         edges: Sequence[tuple[int, int]] = (),
         people: int = 0,
         verify: int | None = None,
-        candidates: int = 64,
+        candidates: int = AdversaryOptions.candidates,
         part_choices: int = 1,
         pairs: bool = False,
-        explore: float = 0.3,
+        explore: float = AdversaryOptions.explore,
         solvable: float = 0.0,
         generator: nn.Module | None = None,
         rate: float | None = None,
@@ -101,16 +101,17 @@ class Adversary:
             raise ValueError(f"way: expected one of {', '.join(WAYS)}, got {way!r}")
         joints, people, seed = _whole("joints", joints), _whole("people", people), _whole("seed", seed, least=None)
         candidates = _whole("candidates", candidates, least=1)
-        explore, solvable = _number("explore", explore), _number("solvable", solvable)
+        for name, number in (("explore", explore), ("solvable", solvable), ("rate", 1.0 if rate is None else rate)):
+            check_number(name, float, number)
         verify = None if verify is None else _whole("verify", verify, least=1)
-        if rate is not None and not _number("rate", rate) > 0:
+        if rate is not None and not rate > 0:
             raise ValueError(f"rate: expected more than 0, got {rate!r}")
         for edge in edges:
             if len(edge) != 2 or not all(hasattr(joint, "__index__") and 0 <= joint < joints for joint in edge):
                 raise ValueError(f"edges: expected pairs of joints below {joints}, got {edge!r}")
         for name, given, ways in (  # what the data is (people, edges) may be said to every way
-            ("candidates", candidates != 64, ("cover", "critic")),
-            ("explore", explore != 0.3, ("critic",)),
+            ("candidates", candidates != AdversaryOptions.candidates, ("cover", "critic")),
+            ("explore", explore != AdversaryOptions.explore, ("critic",)),
             ("rate", rate is not None, ("critic", "generator")),
         ):
             if given and way not in ways:
@@ -408,13 +409,6 @@ def _whole(name: str, value: Any, least: int | None = 0) -> int:
         wanted = "a whole number" if least is None else f"a number of at least {least}"
         raise ValueError(f"{name}: expected {wanted}, got {value!r}")
     return operator.index(value)
-
-
-def _number(name: str, value: Any) -> float:
-    """value as it is, a number. ValueError naming it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise ValueError(f"{name}: expected a number, got {value!r}")
-    return float(value)
 
 
 def _rank() -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from asda_fast.core.errors import UserError
@@ -84,15 +84,6 @@ class AdversaryOptions:
         elif self.part_choices > self.candidates:
             most = f"candidates ({self.candidates})"
             raise UserError(f"part_choices: expected at most {most} parts, got {self.part_choices}")
-
-    @property
-    def described(self) -> str:
-        """The adversary and what it is told, as options: "critic, verify 4, verify_share 0.3"."""
-        plain = AdversaryOptions(self.adversary)
-        told = [
-            f"{f.name} {getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name)
-        ]
-        return ", ".join((self.adversary, *told))
 
     @property
     def verified(self) -> int:

@@ -93,13 +93,11 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
     """Run what is missing, then compare: the content of results.json, with a picture of it beside. UserError where a
     run fails, a folder holds another one, or none was finished in time. KeyboardInterrupt leaves every run where it can
     be gone on with."""
-    from asda_fast.core.files import write_atomic
+    from asda_fast.core.files import check_target, write_atomic
     from asda_fast.core.hardware import cores
-    from asda_fast.train.place import check_writable
     from asda_fast.train.trial import check_given, trial
 
-    options.out.mkdir(parents=True, exist_ok=True)
-    check_writable(options.out)
+    check_target("out", options.out / "results.json")
     check_given(options.out, options.recipe.resolved(), options.run)
     began, threads = time.monotonic(), options.run.threads or max(1, cores() // options.jobs)
     runs = plan(options)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
+from asda_fast.adversary.options import AdversaryOptions
 from asda_fast.augment import AUGMENTATIONS
 from asda_fast.train.recipe import Recipe, RunOptions
 
@@ -31,19 +32,31 @@ def without_effect(recipe: Recipe, run: RunOptions, epochs: int, device: str, pr
 
     recipe: as given, not resolved; epochs: that it trains."""
     given = {name for record in (recipe, run, recipe.paste, recipe.game) for name in changed(record)}
-    found: dict[str, list[str]] = {}
-    for why, names in _idle(recipe, run, device, processes):
-        idle = [name for name in names if name in given]
-        given -= set(idle)
-        if idle:
-            found.setdefault(why, []).extend(idle)
-    lines = [f"without effect with {why}: {', '.join(names)}" for why, names in found.items()]
+    lines = lines_of(given, _idle(recipe, run, device, processes))
     late = [drop for drop in recipe.drops or () if drop >= epochs]
     if late:
         lines.append(f"without effect in {epochs} epochs: drops {' '.join(map(str, late))}")
     if recipe.paste.augment == "asda" and recipe.game.adversary_from > epochs:
         lines.append(f"without effect in {epochs} epochs: the adversary, from epoch {recipe.game.adversary_from} on")
     return lines
+
+
+def lines_of(given: set[str], idle: Iterable[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """A line for each reason why options that were given have no effect; an option is told of once."""
+    found: dict[str, list[str]] = {}
+    for why, names in idle:
+        told = [name for name in names if name in given]
+        given = given - set(told)
+        if told:
+            found.setdefault(why, []).extend(told)
+    return [f"without effect with {why}: {', '.join(names)}" for why, names in found.items()]
+
+
+def idle_of(game: AdversaryOptions) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(why, the options that an adversary does not read)."""
+    yield f"adversary {game.adversary}", UNUSED[game.adversary]
+    if game.verified == 1 and not game.clean_pass:
+        yield "no forward pass", ("half_resolution",)
 
 
 def _idle(recipe: Recipe, run: RunOptions, device: str, processes: int) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -59,9 +72,7 @@ def _idle(recipe: Recipe, run: RunOptions, device: str, processes: int) -> Itera
     if augment in AUGMENTATIONS and augment != "asda":
         yield with_augment, (*GENERATOR, *PASSES, *LATE)
     elif augment == "asda":
-        yield f"adversary {recipe.game.adversary}", UNUSED[recipe.game.adversary]
-        if recipe.game.verified == 1 and not recipe.game.clean_pass:
-            yield "no forward pass", ("half_resolution",)
+        yield from idle_of(recipe.game)
     if augment in AUGMENTATIONS and not recipe.paste.needs_pool and run.hardness_people:
         yield with_augment, ("hardness_people", "hardness_seconds")  # it is measured of pasted parts, also by chance
     if run.hardness_people == 0:

@@ -12,7 +12,7 @@ from asda_fast.augment.options import PasteOptions
 from asda_fast.core.errors import UserError
 from asda_fast.core.options import Above, AtLeast, check
 from asda_fast.data.custom import Files
-from asda_fast.train.idle import UNUSED, changed
+from asda_fast.train.idle import LATE, changed, idle_of, lines_of
 from asda_fast.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
 
     path = Path(options.checkpoint)
     path = path / "last.pt" if path.is_dir() else path
-    asked = options.game.adversary
-    if idle := [name for name in changed(options.game) if name in (*UNUSED[asked], "adversary_from", "pairs")]:
-        say(f"without effect with adversary {asked}: {', '.join(idle)}")
     pose, device = models.load(path), choose_device(options.device)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
     recipe = _recipe(path, card, options)
+    late = (f"adversary {options.game.adversary}", LATE)  # it is measured as one that has begun
+    for line in lines_of(set(changed(options.game)), (*idle_of(options.game), late)):
+        say(line)
     learnt = learnt_skeleton(str(path), card)
     people = data.load(recipe.dataset, options.root, "val", options.files, learnt)
     joints, had = len(people.skeleton.joints), card["joints"]
@@ -100,7 +100,8 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     if adversary is None:
         say(f"places by chance: {path} holds no adversary (the folder of a run that trained one does)")
     else:
-        say(f"adversary: {recipe.game.described}")
+        told = [f"{name} {getattr(recipe.game, name)}" for name in changed(recipe.game) if name != "adversary"]
+        say(f"adversary: {', '.join((recipe.game.adversary, *told))}")
     pose = pose.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     amp = torch.bfloat16 if device.type == "cuda" and recipe.amp else None
     with make_loader(

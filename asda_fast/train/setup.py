@@ -81,7 +81,7 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         say(f"{val.name}: {note}")
     for note in _impossible(recipe, train.skeleton):
         say(f"{train.name}: {note}")
-    for note in _rounded(recipe):
+    for note in rounded(recipe):
         say(note)
     if recipe.input is not None and recipe.input[1] > recipe.input[0]:
         say(f"input {size_text(recipe.input)}: {recipe.input[0]} high and {recipe.input[1]} wide, wider than high")
@@ -118,7 +118,7 @@ def _impossible(recipe: Recipe, skeleton: Skeleton) -> list[str]:
     return found
 
 
-def _rounded(recipe: Recipe) -> list[str]:
+def rounded(recipe: Recipe) -> list[str]:
     """What of a recipe comes out as something else, since crops have a smallest size and people are whole."""
     found: list[str] = []
     game = recipe.game

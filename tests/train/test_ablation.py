@@ -150,6 +150,8 @@ def test_all_runs_of_a_folder_start_and_are_measured_alike(tmp_path: Path) -> No
     PartPool.from_patches([np.full((8, 9, 4), 255, np.uint8)]).save(tmp_path / "pool.safetensors")
     with pytest.raises(UserError, match=r"pool: the runs in .* were made with another one"):
         check_given(tmp_path, recipe, plain)
+    with pytest.raises(UserError, match=r"out .*weights/results.json: File exists"):
+        ablate(options(tmp_path / "weights"), lambda text: None)
 
 
 def test_steps_are_the_optimisers(tmp_path: Path) -> None:
@@ -157,32 +159,19 @@ def test_steps_are_the_optimisers(tmp_path: Path) -> None:
     assert steps_of(recipe, RunOptions()) == 3 * 2, "of three batches: two, and the one that is left"
 
 
-KILLED = """
-import multiprocessing, os, signal, sys, threading, time
-from asda_fast.train.trial import _end_with_parent
-def run(path):
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda *_: (open(path, "w").close(), os._exit(0)))
-    print("up", flush=True)
-    time.sleep(120)
-if __name__ == "__main__":
-    child = multiprocessing.get_context("spawn").Process(target=run, args=(sys.argv[1],))
-    child.start()
-    child.join()
-"""
-
-
 def test_a_run_ends_with_the_ablation_that_was_killed(tmp_path: Path) -> None:
-    script, ended = tmp_path / "parent.py", tmp_path / "ended"
-    script.write_text(KILLED)
-    parent = subprocess.Popen([sys.executable, str(script), str(ended)], stdout=subprocess.PIPE)
-    assert parent.stdout is not None and parent.stdout.readline() == b"up\n"
+    """By kill -9, of which nobody is told: the run saves its state and ends, as by SIGTERM."""
+    small = "--limit 12 --batch-size 6 --epochs 100000 --validate-every 100000 --hardness-people 0 --input 64x64"
+    run = f"--arms none --seeds 0 --pipeline native --device cpu --threads 1 --out {tmp_path}"
+    parent = subprocess.Popen([sys.executable, "-m", "asda_fast", "ablate", *small.split(), *run.split()])
+    log, deadline = tmp_path / "none-0" / "log.txt", time.monotonic() + 120
+    while not (tmp_path / "none-0" / "last.pt").is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 60
-    while not ended.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert ended.exists()
+    while "interrupted; the state is in" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert log.read_text().splitlines()[-1].startswith("interrupted; the state is in")
 
 
 def test_arms_are_compared_person_by_person(capsys: pytest.CaptureFixture[str]) -> None:

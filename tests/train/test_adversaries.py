@@ -124,10 +124,11 @@ def test_a_late_start_is_sda_until_then(adversary: str, tmp_path: Path) -> None:
     small = {"limit": 16, "batch_size": 8, "epochs": 2, "input": "64x64", "drops": [2], "adversary": adversary}
     small |= {"candidates": 8, "generator_width": 8}
     for name, more in (("late", {"adversary_from": 2}), ("sda", {"augment": "sda", "adversary": "generator"})):
-        run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / name), hardness_people=0)
+        run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / name), hardness_people=8)
         train(Recipe.from_dict({**small, **more}), run)
     late, sda = (rows(tmp_path / name) for name in ("late", "sda"))
     assert late[0]["loss_d"] == sda[0]["loss_d"] and late[1]["loss_d"] != sda[1]["loss_d"]
+    assert late[0]["hardness"] == sda[0]["hardness"], "that of chance"
     assert late[0]["loss_g"] is None and (late[1]["loss_g"] is None) == (adversary == "critic")
     if adversary == "critic":
         assert checkpoint.load(tmp_path / "late" / "last.pt")["adversary"]["replay"]["filled"] == 16

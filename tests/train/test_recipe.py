@@ -19,7 +19,7 @@ from asda_fast.data.dataset import DATASETS
 from asda_fast.data.global_options import GlobalOptions
 from asda_fast.train.idle import without_effect
 from asda_fast.train.optimisation import OptimisationOptions
-from asda_fast.train.recipe import Recipe, schedule_kept
+from asda_fast.train.recipe import Recipe, RunOptions, schedule_kept
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -162,6 +162,11 @@ def test_a_number_is_a_number(wrong: Any) -> None:
 def test_a_wrong_number_on_the_command_line(words: str, says: str) -> None:
     with pytest.raises(UserError, match=re.escape(says)):
         entry.parse(Train, "train", words.split())
+
+
+def test_one_person_has_no_spread() -> None:
+    with pytest.raises(UserError, match="hardness_people: expected 0 or at least 2, got 1"):
+        RunOptions(hardness_people=1)
 
 
 def test_who_is_learnt_from() -> None:

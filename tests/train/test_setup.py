@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from asda_fast.core.hardware import cores
 from asda_fast.parts.pool import PartPool
 from asda_fast.train.distributed import Ranks, bare, stop
 from asda_fast.train.recipe import Recipe, RunOptions
-from asda_fast.train.setup import paste_format, prepare
+from asda_fast.train.setup import paste_format, prepare, rounded
 
 
 def test_paste_writes_what_autocast_would_cast_to_and_learns_as_much() -> None:
@@ -104,3 +105,17 @@ def test_a_run_turns_crops_as_it_was_told_and_learns_from_whom_it_was_told() -> 
         assert turned or not any(batch.flip.any() for batch in batches)
         assert {int(row) for batch in batches for row in batch.row} <= set(range(10))
         assert len(parts.people_val) > 10 and len(batches) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"verify_share": 0.1}, ["verify_share 0.1: of a batch of 4 it is 1"]),
+        ({"verify_share": 0.25}, []),
+        ({"half_resolution": True}, ["half_resolution: no network takes less than 64x64, the passes are of that"]),
+        ({"half_resolution": True, "input": "96x96"}, []),
+    ],
+)
+def test_what_comes_out_as_something_else_is_said(more: dict[str, Any], says: list[str]) -> None:
+    small = {"input": "64x64", "batch_size": 4, "adversary": "critic", "verify": 2}
+    assert rounded(Recipe.from_dict({**small, **more}).resolved()) == says
