@@ -32,7 +32,7 @@ from asda_fast.adversary.loop_points import GRID, around, grid, points_of
 from asda_fast.adversary.loop_scene import LoopScene, Losses
 from asda_fast.adversary.options import PAIRS, SEARCHED, AdversaryOptions
 from asda_fast.adversary.scene import Scene
-from asda_fast.adversary.selection import Clean, Cover, Search
+from asda_fast.adversary.selection import Clean, Cover, Search, Selection
 from asda_fast.augment.asda import generator_theta
 from asda_fast.augment.module import SemanticPaste, check_image
 from asda_fast.core.batch import Batch
@@ -72,9 +72,9 @@ class Adversary:
     The other options are SemanticPaste's: parts, p, ranges, types, patch_flip, jitter, mean, std, mode. mean and std
     say how float images were normalised, in units of 0..1; uint8 images are not.
 
-    `state_dict` is all that an exact resume needs. Over several processes each calls `paste` and `learn` as often, and
-    all learn the same. Runs under autocast and torch.compile as the network does. For gradient accumulation call both
-    for every part of the batch.
+    `state_dict` is all that an exact resume needs. Over several processes each calls `paste` and `learn` as often, with
+    batches of one size, and all learn the same. Runs under autocast (its geometry does not) and torch.compile as the
+    network does. For gradient accumulation call both for every part of the batch.
     """
 
     def __init__(
@@ -197,17 +197,24 @@ class Adversary:
         self._pending = None  # also where this one fails: `learn` must not take its losses for the last one's
         scene = self._scene(image, network, losses, keypoints, boxes, response, index, teacher)
         self._batches += 1
-        if self.generator is not None:
-            with torch.enable_grad():
-                pasted = scene.render(generator_theta(self.generator(scene.normalised()), scene.slots))
-            self._pending = _Pending(scene, None, pasted)
-            return pasted.detach()
-        if self.placer is None:
-            self._pending = _Pending(scene, None, None)
-            return scene.render(scene.slots.theta)
-        choice = self.placer.choose(scene, explore=True)
-        self._pending = _Pending(scene, choice, None)
-        return scene.render(choice.theta, choice.slots)
+        with self._exact():
+            if self.generator is not None:
+                with torch.enable_grad():
+                    with scene.autocast():
+                        placement = self.generator(scene.normalised())
+                    pasted = scene.render(generator_theta(placement, scene.slots))
+                self._pending = _Pending(scene, None, pasted)
+                return pasted.detach()
+            if self.placer is None:
+                self._pending = _Pending(scene, None, None)
+                return scene.render(scene.slots.theta)
+            choice = self.placer.choose(scene, explore=True)
+            self._pending = _Pending(scene, choice, None)
+            return scene.render(choice.theta, choice.slots)
+
+    def _exact(self) -> Any:
+        """Autocast is for the loop's networks: in half precision a joint is a pixel beside itself."""
+        return torch.autocast(self.device.type, enabled=False)
 
     def _scene(
         self,
@@ -251,6 +258,7 @@ class Adversary:
         if index is not None:
             batch.row = self._rows(index, len(batch)).to(image.device)
         rank, world = _rank()
+        kind = image.device.type
         number = self._batches * world + rank
         return LoopScene(
             batch=batch,
@@ -260,6 +268,7 @@ class Adversary:
             augmentation=self.module.paste,
             pose=network,  # type: ignore[arg-type] # anything that can be called
             epoch=number,
+            amp=torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None,
             trained=index is not None,
             teacher=teacher,  # type: ignore[arg-type]
             module=self.module,
@@ -293,10 +302,11 @@ class Adversary:
         if pending is None:
             raise ValueError("learn: expected once after each paste, got a call without one")
         losses = pending.scene.table(losses, "learn")
-        if self.generator is not None:
-            self._ascend(pending.scene, pending.image)
-        elif pending.choice is not None and self.placer is not None:
-            self.placer.learn(pending.scene, pending.choice, losses)
+        with self._exact():
+            if self.generator is not None:
+                self._ascend(pending.scene, pending.image)
+            elif pending.choice is not None and self.placer is not None:
+                self.placer.learn(pending.scene, pending.choice, losses)
 
     def _ascend(self, scene: LoopScene, pasted: Tensor | None) -> None:
         assert self.generator is not None and self._optimizer is not None and pasted is not None
@@ -334,8 +344,7 @@ class Adversary:
         if state.get("way") != self.way:
             raise ValueError(f"adversary: expected the state of {self.way}, got {state.get('way', 'no adversary')!r}")
         own = self._options()
-        older = {"part_choices": 1, "pairs": False, "edges": own["edges"]}  # what older states do not say
-        came = {**older, **state.get("options", {})}
+        came = {**own, "part_choices": 1, "pairs": False, **state.get("options", {})}  # what older states do not say
         for name, value in own.items():
             if came.get(name) != value:
                 raise ValueError(f"adversary: expected a state with {name} {value}, got {came.get(name, 'none')}")
@@ -358,7 +367,10 @@ class Adversary:
         """What two adversaries share whose states are alike."""
         given, types = self.module.paste.parts, list(self.module.pool.types)
         parts = [given, given] if isinstance(given, int) else list(given)
-        choices = {"verify": self.verify, "part_choices": self.part_choices, "pairs": self.pairs}
+        choices: dict[str, Any] = {"verify": self.verify, "part_choices": self.part_choices, "pairs": self.pairs}
+        choices |= {"solvable": self.solvable, "seed": self.seed}
+        if isinstance(self.placer, Selection):
+            choices |= {"candidates": self.placer.candidates, "explore": self.placer.explore}
         edges = [list(edge) for edge in self.limbs]
         return {"joints": self.joints, "people": self.people, **choices, "parts": parts, "types": types, "edges": edges}
 

@@ -68,8 +68,8 @@ class Critic(Selection):
         parameters = [*self.rise.parameters(), *self.baseline.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=rate, fused=True)
         self.replay = Replay(memory, self.seed)
-        self.sums = torch.zeros(2, joints, device=device)  # running sums of losses and of labelled joints
-        self.history = torch.zeros((people, joints, 2), device=device)  # loss / mean loss, and 1 where there is any
+        self.sums = torch.zeros(3, joints, device=device)  # running sums of losses, of labelled joints, of |losses|
+        self.history = torch.zeros((people, joints, 2), device=device)  # loss / scale, and 1 where there is any
 
     def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         x = self.features(scene, covered, clean)
@@ -79,14 +79,23 @@ class Critic(Selection):
         if clean is None:
             response = losses = torch.zeros_like(scene.weight)
         else:
-            response, losses = clean.response, clean.losses / self.means()[1]
+            response, losses = clean.response, clean.losses / self.scale()
         return features(scene, covered, response, losses)
 
-    def means(self) -> tuple[Tensor, Tensor]:
-        """The running mean loss of each joint [J] and of all []; 1 before anything was learnt."""
-        seen = self.sums[1].sum() > 0
-        whole = torch.where(seen, self.sums[0].sum() / self.sums[1].sum(), 1.0)
-        return torch.where(self.sums[1] > 0, self.sums[0] / self.sums[1], whole), whole
+    def scale(self) -> Tensor:
+        """[] the running mean of |loss|, in units of which everything is learnt; 1 before any loss but 0 was seen.
+
+        Not of the losses themselves: those of a likelihood turn negative, and hard would become easy.
+        """
+        seen = self.sums[2].sum() > 0
+        return torch.where(seen, self.sums[2].sum() / self.sums[1].sum(), 1.0)
+
+    def usual(self) -> Tensor:
+        """[J] the running mean loss of each joint, in units of `scale`; of all joints where one was never labelled, and
+        1 before anything was learnt."""
+        losses, labelled, _ = self.sums
+        whole = torch.where(labelled.sum() > 0, losses.sum() / labelled.sum() / self.scale(), 1.0)
+        return torch.where(labelled > 0, losses / labelled / self.scale(), whole)
 
     @torch.no_grad()
     def learn(self, scene: Scene, choice: Choice, losses: Tensor) -> None:
@@ -97,11 +106,11 @@ class Critic(Selection):
         if alone:
             lesson["known"] = self.circumstances(seen, scene.trained)
         self.count(seen, scene.trained)
-        lesson["y"] = seen["losses"] / self.means()[1]
+        lesson["y"] = seen["losses"] / self.scale()
         self.replay.add(lesson)
         if scene.pairs and judged.losses is not None:
             seen = gathered(self.of_judged(judged, losses))
-            self.replay.add(in_pairs(seen, seen["losses"] / self.means()[1]))
+            self.replay.add(in_pairs(seen, seen["losses"] / self.scale()))
         for _ in range(self.updates):
             self.regress(self.replay.draw(self.lessons))
 
@@ -137,8 +146,7 @@ class Critic(Selection):
 
     def circumstances(self, seen: dict[str, Tensor], trained: bool) -> Tensor:
         """[B, J, CIRCUMSTANCES] what is known of each joint's loss besides the placement."""
-        joint_mean, mean = self.means()
-        usual = (joint_mean / mean).expand_as(seen["weight"])
+        usual = self.usual().expand_as(seen["weight"])
         old = torch.zeros_like(usual)
         if trained and len(self.history):
             past = self.history[seen["row"]]
@@ -146,20 +154,19 @@ class Critic(Selection):
         # How the person's other joints fared in this pass, those that the part does not hide: the crop, the flip, D's
         # progress since the last visit. Each joint is told of the others only.
         trust = seen["weight"] * (1 - seen["hidden"])
-        surprise = (seen["losses"][:, 0] / mean - usual) * trust
+        surprise = (seen["losses"][:, 0] / self.scale() - usual) * trust
         others = trust.sum(1, keepdim=True) - trust
         surprise = (surprise.sum(1, keepdim=True) - surprise) / others.clamp(min=1.0)
         clean = seen["x"][:, 0, 0, :, -2:]
-        return torch.cat(
-            (torch.stack((usual, old, surprise, others / others.shape[1]), -1), clean, usual[..., None].log1p()), -1
-        )
+        known = torch.stack((usual, old, surprise, others / others.shape[1]), -1)
+        return torch.cat((known, clean, (usual.abs().log1p() * usual.sign())[..., None]), -1)
 
     def count(self, seen: dict[str, Tensor], trained: bool) -> None:
         """Take the batch into the running means and the people's histories."""
         losses, weight = seen["losses"].mean(1), seen["weight"]
-        self.sums.mul_(MOMENTUM).add_(torch.stack(((losses * weight).sum(0), weight.sum(0))))
+        self.sums.mul_(MOMENTUM).add_(torch.stack((losses * weight, weight, losses.abs() * weight)).sum(1))
         if trained and len(self.history):
-            past, now = self.history[seen["row"]], losses / self.means()[1]
+            past, now = self.history[seen["row"]], losses / self.scale()
             now = torch.where(past[..., 1] > 0, torch.lerp(past[..., 0], now, NEWEST), now)
             labelled = weight > 0
             now = torch.where(labelled, now, past[..., 0])
@@ -207,7 +214,8 @@ class Critic(Selection):
         self.baseline.load_state_dict(state["baseline"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.replay.load_state_dict(state["replay"], self.sums.device)
-        self.sums.copy_(state["sums"])
+        sums = state["sums"]
+        self.sums.copy_(sums if len(sums) == 3 else torch.stack((*sums, sums[0].abs())))  # older states have two
         self.history.copy_(state["history"])
 
 

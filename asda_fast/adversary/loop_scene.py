@@ -51,12 +51,13 @@ class LoopScene(Scene):
         """The loop's losses of its network's answer to `image`. hold: with a gradient to the image only."""
         assert self.losses is not None
         network = bare(self.pose)
-        if not isinstance(network, nn.Module):
-            return self.losses(network(image))
-        if hold:
-            return self.losses(frozen(network, image))
-        with evaluating(network):
-            return self.losses(network(image))
+        with self.autocast():
+            if not isinstance(network, nn.Module):
+                return self.losses(network(image))
+            if hold:
+                return self.losses(frozen(network, image))
+            with evaluating(network):
+                return self.losses(network(image))
 
     def table(self, losses: Any, name: str) -> Tensor:
         """losses [B] or [B, J] -> [B, J] float; ValueError otherwise. What is not finite, or near it (half precision

@@ -8,9 +8,19 @@ from torch import Tensor
 
 
 def gathered(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The rows [n, ...] of all ranks, in the order of the ranks, the same on each; every rank brings as many."""
+    """The rows [n, ...] of all ranks, in the order of the ranks, the same on each; every rank brings as many.
+
+    ValueError on a CPU where one does not. On a GPU nothing looks: the host would wait for the answer.
+    """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return rows
+    first = next(iter(rows.values()))
+    if first.device.type == "cpu":
+        counts = [torch.zeros(1, dtype=torch.int64) for _ in range(dist.get_world_size())]
+        dist.all_gather(counts, torch.tensor([len(first)]))
+        if len({int(count) for count in counts}) > 1:
+            many = ", ".join(str(int(count)) for count in counts)
+            raise ValueError(f"expected as many people on every process, got {many}: leave out uneven last batches")
 
     def all_of(value: Tensor) -> Tensor:
         parts = [torch.empty_like(value) for _ in range(dist.get_world_size())]

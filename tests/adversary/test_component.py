@@ -210,7 +210,74 @@ def test_a_loss_that_overflows_is_no_lesson(pool: PartPool, pairs: bool, value: 
     taught[0 if pairs else 2, 3] = 0
     replay = adversary.placer.replay
     assert torch.equal(replay.ring["weight"][: replay.filled], taught)
-    assert adversary.placer.means()[0].tolist() == [1.0] * JOINTS
+    assert adversary.placer.usual().tolist() == [1.0] * JOINTS
+
+
+@pytest.mark.parametrize("offset", [0.5, -0.5, 0.0])
+def test_hard_is_hard_below_zero_too(offset: float) -> None:
+    """Likelihoods fall below 0: what is hidden must cost more all the same. At random .04 of the joints are hidden."""
+    patch = np.full((40, 30, 4), 255, np.uint8)
+    adversary = Adversary(PartPool.from_patches([patch]), joints=JOINTS, candidates=32, seed=3, device="cpu")
+    hidden = []
+    for step in range(40):
+        points = torch.rand(16, JOINTS, 2, generator=torch.Generator().manual_seed(step)) * 50 + 7
+        pasted = adversary.paste(torch.zeros(16, 3, 64, 64), keypoints=points)
+        x, y = points.round().long().unbind(-1)
+        under = (pasted[torch.arange(16)[:, None], 0, y, x] > 0.3).float()
+        adversary.learn(under + offset)
+        hidden.append(float(under.mean()))
+    assert np.mean(hidden[-15:]) > 0.15, "as often hidden as where the losses are above 0"
+
+
+def test_losses_of_zero_are_no_end(pool: PartPool) -> None:
+    """A first batch that is solved already, or a hinge: the critic goes on learning from the next one."""
+    adversary = Adversary(pool, joints=JOINTS)
+    for step, (image, points, _) in enumerate(batches(5)):
+        adversary.paste(image, keypoints=points)
+        adversary.learn(torch.rand(4, JOINTS) * (step > 1))
+    assert isinstance(adversary.placer, Critic)
+    assert all(weight.isfinite().all() for weight in adversary.placer.chooser.parameters())
+    assert adversary.placer.scale() > 0
+
+
+def test_a_state_without_a_scale_is_of_losses_above_zero(pool: PartPool) -> None:
+    """Older states have no running |loss|."""
+    adversary = Adversary(pool, joints=JOINTS)
+    play(adversary)
+    state = copy.deepcopy(adversary.state_dict())
+    state["placer"]["sums"] = state["placer"]["sums"][:2]
+    again = Adversary(pool, joints=JOINTS)
+    again.load_state_dict(state)
+    assert isinstance(again.placer, Critic) and isinstance(adversary.placer, Critic)
+    assert torch.equal(again.placer.sums, adversary.placer.sums)
+
+
+@pytest.mark.parametrize(("way", "options"), [("cover", {}), ("critic", {}), ("search", {"verify": 3})])
+def test_autocast_is_the_networks_alone(pool: PartPool, way: Any, options: dict[str, Any]) -> None:
+    """In bfloat16 a joint of a large crop is a pixel or two beside itself; the network is asked in bfloat16."""
+    plain, cast = (Adversary(pool, way, joints=JOINTS, **options) for _ in range(2))
+    image, points = torch.rand(8, 3, 256, 256), torch.rand(8, JOINTS, 2) * 256
+    kinds: list[torch.dtype] = []
+
+    def losses(maps: Tensor) -> Tensor:
+        kinds.append(maps.dtype)
+        return maps.float().mean((2, 3)) * 0  # of which nothing hangs
+
+    expected = plain.paste(image, network(), losses, keypoints=points)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(cast.paste(image, network(), losses, keypoints=points), expected)
+        cast.learn(torch.ones(8, JOINTS))
+    plain.learn(torch.ones(8, JOINTS))
+    assert set(kinds) == ({torch.float32, torch.bfloat16} if way == "search" else set())
+    assert torch.equal(
+        cast.paste(image, network(), losses, keypoints=points), plain.paste(image, network(), losses, keypoints=points)
+    )
+
+
+def test_a_seed_below_zero_is_another(pool: PartPool) -> None:
+    image = torch.rand(4, 3, SIZE, SIZE)
+    first, second = (Adversary(pool, "random", seed=seed).paste(image) for seed in (-1, 0))
+    assert not torch.equal(first, second)
 
 
 def test_a_joint_that_is_not_labelled_decides_nothing(pool: PartPool) -> None:
@@ -261,7 +328,9 @@ def test_it_is_pickled_between_paste_and_learn(pool: PartPool) -> None:
 @pytest.mark.parametrize(("other", "message"), [
     ({"parts": 2}, r"parts \[1, 1\], got \[2, 2\]"), ({"verify": 2}, "verify 1, got 2"),
     ({"part_choices": 2}, "part_choices 1, got 2"), ({"joints": 3}, "joints 5, got 3"),
-    ({"people": 9}, "people 0, got 9"), ({"edges": [(0, 1)]}, r"edges \[\], got \[\[0, 1\]\]"),
+    ({"people": 9}, "people 0, got 9"), ({"seed": 3}, "seed 0, got 3"), ({"candidates": 32}, "candidates 64, got 32"),
+    ({"explore": 0.5}, "explore 0.3, got 0.5"), ({"verify": 2, "solvable": 1.0}, "verify 1, got 2"),
+    ({"edges": [(0, 1)]}, r"edges \[\], got \[\[0, 1\]\]"),
 ])  # fmt: skip
 def test_the_state_of_other_options_is_refused(pool: PartPool, other: dict[str, Any], message: str) -> None:
     """Else a critic learns from lessons of another shape, without a word where they can be broadcast."""

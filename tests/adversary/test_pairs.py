@@ -66,9 +66,9 @@ def test_a_lesson_is_the_pairs_two_places_and_their_losses(twins, options) -> No
     critic.learn(scene, choice, losses)
     lesson = {name: ring[:16] for name, ring in critic.replay.ring.items()}
     assert critic.replay.filled == 16 + (8 * 2 if "verify" in options else 0)  # 8 were judged, at two pairs of places
-    mean = critic.means()[1]
+    scale = critic.scale()
     for g, half in enumerate((torch.arange(16), torch.arange(16, 32))):
-        assert torch.equal(lesson["y"][:, g], losses[half] / mean)
+        assert torch.equal(lesson["y"][:, g], losses[half] / scale)
         alone = scene.of_people(half)
         parts = choice.slots and type(choice.slots)(**{n: v[half, :, None] for n, v in vars(choice.slots).items()})
         covered = coverage(alone, choice.theta[half, :, None], EDGES, parts)
@@ -83,11 +83,11 @@ def test_those_who_are_judged_are_lessons_of_two(twins, parts) -> None:
     choice = critic.choose(twins(0), explore=True)
     critic.learn(twins(0), choice, torch.ones(32, JOINTS))
     judged = choice.memory
-    x, mean = critic.features(judged.scene, judged.coverage, None), critic.means()[1]
+    x, scale = critic.features(judged.scene, judged.coverage, None), critic.scale()
     for person in range(8):
         for pair in range(2):
             row, two = 16 + 2 * person + pair, slice(2 * pair, 2 * pair + 2)
-            assert torch.equal(critic.replay.ring["y"][row], judged.losses[person, two] / mean)
+            assert torch.equal(critic.replay.ring["y"][row], judged.losses[person, two] / scale)
             assert torch.equal(critic.replay.ring["x"][row], x[person, :, two])
             kind = judged.coverage.type[person]
             assert torch.equal(critic.replay.ring["type"][row], kind if parts == 1 else kind[:, two])

@@ -11,6 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing
 
 from asda_fast.adversary import Critic, Scene
+from asda_fast.adversary.ranks import gathered
 from asda_fast.train.distributed import stop
 
 PEOPLE, STEPS = 8, 5
@@ -35,6 +36,18 @@ def rank(index: int, folder: str) -> None:
     play(critic, made["scenes"], slice(index * PEOPLE // 2, (index + 1) * PEOPLE // 2))
     torch.save(critic.state_dict(), f"{folder}/state{index}.pt")
     stop()
+
+
+def uneven(index: int, folder: str) -> None:
+    dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", 2), rank=index, world_size=2)
+    with pytest.raises(ValueError, match=r"expected as many people on every process, got 4, 3: leave out uneven last"):
+        gathered({"x": torch.zeros(4 - index, 2)})
+    stop()
+
+
+def test_batches_of_several_sizes_are_refused_by_all(tmp_path: Path) -> None:
+    """Else gloo ends the process, and nccl waits or gives what is in memory."""
+    torch.multiprocessing.spawn(uneven, (str(tmp_path),), nprocs=2)
 
 
 @pytest.mark.parametrize("more", [{}, {"verify": 2, "parts": 3, "reduced": False}])

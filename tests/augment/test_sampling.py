@@ -52,7 +52,7 @@ def test_philox_known_answers():
     for _ in range(20):
         row, stream, seed, epoch = (int(v) for v in rng.integers(0, [2**62, 2**31, 2**62, 2**40]))
         got = philox(torch.tensor([row]), torch.tensor([stream]), seed, epoch)[0].tolist()
-        c, k = [row % 2**32, row >> 32, stream, 0], [(seed ^ seed >> 32) % 2**32, epoch % 2**32]
+        c, k = [row % 2**32, row >> 32, stream, 0], [(seed ^ (seed >> 32) * 0x9E3779B9) % 2**32, epoch % 2**32]
         for _ in range(10):
             p0, p1 = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
             c = [(p1 >> 32) ^ c[1] ^ k[0], p1 % 2**32, (p0 >> 32) ^ c[3] ^ k[1], p0 % 2**32]
