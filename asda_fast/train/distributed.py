@@ -39,8 +39,8 @@ class Ranks:
         )
 
     def share(self, network: nn.Module) -> None:
-        """Give every rank the first one's buffers, which are what is saved and validated: batch-norm statistics of its
-        share of the data, as where they are broadcast at each step."""
+        """Give every rank the first one's buffers: batch-norm statistics of its share of the data, which are what is
+        saved and validated."""
         if self.world == 1:
             return
         kinds: dict[torch.dtype, list[Tensor]] = {}
@@ -49,8 +49,8 @@ class Ranks:
         for buffers in kinds.values():  # one message for each type
             flat = torch.cat([buffer.flatten() for buffer in buffers])
             dist.broadcast(flat, 0)
-            for buffer, value in zip(buffers, flat.split([buffer.numel() for buffer in buffers])):
-                buffer.copy_(value.view_as(buffer))
+            parts = flat.split([buffer.numel() for buffer in buffers])
+            torch._foreach_copy_(buffers, [part.view_as(buffer) for part, buffer in zip(parts, buffers)])
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over the ranks."""

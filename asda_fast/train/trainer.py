@@ -148,6 +148,7 @@ class Trainer:
             output = adversarial.step_alone(networks, pasted.image, target, weight)
         elif adversary is not None and networks.generator is None:
             assert isinstance(augmentation, Adversarial)
+            self.share_statistics()
             slots = augmentation.draw(batch, epoch)
             scene = Scene(
                 batch, slots, target, weight, augmentation, bare(networks.pose), epoch, networks.amp, coding=coding,
@@ -245,11 +246,6 @@ class Trainer:
 
     def save(self) -> None:
         """Write the state, on the first rank; all ranks call this. UserError instead of saving what is not finite."""
-        networks = self.parts.networks
-        mean = None if networks.average is None else networks.average.network
-        for network in (networks.pose, mean, networks.generator):
-            if network is not None:
-                self.ranks.share(bare(network))  # what is saved is what every rank goes on with
         if self.progress.step:
             self.means()
         broken = self.parts.networks.not_finite()
@@ -261,6 +257,15 @@ class Trainer:
             stored = Progress(**{**vars(self.progress), "sums": sums})
             self.folder.save(self.recipe, self.parts, stored, self.ranks.world)
         self.saved = True
+
+    def share_statistics(self) -> None:
+        """The first rank's batch-norm statistics for all: an adversary's passes use them, and what it learns must hang
+        neither on the rank nor on when a state was saved. Without such passes nothing that learns reads them."""
+        game, networks = self.recipe.game, self.parts.networks
+        if game.verified > 1 or game.clean_pass:
+            self.ranks.share(bare(networks.pose))
+            if game.solvable and networks.teacher is not None:
+                self.ranks.share(networks.teacher)
 
     def _where(self) -> str:
         return f"in epoch {self.progress.epoch + 1}, step {self.progress.step}"

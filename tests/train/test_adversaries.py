@@ -95,6 +95,28 @@ def test_two_ranks_share_one_critic(adversary: str, tmp_path: Path) -> None:
     assert (critic["history"][..., 1].amax(1) > 0).sum() >= 16
 
 
+def test_when_two_ranks_save_changes_nothing(tmp_path: Path) -> None:
+    """The adversary's passes read batch-norm statistics, of which each rank gathers its own: they are shared before
+    each pass, not at each save. So a run that was stopped, which is one save more, ends as one that was not."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29671"]
+    ends = []
+    for often in ("1", "0"):
+        out = tmp_path / often
+        arguments = command(out, "critic, solvable", "--batch-size", "4", "--save-every", often)[1:]
+        done = subprocess.run(
+            [*launch, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        ends.append(checkpoint.load(out / "last.pt"))
+    for name in ("pose", "adversary"):
+        first, second = (leaves(end[name]) for end in ends)
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+
+
 def test_a_run_without_an_adversary_measures_chance(tmp_path: Path) -> None:
     small = {"limit": 16, "batch_size": 8, "epochs": 1, "input": "64x64", "augment": "sda"}
     run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / "sda"), hardness_people=8)
