@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from asda_fast.core.skeletons import Skeleton
 
 
+LONE = 32  # people per step where no run says how many
+
+
 @dataclass(frozen=True)
 class ScoreOptions:
     """Measure how hard an adversary's places are: the same part of each validation person pasted at random places, in
@@ -45,8 +48,8 @@ class ScoreOptions:
     """stop after so many people [all]"""
     seconds: Annotated[float | None, Above(0)] = None
     """stop after so much time, with the people seen until then"""
-    batch_size: Annotated[int, AtLeast(1)] = 32
-    """people per step"""
+    batch_size: Annotated[int | None, AtLeast(1)] = None
+    """people per step, of whom a --verify-share is judged [the run's; 32 for a lone network]"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where the network runs"""
     threads: Annotated[int | None, AtLeast(1)] = None
@@ -73,12 +76,14 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     from asda_fast.ops import PasteFormat
     from asda_fast.pipelines.loader import make_loader
     from asda_fast.train import checkpoint
+    from asda_fast.train.setup import rounded
 
     path = Path(options.checkpoint)
     path = path / "last.pt" if path.is_dir() else path
     pose, device = models.load(path), choose_device(options.device)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
     recipe = _recipe(path, card, options)
+    step = options.batch_size or (recipe.people_a_step if path.suffix == ".pt" else LONE)
     late = (f"adversary {options.game.adversary}", LATE)  # it is measured as one that has begun
     for line in lines_of(set(changed(options.game)), (*idle_of(options.game), late)):
         say(line)
@@ -102,10 +107,12 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     else:
         told = [f"{name} {getattr(recipe.game, name)}" for name in changed(recipe.game) if name != "adversary"]
         say(f"adversary: {', '.join((recipe.game.adversary, *told))}")
+        for line in rounded(recipe, min(step, len(people))):
+            say(line)
     pose = pose.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     amp = torch.bfloat16 if device.type == "cuda" and recipe.amp else None
     with make_loader(
-        people, size=recipe.input, batch_size=min(options.batch_size, len(people)), pipeline="native", train=False,
+        people, size=recipe.input, batch_size=min(step, len(people)), pipeline="native", train=False,
         threads=options.threads,
     ) as loader:  # fmt: skip
         seen = bar(loader, len(loader), f"placing parts on {len(people)} people")
@@ -129,12 +136,15 @@ def _recipe(path: Path, card: dict[str, Any], options: ScoreOptions) -> Recipe:
             paste = recipe.paste if recipe.paste.augment == "asda" else PasteOptions()
             recipe = replace(recipe, paste=paste, game=options.game)
         elif options.game != AdversaryOptions():
-            raise UserError("adversary: that of a run is measured as it was trained; expected search or cover, or none")
+            given = ", ".join(changed(options.game))
+            raise UserError(f"{given}: a run's own adversary is measured as it was trained; expected search or cover")
         if not recipe.paste.needs_pool:
             recipe = replace(recipe, paste=PasteOptions(augment="sda"))
     else:
         if options.game.adversary == "critic":
             raise UserError(f"adversary: expected the folder of a run that trained a critic, got {path}")
+        if options.game.solvable:
+            raise UserError(f"solvable: expected a run that was trained with ema, got {path}: it has no teacher")
         if not asked and options.game != AdversaryOptions():
             raise UserError("adversary: expected search or cover beside the options of one, got none")
         flat = {name: card[name] for name in ("dataset", "input") if isinstance(card.get(name), str)}

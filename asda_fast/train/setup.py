@@ -81,7 +81,8 @@ def prepare(recipe: Recipe, run: RunOptions, ranks: Ranks, say: Say) -> Parts:
         say(f"{val.name}: {note}")
     for note in _impossible(recipe, train.skeleton):
         say(f"{train.name}: {note}")
-    for note in rounded(recipe):
+    assert recipe.batch_size is not None
+    for note in rounded(recipe, recipe.batch_size):
         say(note)
     if recipe.input is not None and recipe.input[1] > recipe.input[0]:
         say(f"input {size_text(recipe.input)}: {recipe.input[0]} high and {recipe.input[1]} wide, wider than high")
@@ -118,18 +119,18 @@ def _impossible(recipe: Recipe, skeleton: Skeleton) -> list[str]:
     return found
 
 
-def rounded(recipe: Recipe) -> list[str]:
+def rounded(recipe: Recipe, batch_size: int) -> list[str]:
     """What of a recipe comes out as something else, since crops have a smallest size and people are whole."""
     found: list[str] = []
     game = recipe.game
-    assert recipe.input is not None and recipe.batch_size is not None
+    assert recipe.input is not None
     if recipe.paste.augment != "asda" or game.adversary == "generator":
         return found
     if game.half_resolution and reduced_size(recipe.input) == recipe.input:
         found.append(f"half_resolution: no network takes less than {size_text(recipe.input)}, the passes are of that")
-    judged = judged_of(recipe.batch_size, game.verify_share)
-    if game.verify_share < 1 and abs(judged / recipe.batch_size / game.verify_share - 1) > 0.25:
-        found.append(f"verify_share {game.verify_share:g}: of a batch of {recipe.batch_size} it is {judged}")
+    judged = judged_of(batch_size, game.verify_share)
+    if game.verify_share < 1 and abs(judged / batch_size / game.verify_share - 1) > 0.25:
+        found.append(f"verify_share {game.verify_share:g}: of a batch of {batch_size} it is {judged}")
     return found
 
 

@@ -70,7 +70,7 @@ def test_with_a_teacher_it_is_the_network_itself_that_is_scored(tmp_path: Path) 
     hardest = score(ScoreOptions(str(tmp_path), game=AdversaryOptions("search", verify=4), **small))
     solvable = score(ScoreOptions(str(tmp_path), game=AdversaryOptions("search", verify=4, solvable=1.0), **small))
     assert solvable == found and hardest.s > found.s and hardest.clean != found.clean
-    with pytest.raises(UserError, match="solvable: expected ema beside it"):
+    with pytest.raises(UserError, match="solvable: expected a run that was trained with ema, got"):
         score(ScoreOptions(str(tmp_path / "best.safetensors"), game=AdversaryOptions("search", solvable=1.0), **small))
 
 
@@ -82,7 +82,7 @@ def test_another_adversary_on_the_network_of_a_run(runs: Path) -> None:
         found = score(ScoreOptions(str(runs / name), game=game, **small), said.append)
         assert found.people == 12 and found.s > 0.5 and said == ["adversary: search, verify 8"]
         said.clear()
-    with pytest.raises(UserError, match="adversary: that of a run is measured as it was trained"):
+    with pytest.raises(UserError, match="explore: a run's own adversary is measured as it was trained"):
         score(ScoreOptions(str(runs / "critic"), game=AdversaryOptions("critic", explore=0.1), **small))
 
 
@@ -124,3 +124,10 @@ def test_what_is_measured_is_said(runs: Path) -> None:
     said.clear()
     score(ScoreOptions(str(runs / "critic"), people=4, draws=4, device="cpu"), said.append)
     assert said == ["adversary: critic, candidates 8"]
+    said.clear()
+    game = AdversaryOptions("cover", candidates=8, verify=4, verify_share=0.05)
+    few = {"people": 8, "draws": 4, "device": "cpu"}
+    of_eight = score(ScoreOptions(str(runs / "critic"), game=game, **few), said.append)  # the run's batches
+    assert said[1] == "verify_share 0.05: of a batch of 8 it is 1"
+    assert score(ScoreOptions(str(runs / "critic"), game=game, batch_size=8, **few)) == of_eight
+    assert score(ScoreOptions(str(runs / "critic"), game=game, batch_size=1, **few)) != of_eight, "everybody is judged"
