@@ -26,8 +26,10 @@ def table(data: dict[str, Any], short: bool = False) -> str:
         "",
     ]
     lines += ["| arm | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    alike = len({len(row["seeds"]) for row in arms}) == 1
     for row in arms:
-        cells = [f"`{row['arm']}`"]
+        seeds = "" if alike else f" ({len(row['seeds'])} seed{'s' * (len(row['seeds']) > 1)})"
+        cells = [f"`{row['arm']}`{seeds}"]
         for name in measures:
             cells += _measure(row[name], row["arm"] == row["baseline"]) if name in row else ["", ""]
         if not short:

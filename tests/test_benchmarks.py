@@ -119,5 +119,9 @@ def test_an_ablations_table(benchmarks, tmp_path, monkeypatch):
     longer = {"recipe": recipe, "people": 500, "arms": [same | none, same | critic | {"steps": 160}]}
     (tmp_path / "longer.json").write_text(json.dumps(longer))
     assert ", 80 to 160 steps of 16," in report.rewrite("<!-- ablation: longer.json -->\n<!-- end -->\n")
+    fewer = {"recipe": recipe, "people": 500, "arms": [same | none, same | critic | {"seeds": [0]}]}
+    (tmp_path / "fewer.json").write_text(json.dumps(fewer))
+    text = report.rewrite("<!-- ablation: fewer.json -->\n<!-- end -->\n")
+    assert "1 to 2 seeds" in text and "| `none` (2 seeds) |" in text and "| `critic` (1 seed) |" in text
     short = report.rewrite("<!-- ablation: some.json short -->\n<!-- end -->\n")
     assert "| `critic` | 21.00 | +1.00 [-0.25, +2.00] |\n" in short and report.rewrite(short) == short

@@ -8,6 +8,8 @@ from asda_fast.cli import entry
 from asda_fast.train.ablation import MEASURES, AblateOptions
 from asda_fast.train.arms import lacks_baseline
 
+ENOUGH = 5  # seeds of an arm
+
 
 def ablate(options: AblateOptions) -> None:
     from asda_fast.train import ablation
@@ -62,11 +64,16 @@ def show(results: dict[str, Any]) -> None:
             continue
         if lacking := lacks_baseline(row["arm"], list(baselines)):
             print(f"{row['arm']} is compared with nothing: no other arm is trained alike, {lacking} would be")
-        if not row["past_its_peak"]:
-            print(f"{row['arm']} is not past its best epoch: so short a run shows how augmentation slows learning")
+        if row["past_its_peak"] is None:
+            print(f"{row['arm']}: of one seed it cannot be told whether it is past its best epoch")
+        elif not row["past_its_peak"]:
+            print(f"{row['arm']} has not fallen from its best epoch: where it still rises, pasting only slows learning")
         else:
             fell, epoch = row["fell"]["mean"], row["fell"]["from_epoch"]
             print(f"{row['arm']} lost {fell:.2f} after epoch {epoch}: fewer epochs alone may give what its rivals do")
+    fewest = min(len(row["seeds"]) for row in results["arms"])
+    if fewest < ENOUGH:
+        print(f"seeds: {fewest} of an arm are few, and intervals come out too narrow (docs/limits.md): ask {ENOUGH}")
 
 
 def plot(results: dict[str, Any]) -> Any:

@@ -91,7 +91,8 @@ def check_own(arms: Sequence[str], recipe: Recipe) -> None:
     given, usual = recipe.to_dict(), Recipe(dataset=recipe.dataset).to_dict()
     for field, instead in (("seed", "seeds"), ("augment", "arms"), ("adversary", "arms")):
         if given[field] != usual[field]:
-            raise UserError(f"{field}: is for `{instead}` to say in an ablation, got {given[field]}")
+            behind = "; an arm's own options stand behind its name, as critic:verify=2" * (instead == "arms")
+            raise UserError(f"{field}: is for `{instead}` to say in an ablation, got {given[field]}{behind}")
     for arm in arms:
         name, more = split(arm)
         own = {field: value for field, value in ARMS[name].items() if field in usual and field not in ("epochs", *more)}

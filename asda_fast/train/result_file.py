@@ -63,13 +63,20 @@ def _is_count(value: Any) -> bool:
 
 def check_alike(results: list[tuple[Path, dict[str, Any]]]) -> None:
     """UserError where two runs were measured on other people, or two of an arm after other epochs: differences are
-    taken person by person, means look by look."""
+    taken person by person, means look by look. And where two learnt from other people, though their recipes ask for as
+    many: an arm would be compared with another dataset."""
     first_path, first = results[0]
+    of_many: dict[Any, tuple[Path, Any]] = {}
     of_arm: dict[str, tuple[Path, Any]] = {}
     for path, result in results:
         for field in sorted(set(COUNTS.values())):
             if result["people"][field] != first["people"][field]:
                 raise UserError(f"{path}: people.{field}: measured on other people than {first_path}")
+        many = tuple(result["recipe"].get(name) for name in ("train_people", "limit"))
+        trained = result.get("trained_on")  # older results do not say it
+        other, before = of_many.setdefault(many, (path, trained)) if trained else (path, trained)
+        if trained != before:
+            raise UserError(f"{path}: trained_on: learnt from other people than {other}; take another --out")
         before, looks = of_arm.setdefault(result["arm"], (path, result["looks"]))
         if result["looks"] != looks:
             raise UserError(f"{path}: looks: expected those of {before}, {short(looks)}, got {short(result['looks'])}")

@@ -73,6 +73,7 @@ def _trial(recipe: Recipe, run: RunOptions, name: dict[str, Any], folder: Path) 
     found = {
         **name,
         "recipe": saved["config"],
+        "trained_on": saved.get("people"),
         "steps": steps_of(recipe.resolved(), run),
         "seconds": sum(row["seconds"] for row in history),
         "pck_train": history[-1]["pck_train"],
