@@ -50,7 +50,7 @@ def about(data: dict[str, Any]) -> str:
     what = f"{recipe['model']} at {recipe['input']}, {who}, {steps} steps of {recipe['batch_size']}"
     turned = f"rotation {recipe['rotation']:g}, scale {recipe['scale']:g}, flip {recipe['flip']:g}"
     number = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
-    return f"{what}, {turned}; {number} seeds, {data['people']} validation people."
+    return f"{what}, {turned}; {number} seed{'s' * (number != '1')}, {data['people']} validation people."
 
 
 def _measure(found: dict[str, Any], baseline: bool) -> list[str]:
