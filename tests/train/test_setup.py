@@ -118,4 +118,4 @@ def test_a_run_turns_crops_as_it_was_told_and_learns_from_whom_it_was_told() -> 
 )
 def test_what_comes_out_as_something_else_is_said(more: dict[str, Any], says: list[str]) -> None:
     small = {"input": "64x64", "batch_size": 4, "adversary": "critic", "verify": 2}
-    assert rounded(Recipe.from_dict({**small, **more}).resolved()) == says
+    assert rounded(Recipe.from_dict({**small, **more}).resolved(), 4) == says
