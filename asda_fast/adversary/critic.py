@@ -94,8 +94,8 @@ class Critic(Selection):
         """[J] the running mean loss of each joint, in units of `scale`; of all joints where one was never labelled, and
         1 before anything was learnt."""
         losses, labelled, _ = self.sums
-        whole = torch.where(labelled.sum() > 0, losses.sum() / labelled.sum() / self.scale(), 1.0)
-        return torch.where(labelled > 0, losses / labelled / self.scale(), whole)
+        whole = torch.where(labelled.sum() > 0, losses.sum() / labelled.sum(), 1.0)
+        return torch.where(labelled > 0, losses / labelled, whole) / self.scale()
 
     @torch.no_grad()
     def learn(self, scene: Scene, choice: Choice, losses: Tensor) -> None:

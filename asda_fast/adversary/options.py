@@ -90,6 +90,11 @@ class AdversaryOptions:
         """`verify`, also where it was left out."""
         return self.verify or (SEARCHED if self.adversary == "search" else 1)
 
+    @property
+    def asks(self) -> bool:
+        """Whether the pose network is asked, by forward passes of its own."""
+        return self.verified > 1 or self.clean_pass
+
     def build(
         self, types: int, skeleton: Skeleton, people: int, seed: int, device: torch.device | str = "cpu"
     ) -> Placer | None:

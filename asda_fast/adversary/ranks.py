@@ -16,10 +16,11 @@ def gathered(rows: dict[str, Tensor]) -> dict[str, Tensor]:
         return rows
     first = next(iter(rows.values()))
     if first.device.type == "cpu":
-        counts = [torch.zeros(1, dtype=torch.int64) for _ in range(dist.get_world_size())]
-        dist.all_gather(counts, torch.tensor([len(first)]))
-        if len({int(count) for count in counts}) > 1:
-            many = ", ".join(str(int(count)) for count in counts)
+        came = [torch.zeros(1, dtype=torch.int64) for _ in range(dist.get_world_size())]
+        dist.all_gather(came, torch.tensor([len(first)]))
+        counts = torch.cat(came).tolist()
+        if len(set(counts)) > 1:
+            many = ", ".join(map(str, counts))
             raise ValueError(f"expected as many people on every process, got {many}: leave out uneven last batches")
 
     def all_of(value: Tensor) -> Tensor:

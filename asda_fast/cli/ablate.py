@@ -71,7 +71,7 @@ def show(results: dict[str, Any]) -> None:
         else:
             fell, epoch = row["fell"]["mean"], row["fell"]["from_epoch"]
             print(f"{row['arm']} lost {fell:.2f} after epoch {epoch}: fewer epochs alone may give what its rivals do")
-    fewest = min(len(row["seeds"]) for row in results["arms"])
+    fewest = _fewest_seeds(results)
     if fewest < ENOUGH:
         print(f"seeds: {fewest} of an arm are few, and intervals come out too narrow (docs/limits.md): ask {ENOUGH}")
 
@@ -92,9 +92,12 @@ def plot(results: dict[str, Any]) -> Any:
         errors = [2 * (row["hardness_se"] or 0.0) for row in rows]
         points = [None if s is None else (s, s - e, s + e) for s, e in zip(hard, errors)]
         panels.append(Panel("hardness (0 chance, 1 worst of 32)", points, 0.0))
-    least = min(len(row["seeds"]) for row in rows)
-    title = f"Correct joints beside the baseline, 95 % over people and seeds (at least {least} each)"
+    title = f"Correct joints beside the baseline, 95 % over people and seeds (at least {_fewest_seeds(results)} each)"
     return forest([row["arm"] for row in rows], panels, title)
+
+
+def _fewest_seeds(results: dict[str, Any]) -> int:
+    return min(len(row["seeds"]) for row in results["arms"])
 
 
 def _cell(found: dict[str, Any], baseline: bool) -> str:

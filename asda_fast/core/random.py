@@ -40,7 +40,7 @@ def philox(row: Tensor, stream: Tensor, seed: int, epoch: int | Tensor) -> Tenso
     seed, epoch = int(seed), epoch if isinstance(epoch, torch.Tensor) else int(epoch)
     row, stream = torch.broadcast_tensors(row, stream)
     c0, c1, c2, c3 = row & _MASK, (row >> 32) & _MASK, stream & _MASK, torch.zeros_like(row)
-    k0, k1 = (seed ^ (((seed >> 32) & _MASK) * _WEYL0)) & _MASK, epoch & _MASK  # -1 is none of 0's
+    k0, k1 = (seed ^ (((seed >> 32) & _MASK) * _WEYL0)) & _MASK, epoch & _MASK  # 64 bits as 32; -1 is another than 0
     for _ in range(10):
         p0, p1 = c0 * _MUL0, c2 * _MUL1
         c0, c1, c2, c3 = ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK, ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK

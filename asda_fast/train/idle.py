@@ -55,7 +55,7 @@ def lines_of(given: set[str], idle: Iterable[tuple[str, tuple[str, ...]]]) -> li
 def idle_of(game: AdversaryOptions) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(why, the options that an adversary does not read)."""
     yield f"adversary {game.adversary}", UNUSED[game.adversary]
-    if game.verified == 1 and not game.clean_pass:
+    if not game.asks:
         yield "no forward pass", ("half_resolution",)
 
 

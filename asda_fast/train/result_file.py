@@ -73,10 +73,10 @@ def check_alike(results: list[tuple[Path, dict[str, Any]]]) -> None:
             if result["people"][field] != first["people"][field]:
                 raise UserError(f"{path}: people.{field}: measured on other people than {first_path}")
         many = tuple(result["recipe"].get(name) for name in ("train_people", "limit"))
-        trained = result.get("trained_on")  # older results do not say it
-        other, before = of_many.setdefault(many, (path, trained)) if trained else (path, trained)
-        if trained != before:
-            raise UserError(f"{path}: trained_on: learnt from other people than {other}; take another --out")
+        if trained := result.get("trained_on"):  # older results do not say it
+            other, learnt_from = of_many.setdefault(many, (path, trained))
+            if trained != learnt_from:
+                raise UserError(f"{path}: trained_on: learnt from other people than {other}; take another --out")
         before, looks = of_arm.setdefault(result["arm"], (path, result["looks"]))
         if result["looks"] != looks:
             raise UserError(f"{path}: looks: expected those of {before}, {short(looks)}, got {short(result['looks'])}")

@@ -262,7 +262,7 @@ class Trainer:
         """The first rank's batch-norm statistics for all: an adversary's passes use them, and what it learns must hang
         neither on the rank nor on when a state was saved. Without such passes nothing that learns reads them."""
         game, networks = self.recipe.game, self.parts.networks
-        if game.verified > 1 or game.clean_pass:
+        if game.asks:
             self.ranks.share(bare(networks.pose))
             if game.solvable and networks.teacher is not None:
                 self.ranks.share(networks.teacher)

@@ -80,15 +80,19 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_bits(adversary: str, tmp_
     assert "hardness" in done.stdout
 
 
+def on_two_ranks(port: int, *arguments: str) -> None:
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *launch, *arguments], capture_output=True, text=True, timeout=300, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.parametrize("adversary", ["critic", "critic of pairs"])
 def test_two_ranks_share_one_critic(adversary: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29668"]
-    arguments = command(out, adversary)[1:]
-    done = subprocess.run(
-        [*launch, *arguments], capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    on_two_ranks(29668, *command(out, adversary)[1:])
     critic = checkpoint.load(out / "last.pt")["adversary"]
     # Two epochs of a batch of 8 on each of 2 ranks; or of three of 4 people, each a pair, and 2 judged at two pairs.
     assert critic["replay"]["filled"] == (2 * 16 if adversary == "critic" else 2 * 3 * 2 * (4 + 2 * 2))
@@ -98,19 +102,10 @@ def test_two_ranks_share_one_critic(adversary: str, tmp_path: Path) -> None:
 def test_when_two_ranks_save_changes_nothing(tmp_path: Path) -> None:
     """The adversary's passes read batch-norm statistics, of which each rank gathers its own: they are shared before
     each pass, not at each save. So a run that was stopped, which is one save more, ends as one that was not."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29671"]
     ends = []
     for often in ("1", "0"):
         out = tmp_path / often
-        arguments = command(out, "critic, solvable", "--batch-size", "4", "--save-every", often)[1:]
-        done = subprocess.run(
-            [*launch, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
+        on_two_ranks(29671, *command(out, "critic, solvable", "--batch-size", "4", "--save-every", often)[1:])
         ends.append(checkpoint.load(out / "last.pt"))
     for name in ("pose", "adversary"):
         first, second = (leaves(end[name]) for end in ends)
