@@ -21,22 +21,36 @@ def percentage(hits: np.ndarray, counted: np.ndarray) -> np.ndarray:
     return 100.0 * hits.sum(1) / max(float(counted.sum()), 1.0)
 
 
-def difference(a: np.ndarray, b: np.ndarray, counted: np.ndarray, draws: int = 2000, seed: int = 0) -> Difference:
+def difference(a: np.ndarray, b: np.ndarray, counted: np.ndarray) -> Difference:
     """Percentage of arm `a` less that of `b`; both [S, P] correct joints of the same seeds and people, counted [P].
 
-    Seeds and people are drawn anew `draws` times, each person with all of its seeds and each seed with both of its
-    runs (a paired bootstrap): the interval answers for another sample of people and other seeds. With one seed it
-    answers for people only. Raises ValueError where the shapes differ.
+    The interval answers for other people and other seeds. Every seed judges every person, as every reader reads every
+    case in radiology, and it is made as there: variances of a two-way analysis with both at random, and Student's t
+    with the degrees of freedom of Hillis (A comparison of denominator degrees of freedom methods for multiple observer
+    ROC studies, Statistics in Medicine 2007). So it holds with two seeds, and is wide then where seeds disagree; with
+    one it answers for people only. Raises ValueError where the shapes differ, and of fewer than two people.
     """
+    from scipy.special import stdtrit
+
     if a.shape != b.shape or a.ndim != 2 or counted.shape != a.shape[1:]:
         raise ValueError(f"expected hits [S, P] twice and counted [P], got {a.shape}, {b.shape}, {counted.shape}")
     more = (a - b).astype(np.float64)  # [S, P]
     seeds, people = more.shape
-    rng = np.random.Generator(np.random.Philox(seed))
-    by_person = rng.multinomial(people, np.full(people, 1 / people), size=draws).astype(np.float64)  # [draws, P]
-    by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws) / seeds  # [draws, S]
-    gained = ((by_person @ more.T) * by_seed).sum(1)
-    drawn = 100.0 * gained / np.maximum(by_person @ counted.astype(np.float64), 1.0)
-    mean = 100.0 * more.mean(0).sum() / max(float(counted.sum()), 1.0)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Difference(float(mean), float(low), float(high))
+    if people < 2:
+        raise ValueError(f"expected at least 2 people, got {people}: of one, an interval cannot be told")
+    joints = max(float(counted.mean()), 1 / people)
+    mean = more.mean() / joints
+    off = (more - mean * counted) / joints  # [S, P] what a person adds to the ratio of sums, 0 on average
+    by_person = off.mean(0)
+    if seeds == 1:
+        variance, freedom = by_person.var(ddof=1) / people, people - 1.0
+    else:
+        by_seed = off.mean(1, keepdims=True)
+        of_seeds = people * by_seed.var(ddof=1)
+        of_people = seeds * by_person.var(ddof=1)
+        rest = ((off - by_seed - by_person) ** 2).sum() / ((seeds - 1) * (people - 1))
+        squares = of_seeds + max(of_people - rest, 0.0)
+        variance = squares / (seeds * people)
+        freedom = min((seeds - 1) * (squares / of_seeds) ** 2 if of_seeds else np.inf, people - 1.0)
+    reach = float(stdtrit(freedom, 0.975)) * variance**0.5 if variance else 0.0
+    return Difference(100 * float(mean), 100 * float(mean - reach), 100 * float(mean + reach))

@@ -16,7 +16,6 @@ from asda_fast.train.arms import baseline_of, check_own, expand, folder_of, reci
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.result_file import RESULT, check_alike, read_result
 
-STUDENT = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94)  # errors that chance exceeds once in twenty, of 2, 3, .. seeds
 MEASURES = {"clean": "all joints", "hidden": "occluded", "random": "random paste", "worst": "worst of 8"}
 
 
@@ -160,6 +159,7 @@ def course(runs: list[dict[str, Any]]) -> dict[str, Any]:
     The best look of a seed is that of the other seeds: the best of many looks at the same noise always comes out above
     the last. Of one seed it cannot be told, and is None."""
     import numpy as np
+    from scipy.special import stdtrit
 
     scores = np.array([run["pck_by_look"] for run in runs])  # [S, L]
     seeds, best = len(scores), int(scores.mean(0).argmax())
@@ -171,14 +171,14 @@ def course(runs: list[dict[str, Any]]) -> dict[str, Any]:
     fall = scores[range(seeds), others] - scores[:, -1]
     error = float(fall.std(ddof=1) / seeds**0.5)
     fell = {"from_epoch": runs[0]["looks"][best], "mean": float(fall.mean()), "error": error}
-    chance = STUDENT[min(seeds, len(STUDENT) + 1) - 2] * error
+    chance = float(stdtrit(seeds - 1, 0.95)) * error
     return {"curve": curve, "fell": fell, "past_its_peak": bool(fall.mean() > chance)}
 
 
 def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """The runs' result.json -> how many were judged on, and each arm's means and spreads over seeds, and its paired
     difference from its baseline (`none`, else the first arm, of the same network) with a 95 % interval over people and
-    the seeds of both."""
+    the seeds of both (None where they share no seed, or one person is all there is)."""
     import numpy as np
 
     from asda_fast.evaluate.paired import difference, percentage
@@ -204,7 +204,8 @@ def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
             each = percentage(np.array(list(hits.values())), counted)
             spread = float(each.std(ddof=1)) if len(each) > 1 else None
             row[measure] = {"mean": float(each.mean()), "spread": spread, "seeds": each.tolist(), "more": None}
-            if both := [seed for seed in own if seed in base]:
+            both = [seed for seed in own if seed in base]
+            if both and len(counted) > 1:
                 other = np.array([base[seed]["people"][measure] for seed in both])
                 row[measure]["more"] = vars(difference(np.array([hits[seed] for seed in both]), other, counted))
         found.append(row)

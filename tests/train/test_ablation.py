@@ -177,7 +177,7 @@ def test_a_run_ends_with_the_ablation_that_was_killed(tmp_path: Path) -> None:
 
 def test_arms_are_compared_person_by_person(capsys: pytest.CaptureFixture[str]) -> None:
     def run(arm: str, seed: int, hits: list[int]) -> dict[str, Any]:
-        people = {"counted": [10, 10], "hidden_counted": [0, 0], "hidden": [0, 0]}
+        people = {"counted": [10] * len(hits), "hidden_counted": [0] * len(hits), "hidden": [0] * len(hits)}
         people |= {name: hits for name in ("clean", "random", "worst")}
         return {
             "arm": arm, "seed": seed, "steps": 5, "seconds": 2.0, "pck_train": 50.0, "hardness": None,
@@ -204,7 +204,9 @@ def test_arms_are_compared_person_by_person(capsys: pytest.CaptureFixture[str]) 
     command.show(alone)
     said = capsys.readouterr().out
     assert "none: of one seed it cannot be told whether it is past its best epoch" in said
-    assert "seeds: 1 of an arm are few, and intervals come out too narrow (docs/limits.md): ask 5" in said
+    assert "one seed (none): these intervals answer for other people, not for other seeds" in said
+    few = compare([run("none", 0, [1]), run("ror", 0, [2])])["arms"][1]["clean"]
+    assert (few["mean"], few["more"]) == (20, None), "one person has no interval"
     early = compare([*runs[:2], run("ror", 1, [4, 5]), run("search", 2, [4, 5])])["arms"]
     assert early[1]["clean"]["more"]["mean"] == 10, "beside the same seed"
     assert early[2]["clean"]["more"] is None and early[2]["clean"]["mean"] == 45
