@@ -27,30 +27,28 @@ def difference(a: np.ndarray, b: np.ndarray, counted: np.ndarray) -> Difference:
     The interval answers for other people and other seeds. Every seed judges every person, as every reader reads every
     case in radiology, and it is made as there: variances of a two-way analysis with both at random, and Student's t
     with the degrees of freedom of Hillis (A comparison of denominator degrees of freedom methods for multiple observer
-    ROC studies, Statistics in Medicine 2007). So it holds with two seeds, and is wide then where seeds disagree; with
-    one it answers for people only. Raises ValueError where the shapes differ, and of fewer than two people.
+    ROC studies, Statistics in Medicine 2007). So it is wide with few seeds. Seeds that agree by luck do not narrow it
+    below what other people alone would make of these seeds, which is all that one seed tells. Raises ValueError where
+    the shapes differ, and where fewer than two people have joints that count.
     """
     from scipy.special import stdtrit
 
     if a.shape != b.shape or a.ndim != 2 or counted.shape != a.shape[1:]:
         raise ValueError(f"expected hits [S, P] twice and counted [P], got {a.shape}, {b.shape}, {counted.shape}")
-    more = (a - b).astype(np.float64)  # [S, P]
+    judged = counted > 0
+    more, joints = (a - b)[:, judged].astype(np.float64), counted[judged]
     seeds, people = more.shape
     if people < 2:
-        raise ValueError(f"expected at least 2 people, got {people}: of one, an interval cannot be told")
-    joints = max(float(counted.mean()), 1 / people)
-    mean = more.mean() / joints
-    off = (more - mean * counted) / joints  # [S, P] what a person adds to the ratio of sums, 0 on average
-    by_person = off.mean(0)
-    if seeds == 1:
-        variance, freedom = by_person.var(ddof=1) / people, people - 1.0
-    else:
-        by_seed = off.mean(1, keepdims=True)
-        of_seeds = people * by_seed.var(ddof=1)
-        of_people = seeds * by_person.var(ddof=1)
+        raise ValueError(f"expected at least 2 people with joints that count, got {people}: of one, nothing is certain")
+    mean = more.mean() / joints.mean()
+    off = (more - mean * joints) / joints.mean()  # [S, P] what a person adds to the ratio of sums, 0 on average
+    by_seed, by_person = off.mean(1, keepdims=True), off.mean(0)
+    of_people = seeds * by_person.var(ddof=1)
+    reach = stdtrit(people - 1, 0.975) * (of_people / (seeds * people)) ** 0.5
+    of_seeds = people * by_seed.var(ddof=1) if seeds > 1 else 0.0
+    if of_seeds > 0:
         rest = ((off - by_seed - by_person) ** 2).sum() / ((seeds - 1) * (people - 1))
         squares = of_seeds + max(of_people - rest, 0.0)
-        variance = squares / (seeds * people)
-        freedom = min((seeds - 1) * (squares / of_seeds) ** 2 if of_seeds else np.inf, people - 1.0)
-    reach = float(stdtrit(freedom, 0.975)) * variance**0.5 if variance else 0.0
-    return Difference(100 * float(mean), 100 * float(mean - reach), 100 * float(mean + reach))
+        freedom = (seeds - 1) * (squares / of_seeds) ** 2
+        reach = max(reach, stdtrit(freedom, 0.975) * (squares / (seeds * people)) ** 0.5)
+    return Difference(*(100 * float(value) for value in (mean, mean - reach, mean + reach)))
