@@ -52,7 +52,7 @@ floor:
 	test -x .venv-floor/bin/python || $(PYTHON) -m venv .venv-floor
 	.venv-floor/bin/python -m pip install -q torch==$$(sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 	.venv-floor/bin/python -m pip install -q $$(.venv-floor/bin/python tools/extras.py dev)
-	.venv-floor/bin/python -m pytest tests/ops tests/augment tests/models tests/pipelines tests/train
+	.venv-floor/bin/python -m pytest tests/ops tests/augment tests/models tests/pipelines tests/adversary tests/train
 
 lint: .env-dev
 	$(BIN)/ruff check .

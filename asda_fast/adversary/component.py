@@ -100,6 +100,10 @@ class Adversary:
         if way not in WAYS:
             raise ValueError(f"way: expected one of {', '.join(WAYS)}, got {way!r}")
         joints, people, seed = _whole("joints", joints), _whole("people", people), _whole("seed", seed, least=None)
+        if not -(2**63) <= seed < 2**63:
+            raise ValueError(f"seed: expected a number of 64 bits, got {seed}")
+        if not isinstance(edges, Sequence):
+            raise ValueError(f"edges: expected pairs of joints, got {type(edges).__name__}")
         candidates = _whole("candidates", candidates, least=1)
         for name, number in (("explore", explore), ("solvable", solvable), ("rate", 1.0 if rate is None else rate)):
             check_number(name, float, number)
@@ -107,7 +111,8 @@ class Adversary:
         if rate is not None and not rate > 0:
             raise ValueError(f"rate: expected more than 0, got {rate!r}")
         for edge in edges:
-            if len(edge) != 2 or not all(hasattr(joint, "__index__") and 0 <= joint < joints for joint in edge):
+            pair = isinstance(edge, Sequence) and len(edge) == 2
+            if not pair or not all(hasattr(joint, "__index__") and 0 <= joint < joints for joint in edge):
                 raise ValueError(f"edges: expected pairs of joints below {joints}, got {edge!r}")
         for name, given, ways in (  # what the data is (people, edges) may be said to every way
             ("candidates", candidates != AdversaryOptions.candidates, ("cover", "critic")),
@@ -134,7 +139,10 @@ class Adversary:
             raise ValueError(f"pairs: expected way critic beside it, got {way}")
         if generator is not None and way != "generator":
             raise ValueError(f"generator: expected way generator beside it, got {way}")
+        if generator is not None and not isinstance(generator, nn.Module):
+            raise ValueError(f"generator: expected a network (nn.Module), got {type(generator).__name__}")
         self.module = SemanticPaste(pool, **options)
+        self.module.paste.seed = seed  # of the jitter's draws
         self.way, self.joints, self.people, self.seed = way, joints, people, seed
         try:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -159,9 +167,14 @@ class Adversary:
         self._optimizer: torch.optim.Optimizer | None = None
         if way == "generator":
             with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the loop
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU's, too
                 self.generator = (generator or Generator(types)).to(self.device)
+            if generator is not None and _rank()[1] > 1:  # one's own starts as the first process made it
+                for value in (*self.generator.parameters(), *self.generator.buffers()):
+                    dist.broadcast(value.data, 0)
             self._optimizer = torch.optim.Adam(self.generator.parameters(), lr=rate or 1e-3)
+            # In float16 the gradients that reach a generator through network and paste are below its smallest number.
+            self._scaler = torch.amp.GradScaler(self.device.type)
         self._batches = 0
         self._pending: _Pending | None = None
 
@@ -181,7 +194,9 @@ class Adversary:
 
         network    anything that takes such images; asked where `verify` is over 1, and by the generator, which needs
                    float images: its gradient goes through the pixels. A module is in evaluation mode meanwhile (the
-                   generator's step: in its own, with batch-norm statistics held), its weights get no gradient.
+                   generator's step: in its own, with batch-norm statistics held), its weights get no gradient. A
+                   function of yours is called as it is: where it calls a module that trains, batch norms see these
+                   passes, too.
         losses     what network(image) gives -> [B] or [B, J], the loss of each person (and joint) of this batch. Those
                    of joints that are not labelled do not count, nor those that are not finite.
         keypoints  [B, J, 2] or [B, J, 3] (x, y, v: 0 = not labelled), in pixels of `image`. Without them nine points
@@ -202,6 +217,9 @@ class Adversary:
                 with torch.enable_grad():
                     with scene.autocast():
                         placement = self.generator(scene.normalised())
+                    types, came = len(self.module.pool.types), list(placement.shape)
+                    if came != [len(image), types, 3]:
+                        raise ValueError(f"generator: expected it to give {[len(image), types, 3]}, got {came}")
                     pasted = scene.render(generator_theta(placement, scene.slots))
                 self._pending = _Pending(scene, None, pasted)
                 return pasted.detach()
@@ -310,8 +328,10 @@ class Adversary:
 
     def _ascend(self, scene: LoopScene, pasted: Tensor | None) -> None:
         assert self.generator is not None and self._optimizer is not None and pasted is not None
+        half = scene.amp is torch.float16
         with torch.enable_grad():
             loss = -scene.table(scene.ask(pasted, hold=True), "losses").mean()
+            loss = self._scaler.scale(loss) if half else loss
         weights = [w for w in self.generator.parameters() if w.requires_grad]
         found = torch.autograd.grad(loss, weights, allow_unused=True) if loss.requires_grad else []
         if all(gradient is None for gradient in found):
@@ -321,11 +341,16 @@ class Adversary:
         for gradient in gradients if world > 1 else ():
             dist.all_reduce(gradient)
             gradient /= world
-        # One step that is not finite (half precision) would stay in Adam's averages for good.
-        sound = torch.stack(torch._foreach_norm(gradients)).sum().isfinite()
-        for weight, gradient in zip(weights, gradients):
-            weight.grad = torch.where(sound, gradient, 0.0)
-        self._optimizer.step()
+        if half:  # leaves out a step that overflowed
+            for weight, gradient in zip(weights, gradients):
+                weight.grad = gradient
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        else:  # one step that is not finite would stay in Adam's averages for good
+            sound = torch.stack(torch._foreach_norm(gradients)).sum().isfinite()
+            for weight, gradient in zip(weights, gradients):
+                weight.grad = torch.where(sound, gradient, 0.0)
+            self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
@@ -335,6 +360,7 @@ class Adversary:
             state["placer"] = self.placer.state_dict()
         if self.generator is not None and self._optimizer is not None:
             state |= {"generator": self.generator.state_dict(), "optimizer": self._optimizer.state_dict()}
+            state["scaler"] = self._scaler.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -354,6 +380,8 @@ class Adversary:
             if self.generator is not None and self._optimizer is not None:
                 self.generator.load_state_dict(state["generator"])
                 self._optimizer.load_state_dict(state["optimizer"])
+                if state.get("scaler"):  # older states have none
+                    self._scaler.load_state_dict(state["scaler"])
             learner = self.placer.optimizer if isinstance(self.placer, Critic) else self._optimizer
             if self.rate is not None and learner is not None:
                 for group in learner.param_groups:

@@ -27,8 +27,13 @@ class Coverage:
     joint: Tensor  # [B, N, K, J] opacity at the joint
     near: Tensor  # [B, N, K, J] mean opacity on a circle of NEAR about it
     far: Tensor  # [B, N, K, J] on a circle of FAR
-    limbs: Tensor  # [B, N, K, J] mean opacity at the middles of the limbs that meet at the joint
+    limbs: Tensor  # [B, N, K, J] mean opacity at the middles of the joint's limbs whose ends are both labelled
     type: Tensor  # [B, N], or [B, N, K] where each placement has a part of its own: the part's type, -1 of none
+
+    @property
+    def hidden(self) -> Tensor:
+        """[B, N, K, J] how far the part touches a joint at all: the largest opacity of the three."""
+        return torch.maximum(torch.maximum(self.joint, self.near), self.far)
 
     def at(self, best: Tensor) -> Coverage:
         """That of the placements `best` [B, N, G]."""
@@ -54,6 +59,7 @@ def coverage(scene: Scene, theta: Tensor, edges: tuple[tuple[int, int], ...], gi
     at = (matrix[..., :2] @ points.mT[:, None, None] + matrix[..., 2:]).mT  # [B, N, K, Q, 2] patch pixels
     alpha = opacity(pool, slots.part, at)
     rings = alpha[..., : 13 * joints].unflatten(-1, (joints, 13))
+    limbs, meet = whole(edges, scene.weight > 0), membership(edges, joints, alpha.device)
 
     part = slots.part.view(people, parts, -1)  # [B, N, 1 or K]
     size = pool.size[part.clamp(min=0)].flip(-1).to(at.dtype)  # [B, N, 1 or K, 2] width, height
@@ -66,7 +72,7 @@ def coverage(scene: Scene, theta: Tensor, edges: tuple[tuple[int, int], ...], gi
         joint=rings[..., 0],
         near=rings[..., 1:5].mean(-1),
         far=rings[..., 5:].mean(-1),
-        limbs=alpha[..., 13 * joints :] @ membership(edges, joints, alpha.device),
+        limbs=(alpha[..., 13 * joints :] * limbs[:, None, None]) @ meet / (limbs @ meet).clamp(min=1)[:, None, None],
         type=torch.where(slots.part >= 0, slots.type, -1),
     )
 
@@ -89,13 +95,20 @@ def middles(joints: Tensor, edges: tuple[tuple[int, int], ...]) -> Tensor:
     return torch.stack([(joints[:, a] + joints[:, b]) / 2 for a, b in edges], 1)
 
 
+def whole(edges: tuple[tuple[int, int], ...], labelled: Tensor) -> Tensor:
+    """labelled [B, J] -> [B, E] float, 1 of limbs whose ends both are."""
+    if not edges:
+        return labelled[:, :0].float()
+    return torch.stack([labelled[:, a] & labelled[:, b] for a, b in edges], 1).float()
+
+
 @functools.cache  # made once: a copy to the device is one that the host waits for
 def membership(edges: tuple[tuple[int, int], ...], joints: int, device: torch.device) -> Tensor:
-    """[E, J]: a column averages over the limbs that meet at the joint (all zero where none does)."""
+    """[E, J]: 1 where a limb meets a joint."""
     table = torch.zeros((len(edges), joints))
     for limb, pair in enumerate(edges):
         for joint in pair:
-            table[limb, joint] = 1 / sum(joint in other for other in edges)
+            table[limb, joint] = 1
     return table.to(device)
 
 

@@ -62,7 +62,7 @@ class Critic(Selection):
             raise ValueError(f"verify: expected less than candidates ({self.candidates}), got {self.verify}")
         self.updates, self.lessons = updates, lessons
         with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the run
-            torch.manual_seed(self.seed)
+            torch.default_generator.manual_seed(self.seed)  # torch.manual_seed would reach every GPU's, too
             self.rise, self.baseline = Rise(types, joints).to(device), Baseline(joints).to(device)
         self.chooser = copy.deepcopy(self.rise).requires_grad_(False)
         parameters = [*self.rise.parameters(), *self.baseline.parameters()]
@@ -123,7 +123,7 @@ class Critic(Selection):
             "type": judged.coverage.type,
             "x": self.features(scene, judged.coverage, judged.clean),  # [B, N, G, J, FEATURES]
             "weight": (scene.weight > 0).float(),
-            "hidden": judged.coverage.far.amax((1, 2)),  # [B, J]
+            "hidden": judged.coverage.hidden.amax((1, 2)),  # [B, J]
             "losses": losses[:, None] if judged.losses is None else judged.losses,  # [B, G, J]
         }
 

@@ -19,14 +19,16 @@ def features(scene: Scene, covered: Coverage, response: Tensor, losses: Tensor) 
     like = covered.joint
     height, width = scene.size
     joints = scene.batch.joints
+    labelled = (scene.weight > 0).to(like.dtype)[:, None, None]
+    person = (covered.near * labelled).sum(-1, keepdim=True) / labelled.sum(-1, keepdim=True).clamp(min=1)
     each = torch.stack((joints[..., 0] / width - 0.5, joints[..., 1] / height - 0.5, response, losses), -1)
     columns = [
         covered.patch.clamp(-3, 3),
         covered.crop.clamp(-1.5, 1.5),
         covered.extent[..., None, :].expand(*like.shape, 2),
         torch.stack((like, covered.near, covered.far, covered.limbs), -1),
-        covered.near.mean(-1, keepdim=True)[..., None].expand(*like.shape, 1),  # how much of the person is hidden
-        (scene.weight > 0).to(like.dtype)[:, None, None, :, None].expand(*like.shape, 1),
+        person[..., None].expand(*like.shape, 1),  # how much of the person is hidden
+        labelled[..., None].expand(*like.shape, 1),
         each.to(like.dtype)[:, None, None].expand(*like.shape, 4),
     ]
     return torch.cat(columns, -1)

@@ -54,8 +54,8 @@ class Hardness:
 
     @property
     def room(self) -> float:
-        """Best of 32 over random, as a share of random: what an adversary can win at most."""
-        return self.best_of_32 / self.random - 1
+        """Best of 32 over random, as a share of random (nan where that is 0): what an adversary can win at most."""
+        return self.best_of_32 / self.random - 1 if self.random else math.nan
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "room": self.room}

@@ -50,6 +50,11 @@ class Replay:
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         self.ring, self.filled, self.place = {}, 0, 0
         rows = {name: value.to(device) for name, value in state["ring"].items()}
+        larger = state["filled"] > self.capacity
+        if larger:  # the newest lessons of a larger memory, oldest first
+            rows = {name: value.roll(-state["place"], 0) for name, value in rows.items()}
         if rows and state["filled"]:
             self.add(rows)
-        self.filled, self.place, self.draws = state["filled"], state["place"], state["draws"]
+        if not larger:
+            self.filled, self.place = state["filled"], state["place"]
+        self.draws = state["draws"]

@@ -15,7 +15,7 @@ from asda_fast.augment.base import Augmented
 from asda_fast.augment.sampling import Slots
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
-from asda_fast.models.coding import Coding, Heatmaps
+from asda_fast.models.coding import Coding, Heatmaps, last
 
 SECOND = 2**32  # beyond every row of a table
 SMALLEST_SIDE = 64  # pixels; below it the coarsest maps of the networks are of one cell
@@ -90,7 +90,7 @@ class Scene:
     def predict(self, image: Tensor) -> Tensor:
         """D's answer [B, J, ..] to `image`, as D is when it is used: running batch-norm statistics, no gradient."""
         with evaluating(self.pose), self.autocast():
-            return self.pose(image).float()
+            return last(self.pose(image)).float()
 
     @torch.no_grad()
     def look(self, theta: Tensor | None, reduced: bool, slots: Slots | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,8 +114,11 @@ class Scene:
         return self.coding.joint_losses(*self.look(theta, reduced, slots))
 
     def autocast(self) -> Any:
-        device = self.batch.image.device.type
-        return torch.autocast(device, self.amp) if self.amp is not None else nullcontext()
+        if self.amp is None:
+            return nullcontext()
+        # In a loop's own autocast torch before 2.10 would keep the weights that a pass without gradient has cast, and
+        # train nothing through them: https://github.com/pytorch/pytorch/issues/112583
+        return torch.autocast(self.batch.image.device.type, self.amp, cache_enabled=False)
 
 
 def at(rows: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:

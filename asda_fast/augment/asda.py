@@ -20,9 +20,11 @@ from asda_fast.core.batch import Batch
 
 def generator_theta(output: Tensor, slots: Slots) -> Tensor:
     """The generator's [B, types, 3] (r, tx, ty) -> theta [B, N, 4] of each slot's type; s stays random: a predicted s
-    would grow until the part covers the person (paper, section 3.3). Differentiable in `output`."""
+    would grow until the part covers the person (paper, section 3.3). Differentiable in `output`, which may be of half
+    precision (autocast): theta is not, in which a part would lie a pixel beside itself."""
     if output.dim() != 3 or output.shape[-1] != 3:
         raise ValueError(f"output: expected [B, types, 3], got {list(output.shape)}")
+    output = output if output.dtype == torch.float64 else output.float()
     chosen = output.gather(1, slots.type[..., None].expand(-1, -1, 3))  # [B, N, 3]
     return torch.cat((slots.theta[..., :1].to(chosen.dtype), chosen), -1)
 

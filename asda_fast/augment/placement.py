@@ -31,8 +31,9 @@ def matrices(
     mirror        [B, N] bool: the patch is turned left-right about its own centre
 
     Convention: H = [[cos r, sin r, tx], [-sin r, cos r, ty]] maps target to source as in the paper (section 3.2), so
-    +tx moves the patch LEFT, +ty moves it UP, and +r turns it clockwise as seen on the screen. (1, 0, 0, 0) puts the
-    patch upright in the crop's centre, scaled from its own person to the target person. A larger s is a larger patch;
+    +tx moves the patch LEFT, +ty moves it UP, and +r turns it clockwise as seen on the screen, the way of its shift
+    with it (at a quarter turn +tx moves it up). (1, 0, 0, 0) puts the patch upright in the crop's centre, scaled from
+    its own person to the target person. A larger s is a larger patch;
     the shift does not depend on s (as in the released code, s resizes the patch before it is placed).
 
     paper       the rotation is isotropic in pixels, the patch turns about its true centre, pixel centres are at i + .5;

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Ranges:
     """Uniform ranges around (1, 0, 0, 0). s is the released code's; r, tx, ty of the paper's random mode were never
-    published, so they default to what the generator can reach for r, and to centres inside the crop for tx and ty."""
+    published, so they default to what the generator can reach for r, and for tx and ty to centres inside the crop of a
+    part that is not turned. A shift turns with its part: one centre in nine lies outside of a square crop, one in six
+    outside of 256x192."""
 
     s: tuple[float, float] = (0.7, 1.3)
     r: tuple[float, float] = (-math.pi / 2, math.pi / 2)  # radians

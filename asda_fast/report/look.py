@@ -21,6 +21,7 @@ from asda_fast.core.hardware import choose_device
 from asda_fast.core.progress import bar
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.evaluate.network import learnt_skeleton
+from asda_fast.models.coding import last
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.report.options import ReportOptions
 from asda_fast.train.recipe import Recipe
@@ -54,26 +55,26 @@ class Looked:
 
 
 @torch.no_grad()
-def look(options: ReportOptions, last: Path, saved: dict[str, Any]) -> Looked:
+def look(options: ReportOptions, checkpoint: Path, saved: dict[str, Any]) -> Looked:
     """UserError for a dataset or a pool that does not go with the run."""
     recipe = Recipe.from_dict(saved["config"])
     recipe = replace(recipe, dataset=options.files.dataset(recipe.dataset)).resolved()
     assert recipe.input is not None
-    pose, device = models.load(str(last)), choose_device(options.device)
+    pose, device = models.load(str(checkpoint)), choose_device(options.device)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
-    everybody = data.load(recipe.dataset, options.root, "val", options.files, learnt_skeleton(str(last), card))
+    everybody = data.load(recipe.dataset, options.root, "val", options.files, learnt_skeleton(str(checkpoint), card))
     everybody = everybody.first(recipe.limit)
     if len(everybody.skeleton.joints) != card["joints"]:
         raise UserError(
-            f"{last}: predicts {card['joints']} joints, {recipe.dataset} has {len(everybody.skeleton.joints)}"
+            f"{checkpoint}: predicts {card['joints']} joints, {recipe.dataset} has {len(everybody.skeleton.joints)}"
         )
     rows = np.unique(np.linspace(0, len(everybody) - 1, min(options.people, len(everybody))).astype(np.int64))
     augmentation = recipe.paste.build(pools.choose(options.pool, recipe.dataset, recipe.paste), recipe.seed)
     if augmentation.needs_pool:
-        pools.check_same(last.parent, saved.get("pool"), augmentation.pool, options.pool)
+        pools.check_same(checkpoint.parent, saved.get("pool"), augmentation.pool, options.pool)
     adversary = None
     if isinstance(augmentation, Adversarial):
-        adversary = adversary_of_run(last, recipe, augmentation, everybody.skeleton, device)
+        adversary = adversary_of_run(checkpoint, recipe, augmentation, everybody.skeleton, device)
     pose = pose.to(device)
     coding = models.coding_of(pose, recipe.input)
     seen, places = Looked(aspect=recipe.input[0] / recipe.input[1]), []
@@ -83,9 +84,10 @@ def look(options: ReportOptions, last: Path, saved: dict[str, Any]) -> Looked:
         for batch in bar(loader, len(loader), "looking at people"):
             batch = batch.to(device)
             with epoch_sheet.evaluating(pose):
-                joints = coding.decode(pose(augmentation.clean(batch)).float())[0].cpu().numpy()
+                joints = coding.decode(last(pose(augmentation.clean(batch))).float())[0].cpu().numpy()
             count(seen, batch, joints, everybody.skeleton)
-            places.append(batch.joints.cpu().numpy() / recipe.input[::-1])
+            labelled = batch.visible.cpu().numpy()[..., None] > 0
+            places.append(np.where(labelled, batch.joints.cpu().numpy() / recipe.input[::-1], np.nan))
             if not isinstance(augmentation, Semantic):
                 continue
             for draw in range(options.draws):
@@ -94,9 +96,15 @@ def look(options: ReportOptions, last: Path, saved: dict[str, Any]) -> Looked:
                 if adversary is not None:
                     choice = adversary.choose(scene, explore=False)
                     record(seen.chosen, scene.paste(choice.theta, choice.slots), recipe.input)
-    mean = np.nanmean(np.concatenate(places), 0)
-    seen.bones = [(mean[a], mean[b]) for a, b in everybody.skeleton.edges]
+    seen.bones = bones_of(np.concatenate(places), everybody.skeleton.edges)
     return seen
+
+
+def bones_of(joints: np.ndarray, edges: tuple[tuple[int, int], ...]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Both ends of each bone of the mean person; joints [P, J, 2] are nan where not labelled, and a bone is left out
+    where nobody has one of its ends."""
+    mean = {j: np.nanmean(each, 0) for j, each in enumerate(joints.swapaxes(0, 1)) if not np.isnan(each).all()}
+    return [(mean[a], mean[b]) for a, b in edges if a in mean and b in mean]
 
 
 def count(seen: Looked, batch: Batch, joints: np.ndarray, skeleton: Skeleton) -> None:

@@ -83,7 +83,7 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     pose, device = models.load(path), choose_device(options.device)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
     recipe = _recipe(path, card, options)
-    step = options.batch_size or (recipe.people_a_step if path.suffix == ".pt" else LONE)
+    step = options.batch_size or (recipe.batch_size if path.suffix == ".pt" else None) or LONE
     late = (f"adversary {options.game.adversary}", LATE)  # it is measured as one that has begun
     for line in lines_of(set(changed(options.game)), (*idle_of(options.game), late)):
         say(line)

@@ -178,8 +178,10 @@ def _loaders(
 
     def loader(people: People, training: bool) -> Loader:
         rank, world = (ranks.rank, ranks.world) if training else (0, 1)
+        # In validation nobody is there twice, but --verify-share is of as large a batch.
+        count = batch_size * 2 if recipe.game.pairs and not training else batch_size
         return make_loader(
-            people, train=training, size=size, batch_size=batch_size, seed=recipe.seed, pipeline=run.pipeline,
+            people, train=training, size=size, batch_size=count, seed=recipe.seed, pipeline=run.pipeline,
             device=device, threads=run.threads, on_bad_image=run.on_bad_image, aug=aug if training else None, rank=rank,
             world=world,
         )  # fmt: skip

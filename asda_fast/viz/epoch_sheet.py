@@ -19,7 +19,7 @@ from asda_fast.augment.base import Augmentation, Augmented
 from asda_fast.core.batch import Batch, to_uint8
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.metrics.pck import CROP_SHARE
-from asda_fast.models.coding import Coding, Heatmaps
+from asda_fast.models.coding import Coding, Heatmaps, last
 from asda_fast.viz import draw
 
 CELL = 224  # height of a picture
@@ -57,7 +57,9 @@ def write_sheet(
     else:
         augmented = augmentation(batch, epoch)
     with evaluating(pose), nullcontext() if amp is None else torch.autocast(batch.image.device.type, amp):
-        without, pasted = (coding.decode(pose(seen.image).float())[0].cpu().numpy() for seen in (clean, augmented))
+        without, pasted = (
+            coding.decode(last(pose(seen.image)).float())[0].cpu().numpy() for seen in (clean, augmented)
+        )
     shown = to_uint8(augmented.image).cpu().numpy()
     zoom = max(1, round(CELL / batch.image.shape[1]))  # small crops are enlarged first: lines stay fine
     crops = [_enlarged(image, zoom) for image in batch.image.cpu().numpy()]

@@ -23,6 +23,7 @@ from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.dataset import dataset
 from asda_fast.evaluate.network import card_size, learnt_skeleton
 from asda_fast.models import checkpoints
+from asda_fast.models.coding import last
 from asda_fast.parts.pool import PartPool
 from asda_fast.pipelines.loader import make_loader
 from asda_fast.viz import draw, epoch_sheet, gallery
@@ -55,7 +56,7 @@ def load_networks(path: str, skeleton: Skeleton, types: tuple[str, ...] | None) 
 def losses(pose: nn.Module, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """(loss [B], joints [B, J, 2] crop pixels, score [B, J])."""
     size = (batch.image.shape[1], batch.image.shape[2])
-    coding, answer = models.coding_of(pose, size), pose(image).float()
+    coding, answer = models.coding_of(pose, size), last(pose(image)).float()
     target, weight = coding.encode(batch.joints, batch.visible, size)
     return coding.losses(answer, target, weight), *coding.decode(answer)
 

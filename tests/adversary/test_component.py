@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from asda_fast import Adversary
 from asda_fast.adversary.critic import Critic
+from asda_fast.augment.asda import generator_theta
+from asda_fast.augment.sampling import Slots
 from asda_fast.parts.pool import PartPool
 
 JOINTS, SIZE = 5, 48
@@ -172,7 +174,11 @@ def test_cover_hides_what_the_network_is_sure_of(pool: PartPool) -> None:
     (lambda pool: Adversary(pool, pairs="no"), "pairs: expected True or False, got 'no'"),  # type: ignore[arg-type]
     (lambda pool: Adversary(pool, device="nope"), "device: expected one of torch's, such as cuda:0, got 'nope'"),
     (lambda pool: Adversary(pool, joints=3, edges=[(0, 1.5)]), "edges: expected pairs"),  # type: ignore[list-item]
+    (lambda pool: Adversary(pool, joints=3, edges=[3]), "edges: expected pairs"),  # type: ignore[list-item]
+    (lambda pool: Adversary(pool, joints=3, edges=None), "edges: expected pairs of joints, got NoneType"),  # type: ignore[arg-type]
+    (lambda pool: Adversary(pool, "generator", generator=3), "generator: expected a network"),  # type: ignore[arg-type]
     (lambda pool: Adversary(pool, seed="a"), "seed: expected a whole number"),  # type: ignore[arg-type]
+    (lambda pool: Adversary(pool, seed=2**70), "seed: expected a number of 64 bits"),
 ])  # fmt: skip
 def test_a_wrong_option_is_named(pool: PartPool, make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
@@ -273,6 +279,76 @@ def test_autocast_is_the_networks_alone(pool: PartPool, way: Any, options: dict[
     assert torch.equal(
         cast.paste(image, network(), losses, keypoints=points), plain.paste(image, network(), losses, keypoints=points)
     )
+
+
+def test_a_generator_learns_in_half_precision(pool: PartPool) -> None:
+    """Its gradients are below float16's smallest number where nothing scales them: whole layers would stand still."""
+    image, points, _ = next(batches(1))
+    adversary = Adversary(pool, "generator", joints=JOINTS)
+    assert adversary.generator is not None
+    before = copy.deepcopy(adversary.generator.state_dict())
+    with torch.autocast("cpu", torch.float16):
+        for _ in range(8):
+            adversary.paste(image, network(), lambda maps: maps.mean((2, 3)) * 1e-4, keypoints=points)
+            adversary.learn(torch.ones(4, JOINTS))
+    for name, weight in adversary.generator.named_parameters():
+        if name.endswith("conv1.weight"):
+            assert (weight != before[name]).float().mean() > 0.9, name
+    again = Adversary(pool, "generator", joints=JOINTS)
+    again.load_state_dict(adversary.state_dict())
+    assert again._scaler.state_dict() == adversary._scaler.state_dict()
+    assert again._scaler.state_dict()["_growth_tracker"] == 8, "no step was left out"
+
+
+def test_a_network_judged_in_autocast_still_learns(pool: PartPool) -> None:
+    """Torch before 2.10 kept the weights that the judging had cast without a gradient, for the loop's own pass."""
+    image, points, target = next(batches(1))
+    model, adversary = network(), Adversary(pool, "search", joints=JOINTS)
+
+    def losses(maps: Tensor) -> Tensor:
+        return ((maps - target) ** 2).mean((2, 3))
+
+    with torch.autocast("cpu", torch.bfloat16):
+        losses(model(adversary.paste(image, model, losses, keypoints=points))).mean().backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in model.parameters())
+
+
+def test_a_generator_of_ones_own_places_exactly(pool: PartPool) -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.place = nn.Parameter(torch.tensor([0.3, 0.1234567, -0.7654321]))
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.place.expand(len(image), 1, 3).to(torch.get_autocast_dtype("cpu"))
+
+    slots = Slots(*[torch.zeros(2, 1, dtype=torch.int64)] * 2, torch.zeros(2, 1, dtype=torch.bool), torch.ones(2, 1, 4))
+    assert generator_theta(Fixed()(torch.zeros(2, 3, 8, 8)), slots).dtype == torch.float32
+    assert generator_theta(torch.zeros(2, 1, 3, dtype=torch.float64), slots).dtype == torch.float64
+    image, points, _ = next(batches(1))
+    few = Adversary(pool, "generator", joints=JOINTS, generator=nn.Sequential(nn.Flatten(), nn.LazyLinear(6)))
+    with pytest.raises(ValueError, match=r"^generator: expected it to give \[4, 1, 3\], got \[4, 6\]"):
+        few.paste(image, network(), lambda maps: maps.mean((2, 3)), keypoints=points)
+
+
+@pytest.mark.parametrize("way", ["critic", "generator"])
+def test_no_draw_is_taken_from_the_loop(pool: PartPool, way: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither on the CPU nor on any GPU, where torch.manual_seed reaches all generators at once."""
+    reached: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reached.append)
+    state = torch.get_rng_state()
+    Adversary(pool, way, joints=JOINTS, seed=7)
+    assert torch.equal(torch.get_rng_state(), state) and not reached
+
+
+def test_the_jitter_follows_from_the_seed(pool: PartPool) -> None:
+    image = torch.rand(4, 3, SIZE, SIZE)
+    first, second = (Adversary(pool, "random", seed=seed, jitter=0.5) for seed in (1, 2))
+    slots = first.module.paste.draw_from(first.module.batch(image), 0, 0)
+    a, b = (
+        each.module.render(each.module.batch(image), image, slots, slots.theta, 0).image for each in (first, second)
+    )
+    assert not torch.equal(a, b)
 
 
 def test_a_seed_below_zero_is_another(pool: PartPool) -> None:

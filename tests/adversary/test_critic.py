@@ -135,6 +135,39 @@ def test_the_replay_is_a_ring() -> None:
     assert sorted(replay.ring["n"].tolist()) == [27, 28, 29, 30, 31]
 
 
+def test_of_a_larger_memory_the_newest_stay() -> None:
+    larger, replay = Replay(7, seed=0), Replay(4, seed=0)
+    for first in (0, 5):
+        larger.add({"n": torch.arange(first, first + 5)})
+    replay.load_state_dict(larger.state_dict(), torch.device("cpu"))
+    assert sorted(replay.ring["n"].tolist()) == [6, 7, 8, 9] and set(replay.draw(100)["n"].tolist()) == {6, 7, 8, 9}
+    replay.add({"n": torch.tensor([10, 11])})
+    assert sorted(replay.ring["n"].tolist()) == [8, 9, 10, 11]
+
+
+def test_where_unlabelled_joints_lie_tells_the_critic_nothing(make_scene) -> None:
+    """Joint 3 is the end of a limb of joint 2, and lies below the part or in the corner."""
+    critic, scene = Critic(**OPTIONS), make_scene(Small().eval(), count=1)
+    scene.batch.joints[0, :3] = torch.tensor([[10.0, 10], [50, 10], [32, 34]])
+    scene.batch.joints[0, 4] = 60
+
+    def seen(labelled: float, at: float) -> torch.Tensor:
+        scene.weight = torch.tensor([[1.0, 1, 1, labelled, 1]])
+        scene.batch.joints[0, 3] = at
+        covered = coverage(scene, torch.tensor([[[[1.0, 0, 0, 0]]]]), EDGES)
+        return critic.features(scene, covered, None)[..., [0, 1, 2, 4], :]
+
+    assert torch.equal(seen(0, 0), seen(0, 32)) and not torch.equal(seen(1, 0), seen(1, 32))
+
+
+def test_a_joint_below_a_small_part_is_hidden(make_scene) -> None:
+    """A part of 4 pixels covers the joint, and nothing of the circle of 7 / 96 about it."""
+    scene = make_scene(Small().eval(), count=1)
+    scene.batch.joints[0, 1] = 32.0
+    covered = coverage(scene, torch.tensor([[[[0.4, 0, 0, 0]]]]), EDGES)
+    assert covered.far[0, 0, 0, 1] == 0 and covered.hidden[0, 0, 0, 1] == 1
+
+
 def test_a_large_lesson_is_kept_less_often() -> None:
     replay = Replay(8192, seed=0)
     replay.add({"x": torch.zeros(2, 1024, 1024)})

@@ -87,6 +87,13 @@ def test_ratio_by_hand() -> None:
     assert all(math.isnan(v) for v in ratio(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])))
 
 
+def test_where_nothing_costs_anything_there_is_no_room(make_scene) -> None:
+    scene = flat(make_scene(WhereWhite(), count=6))
+    scene.weight[:] = 0
+    found = measure([scene], None)
+    assert math.isnan(found.room) and math.isnan(found.to_dict()["room"]) and "room nan %" in str(found)
+
+
 def test_the_standard_error_is_that_of_repeated_measurement(make_scene) -> None:
     """200 measurements of 30 people each scatter as the one standard error says."""
     found = [measure([flat(make_scene(WhereWhite(), count=30, row=30 * i))], Fixed(0.1), draws=4) for i in range(200)]

@@ -40,6 +40,15 @@ def test_a_look_leaves_the_network_as_it_was(make_scene) -> None:
     assert pose.training and not pose[1].training
 
 
+def test_of_an_answer_with_earlier_stacks_the_last_counts(make_scene) -> None:
+    class Stacks(WhereWhite):
+        def forward(self, image):
+            return [torch.zeros(1), super().forward(image)]
+
+    alone, stacks = make_scene(WhereWhite()), make_scene(Stacks())
+    assert torch.equal(stacks.judge(stacks.slots.theta), alone.judge(alone.slots.theta))
+
+
 def test_a_reduced_look_sees_the_same_place(make_scene) -> None:
     scene = make_scene(WhereWhite())
     scene.batch.image = torch.zeros(6, 128, 128, 3, dtype=torch.uint8)

@@ -20,7 +20,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
 from asda_fast.parts.types import TYPES
 from asda_fast.report import blocks, charts, page
-from asda_fast.report.look import record
+from asda_fast.report.look import bones_of, record
 from asda_fast.report.options import ReportOptions
 from asda_fast.train import checkpoint
 from asda_fast.train.recipe import Recipe
@@ -197,6 +197,13 @@ def test_sheets_are_spread(count: int, most: int, shown: list[int]) -> None:
 class Pool:
     types = ("a", "b")
     size = torch.tensor([[10, 20], [4, 4]])  # height, width
+
+
+def test_the_mean_person_is_of_labelled_joints() -> None:
+    nobody = [np.nan, np.nan]
+    joints = np.array([[[0.2, 0.2], [0.4, 0.8], nobody], [nobody, [0.6, 0.6], nobody]])
+    ((a, b),) = bones_of(joints, ((0, 1), (1, 2)))
+    assert a.tolist() == [0.2, 0.2] and b.tolist() == pytest.approx([0.5, 0.7])
 
 
 def test_maps_count_the_middles_of_parts() -> None:
