@@ -5,8 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from asda_fast.cli import entry
+from asda_fast.core.errors import UserError
 from asda_fast.train.ablation import MEASURES, AblateOptions
 from asda_fast.train.arms import lacks_baseline
+
+OF_ARMS = (
+    "augment",
+    "adversary",
+    "verify",
+    "verify_share",
+    "pairs",
+    "solvable",
+    "target_hardness",
+    "clean_pass",
+    "explore",
+)
 
 
 def ablate(options: AblateOptions) -> None:
@@ -20,6 +33,8 @@ def ablate(options: AblateOptions) -> None:
     show(results)
     pictures = draw.save(options.out / "results.png", plot(results))
     print(f"{options.out / 'results.json'}, {pictures}")
+    if failed := results.get("failed"):
+        raise UserError(f"{len(failed)} of the runs failed, they are in no row above; {failed[0]}")
 
 
 def list_runs(options: AblateOptions) -> None:
@@ -65,7 +80,7 @@ def show(results: dict[str, Any]) -> None:
         if row["past_its_peak"] is None:
             print(f"{row['arm']}: of one seed it cannot be told whether it is past its best epoch")
         elif not row["past_its_peak"]:
-            print(f"{row['arm']} has not fallen from its best epoch: where it still rises, pasting only slows learning")
+            print(f"{row['arm']}: no fall from its best epoch is shown; a network that still rises, a paste only slows")
         else:
             fell, epoch = row["fell"]["mean"], row["fell"]["from_epoch"]
             print(f"{row['arm']} lost {fell:.2f} after epoch {epoch}: fewer epochs alone may give what its rivals do")
@@ -102,4 +117,9 @@ def _cell(found: dict[str, Any], baseline: bool) -> str:
 
 
 def main(prog: str = "asda-fast ablate") -> None:
-    entry.command(AblateOptions, prog, ablate)
+    try:
+        entry.command(AblateOptions, prog, ablate)
+    except UserError as error:
+        if str(error).startswith(tuple(f"--{name.replace('_', '-')}:" for name in OF_ARMS)):
+            raise UserError(f"{error}; an arm's own options stand behind its name, as critic:verify=2") from None
+        raise

@@ -168,6 +168,6 @@ def keyword_values(texts: Sequence[str], name: str) -> dict[str, Any]:
             raise UserError(f"{name}: {key} is given twice, in {' '.join(texts)}")
         try:
             found[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError):  # TypeError: {[]: 1}
             found[key] = value
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,10 @@ MEASURES = {"clean": "all joints", "hidden": "occluded", "random": "random paste
 class AblateOptions:
     """Train every arm with every seed and compare them: the recipe is that of all arms, an arm changes what is pasted.
 
-    A finished run is never repeated and a part of one is gone on with: give the same command again.
+    Each network is measured on the validation people: clean, under a random paste and under the worst of eight (of the
+    same pool), and compared person by person with the arm `none`, or else the first. Written to --out: a folder for
+    each run, results.json, results.png. A finished run is never repeated and a part of one is gone on with: give the
+    same command again.
     """
 
     arms: tuple[str, ...] = ("none", "random", "generator", "critic", "critic-verify-4")
@@ -90,21 +94,22 @@ def plan(options: AblateOptions) -> list[Planned]:
 
 
 def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run what is missing, then compare: the content of results.json, with a picture of it beside. UserError where a
-    run fails, a folder holds another one, or none was finished in time. KeyboardInterrupt leaves every run where it can
-    be gone on with."""
+    """Run what is missing, then compare: the content of results.json. Of a run that fails the others go on, and
+    `failed` says why. UserError where none is finished before one fails or in time, or a folder holds another run.
+    KeyboardInterrupt leaves every run where it can be gone on with."""
     from asda_fast.core.files import check_target, write_atomic
     from asda_fast.core.hardware import cores
     from asda_fast.train.trial import check_given, trial
 
     check_target("out", options.out / "results.json")
-    check_given(options.out, options.recipe.resolved(), options.run)
     began, threads = time.monotonic(), options.run.threads or max(1, cores() // options.jobs)
     runs = plan(options)
+    check_given(options.out, options.recipe.resolved(), options.run)
     waiting = [run for run in runs if run.state != "finished"]
     context = multiprocessing.get_context("spawn")
     say(f"{len(runs) - len(waiting)} runs are finished, {len(waiting)} to go")
-    running: list[tuple[Path, Any]] = []
+    running: list[tuple[Path, Any, int]] = []  # the folder, the process, and where its part of log.txt begins
+    failed: list[str] = []
     try:
         while waiting or running:
             if options.seconds is not None and time.monotonic() - began > options.seconds:
@@ -114,18 +119,25 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
                 run = waiting.pop(0)
                 where = replace(options.run, out=str(run.folder), threads=threads)
                 process = context.Process(target=trial, args=(run.recipe, where, {"arm": run.arm, "seed": run.seed}))
+                log = run.folder / "log.txt"
+                running.append((run.folder, process, log.stat().st_size if log.is_file() else 0))
                 process.start()
-                running.append((run.folder, process))
-            for folder, process in [entry for entry in running if not entry[1].is_alive()]:
-                running.remove((folder, process))
-                if process.exitcode:
-                    raise UserError(f"{folder}: the run failed: {last_words(folder / 'log.txt')}")
-                say(f"{folder.name} is finished, {len(waiting) + len(running)} to go")
+            for entry in [entry for entry in running if not entry[1].is_alive()]:
+                running.remove(entry)
+                folder, process, said = entry
+                to_go = f"{len(waiting) + len(running)} to go"
+                if not process.exitcode:
+                    say(f"{folder.name} is finished, {to_go}")
+                    continue
+                failed.append(f"{folder}: the run failed: {last_words(folder / 'log.txt', said, process.exitcode)}")
+                if not any((run.folder / RESULT).is_file() for run in runs):
+                    raise UserError(failed[0])  # what is wrong may be wrong in all of them
+                say(f"{failed[-1]}; the others go on, {to_go}")
             time.sleep(0.2)
     finally:
-        for _, process in running:
+        for _, process, _ in running:
             process.terminate()  # a run that gets SIGTERM saves its state
-        for _, process in running:
+        for _, process, _ in running:
             process.join()
     files = [(run.folder / RESULT, run) for run in runs if (run.folder / RESULT).is_file()]
     done = [(path, read_result(path, run.arm, run.seed)) for path, run in files]
@@ -133,21 +145,30 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
         raise UserError(f"seconds: {options.seconds:g} were too few for a run; the same command goes on")
     check_alike(done)
     compared = compare([result for _, result in done])
-    results = {"recipe": options.recipe.resolved().to_dict(), **compared}
+    results = {"recipe": options.recipe.resolved().to_dict(), **compared, **({"failed": failed} if failed else {})}
     write_atomic(options.out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
     return results
 
 
 def check_recipe(path: Path, saved: dict[str, Any], recipe: Recipe) -> None:
-    """UserError unless what a run saved is of this recipe."""
-    for name, value in recipe.to_dict().items():
-        if name in saved and saved[name] != value:
-            raise UserError(f"{path}: of a run with {name} {short(saved[name])}, not {value}; take another --out")
+    """UserError unless what a run saved is of this recipe. An older run is one of the defaults in what it does not
+    say."""
+    try:
+        before = Recipe.from_dict(saved).resolved().to_dict()
+    except UserError as error:
+        raise UserError(f"{path}: the recipe of a run: {error}") from None
+    before, now = (json.loads(json.dumps(each)) for each in (before, recipe.to_dict()))  # lists as a file has them
+    for name, value in now.items():
+        if before[name] != value:
+            raise UserError(f"{path}: of a run with {name} {short(before[name])}, not {value}; take another --out")
 
 
-def last_words(log: Path) -> str:
-    """Why a run ended, from what it printed last."""
-    said = log.read_text(errors="replace").strip() if log.is_file() else ""
+def last_words(log: Path, begin: int, code: int) -> str:
+    """Why a run ended: the signal that stopped it, or what it printed last into its log from byte `begin` on."""
+    if code < 0:
+        why = signal.Signals(-code).name + " (memory?)" * (-code == signal.SIGKILL)
+        return f"it was stopped by {why} ({log})"
+    said = log.read_bytes()[begin:].decode(errors="replace").strip() if log.is_file() else ""
     last = said.splitlines()[-1].removeprefix("error: ") if said else "it said nothing"
     return f"{last} ({log} has all of it)"
 
@@ -205,7 +226,7 @@ def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
             spread = float(each.std(ddof=1)) if len(each) > 1 else None
             row[measure] = {"mean": float(each.mean()), "spread": spread, "seeds": each.tolist(), "more": None}
             both = [seed for seed in own if seed in base]
-            if both and len(counted) > 1:
+            if both and (counted > 0).sum() > 1:
                 other = np.array([base[seed]["people"][measure] for seed in both])
                 row[measure]["more"] = vars(difference(np.array([hits[seed] for seed in both]), other, counted))
         found.append(row)

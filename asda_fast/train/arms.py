@@ -67,7 +67,7 @@ def split(arm: str) -> tuple[str, dict[str, Any]]:
     for field, value in found.items():
         if field in SAME:
             raise UserError(f"arms: {field} is not an arm's, got {arm!r}: every arm has the same (--{field})")
-        if field == "adversary":
+        if field in ("augment", "adversary", "pairs"):
             raise UserError(f"arms: {field} is not a field to change, got {arm!r}: each has an arm of its own")
         if field not in known:
             raise UserError(f"arms: expected ARM:FIELD=VALUE of the recipe, got {arm!r}{nearest(field, list(known))}")
@@ -91,8 +91,7 @@ def check_own(arms: Sequence[str], recipe: Recipe) -> None:
     given, usual = recipe.to_dict(), Recipe(dataset=recipe.dataset).to_dict()
     for field, instead in (("seed", "seeds"), ("augment", "arms"), ("adversary", "arms")):
         if given[field] != usual[field]:
-            behind = "; an arm's own options stand behind its name, as critic:verify=2" * (instead == "arms")
-            raise UserError(f"{field}: is for `{instead}` to say in an ablation, got {given[field]}{behind}")
+            raise UserError(f"{field}: is for `{instead}` to say in an ablation, got {given[field]}")
     for arm in arms:
         name, more = split(arm)
         own = {field: value for field, value in ARMS[name].items() if field in usual and field not in ("epochs", *more)}

@@ -226,7 +226,7 @@ class RunOptions:
     log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
     """who is told the numbers and contact sheets of each epoch, beside metrics.jsonl: tensorboard | wandb | mlflow"""
     out: str | None = None
-    """folder of the run [runs/DATASET]"""
+    """folder of the run [runs/DATASET; ablate: runs/ablate-DATASET, with a folder for each run]"""
     resume: bool = False
     """go on from the checkpoint in --out, or begin where none is yet; what is learnt must be the same"""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -24,7 +25,7 @@ from asda_fast.adversary import held_out, measure
 from asda_fast.augment import pools
 from asda_fast.augment.options import PasteOptions
 from asda_fast.augment.sda import Semantic
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import read_json, write_atomic
 from asda_fast.core.hardware import choose_device
 from asda_fast.data.people import People
@@ -80,26 +81,34 @@ def _trial(recipe: Recipe, run: RunOptions, name: dict[str, Any], folder: Path) 
         "looks": [row["epoch"] for row in looks],
         "pck_train_by_look": [row["pck_train"] for row in looks],
         "pck_by_look": [row["pck"] for row in looks],
-        "hardness": history[-1].get("hardness"),
-        "hardness_se": history[-1].get("hardness_se"),
+        "hardness": _finite(history[-1].get("hardness")),
+        "hardness_se": _finite(history[-1].get("hardness_se")),
         **measured(folder / "last.pt", recipe.resolved(), run),
     }
     write_atomic(folder / RESULT, (json.dumps(found) + "\n").encode())
 
 
+def _finite(value: float | None) -> float | None:
+    """None where there is no number: where no place is worse than another, hardness is nan."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def check_given(out: Path, recipe: Recipe, run: RunOptions) -> None:
     """What all runs of an ablation share besides the recipe, kept in given.json: the weights that they start from and
     the pool. UserError where the folder's runs were made with others: their differences would not be the arms'."""
-    now = {"init": _mark(run.init), "generator_init": _mark(run.generator_init)}
+    now: dict[str, Any] = {"init": _mark(run.init), "generator_init": _mark(run.generator_init)}
+    now |= {"within": run.within, "random_body": run.random_body or None}  # not in what older runs left
     pasted = pools.choose(run.pool, recipe.dataset, PasteOptions(augment="sda"))  # of what all are measured with
     now["pool"] = pools.mark(pasted)
     path = out / "given.json"
-    if not path.is_file():
+    if not path.is_file() or not any((*out.glob("*/last.pt"), *out.glob(f"*/{RESULT}"))):
         write_atomic(path, (json.dumps(now, indent=1) + "\n").encode())
         return
     saved = read_json(path, "what the runs of an ablation share")
+    if not isinstance(saved, dict):
+        raise UserError(f"{path}: expected an object, got {short(saved)}")
     for name, mark in now.items():
-        if not isinstance(saved, dict) or saved.get(name) != mark:
+        if saved.get(name) != mark:
             raise UserError(f"{name}: the runs in {out} were made with another one ({path}); take another --out")
 
 
@@ -132,7 +141,10 @@ def measured(path: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:
         threads=run.threads, on_bad_image=run.on_bad_image,
     ) as loader:  # fmt: skip
         pasted = predict_pasted(held_out(loader, augmentation, pose, device, coding=coding), len(people), WORST_OF)
-        gap = measure(held_out(loader, augmentation, pose, device, coding=coding), None, people=128)
+        try:
+            gap = measure(held_out(loader, augmentation, pose, device, coding=coding), None, people=128)
+        except ValueError as error:
+            raise UserError(f"validation people of {recipe.dataset}: {error}") from None
     losses = {"clean": gap.clean, "random": gap.random, "best_of_32": gap.best_of_32}
     return {"losses": losses, "people": by_person(pasted.clean, pasted.random, pasted.worst, people)}
 

@@ -17,7 +17,7 @@ import torch
 from asda_fast.cli import ablate as command
 from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
-from asda_fast.train.ablation import AblateOptions, ablate, compare, course, plan
+from asda_fast.train.ablation import AblateOptions, ablate, check_recipe, compare, course, last_words, plan
 from asda_fast.train.arms import ARMS, SETS, baseline_of, costs, expand, folder_of, lacks_baseline, recipe_of
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.result_file import check_alike
@@ -153,6 +153,78 @@ def test_all_runs_of_a_folder_start_and_are_measured_alike(tmp_path: Path) -> No
         check_given(tmp_path, recipe, plain)
     with pytest.raises(UserError, match=r"out .*weights/results.json: File exists"):
         ablate(options(tmp_path / "weights"), lambda text: None)
+
+
+def test_what_runs_share_is_kept_when_one_is_begun(tmp_path: Path) -> None:
+    """A first command that was wrong and stopped at once does not decide for the folder."""
+    recipe, run = Recipe.from_dict(SMALL).resolved(), RunOptions()
+    (tmp_path / "weights").write_bytes(b"1")
+    check_given(tmp_path, recipe, run)
+    student = replace(run, init=str(tmp_path / "weights"), within="student")
+    check_given(tmp_path, recipe, student)
+    (tmp_path / "none-0").mkdir()
+    (tmp_path / "none-0" / "last.pt").touch()
+    check_given(tmp_path, recipe, student)
+    for other, name in (
+        (replace(student, within="teacher"), "within"),
+        (replace(student, random_body=True), "random_body"),
+    ):
+        with pytest.raises(UserError, match=f"^{name}: the runs in .* were made with another one"):
+            check_given(tmp_path, recipe, other)
+    (tmp_path / "given.json").write_text("[]")
+    with pytest.raises(UserError, match=r"given.json: expected an object, got \[\]"):
+        check_given(tmp_path, recipe, student)
+
+
+def test_an_older_run_is_one_of_the_defaults(tmp_path: Path) -> None:
+    recipe = Recipe.from_dict({**SMALL, "options": {"extent": (0.1, 0.2)}}).resolved()
+    saved = json.loads(json.dumps(recipe.to_dict()))  # a file knows lists alone
+    check_recipe(tmp_path, saved, recipe)
+    check_recipe(tmp_path, {name: value for name, value in saved.items() if name != "train_people"}, recipe)
+    for less in ({name: value for name, value in saved.items() if name != "train_people"}, {}):
+        with pytest.raises(UserError, match=r"of a run with .*; take another --out"):
+            check_recipe(tmp_path, less, replace(recipe, train_people=7))
+    with pytest.raises(UserError, match="the recipe of a run: "):
+        check_recipe(tmp_path, {"lr": "x"}, recipe)
+
+
+def test_hardness_that_is_no_number_is_none(tmp_path: Path) -> None:
+    """Where every place is the same one, best and mean of 32 are: 0 / 0. It must not spoil the comparison."""
+    still = Recipe.from_dict({**SMALL, "max_shift": 0.0, "max_rotation": 0.0, "scale_range": [1.0, 1.0]})
+    results = ablate(options(tmp_path, arms=("random", "none"), recipe=still), lambda text: None)
+    assert [row["hardness"] for row in results["arms"]] == [None, None]
+
+
+def test_of_a_run_that_fails_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+    results = ablate(options(tmp_path, arms=("none", "random:lr=1e30", "random"), jobs=1), said.append)
+    assert [row["arm"] for row in results["arms"]] == ["none", "random"]
+    assert len(results["failed"]) == 1 and "random+lr=1e30-3: the run failed: L_D became" in results["failed"][0]
+    assert any(line.endswith("the others go on, 1 to go") for line in said)
+
+
+def test_why_a_run_ended(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("error: an earlier attempt\n")
+    begin = log.stat().st_size
+    assert last_words(log, begin, 1) == f"it said nothing ({log} has all of it)"
+    assert last_words(log, begin, -9) == f"it was stopped by SIGKILL (memory?) ({log})"
+    with log.open("a") as file:
+        file.write("epoch 1\nerror: no room\n")
+    assert last_words(log, begin, 2) == f"no room ({log} has all of it)"
+
+
+@pytest.mark.parametrize("change", ["augment=none", "pairs=True", "adversary=search"])
+def test_an_arm_stays_what_it_is_called(change: str) -> None:
+    with pytest.raises(UserError, match=f"{change.split('=')[0]} is not a field to change, .* an arm of its own"):
+        expand([f"critic:{change}"])
+
+
+@pytest.mark.parametrize("flag", [["--verify", "4"], ["--adversary", "critic"], ["--pairs"]])
+def test_where_an_arms_own_options_stand(flag: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["ablate", *flag])
+    with pytest.raises(UserError, match=f"^{flag[0]}: .*; an arm's own options stand behind its name, as critic:ver"):
+        command.main()
 
 
 def test_steps_are_the_optimisers(tmp_path: Path) -> None:
