@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
+from asda_fast import Adversary, PartPool
 from asda_fast.adversary import Critic, Scene
 from asda_fast.adversary.ranks import gathered
 from asda_fast.train.distributed import stop
@@ -68,3 +70,25 @@ def test_two_ranks_learn_what_one_learns_from_all(make_scene, tmp_path: Path, mo
     assert torch.equal(first["history"], second["history"]) and first["history"][..., 1].sum() > 0
     assert torch.equal(first["replay"]["ring"]["x"], second["replay"]["ring"]["x"])
     assert first["replay"]["filled"] == PEOPLE * STEPS
+
+
+def own_generator(index: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", 2), rank=index, world_size=2)
+    torch.manual_seed(index)  # each process would begin with weights of its own
+    generator = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 3), torch.nn.Tanh(), torch.nn.Unflatten(1, (1, 3))
+    )
+    pool = PartPool.from_patches([np.full((8, 8, 4), 255, np.uint8)])
+    adversary = Adversary(pool, "generator", generator=generator)
+    image, network = torch.rand(2, 3, 16, 16), torch.nn.Conv2d(3, 2, 4, 4)
+    adversary.paste(image, network, lambda maps: maps.mean((1, 2, 3)))
+    adversary.learn(torch.ones(2))
+    torch.save(generator.state_dict(), f"{folder}/state{index}.pt")
+    stop()
+
+
+def test_a_generator_of_ones_own_is_the_same_on_every_rank(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(own_generator, (str(tmp_path),), nprocs=2)
+    first, second = (torch.load(tmp_path / f"state{i}.pt", weights_only=True) for i in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
