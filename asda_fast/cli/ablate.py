@@ -80,7 +80,7 @@ def show(results: dict[str, Any]) -> None:
         if row["past_its_peak"] is None:
             print(f"{row['arm']}: of one seed it cannot be told whether it is past its best epoch")
         elif not row["past_its_peak"]:
-            print(f"{row['arm']}: no fall from its best epoch is shown; a network that still rises, a paste only slows")
+            print(f"{row['arm']}: no fall from its best epoch is shown: if it still rises, a paste only slows it")
         else:
             fell, epoch = row["fell"]["mean"], row["fell"]["from_epoch"]
             print(f"{row['arm']} lost {fell:.2f} after epoch {epoch}: fewer epochs alone may give what its rivals do")
