@@ -38,6 +38,8 @@ class AblateOptions:
     in the paper; telling (none, critic-verify-4, random, generator)"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """every arm is trained with each; all arms of a seed before the next"""
+    baseline: str | None = None
+    """the arm that the others are compared with, e.g. random: what is a learnt place worth? [none, else the first]"""
     seconds: Annotated[float | None, Above(0)] = None
     """after so much time save what is under way and compare what is finished [no limit]"""
     dry_run: bool = False
@@ -52,6 +54,8 @@ class AblateOptions:
         named = self.run.files.dataset(self.recipe.dataset)
         object.__setattr__(self, "recipe", replace(self.recipe, dataset=named))
         check_own(expand(self.arms), self.recipe)
+        if self.baseline is not None and self.baseline not in expand(self.arms):
+            raise UserError(f"baseline: expected one of the arms, {', '.join(expand(self.arms))}, got {self.baseline}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds: expected different ones, at least one, got {' '.join(map(str, self.seeds))}")
 
@@ -144,7 +148,7 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
     if not done:
         raise UserError(f"seconds: {options.seconds:g} were too few for a run; the same command goes on")
     check_alike(done)
-    compared = compare([result for _, result in done])
+    compared = compare([result for _, result in done], options.baseline)
     results = {"recipe": options.recipe.resolved().to_dict(), **compared, **({"failed": failed} if failed else {})}
     write_atomic(options.out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
     return results
@@ -196,10 +200,10 @@ def course(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {"curve": curve, "fell": fell, "past_its_peak": bool(fall.mean() > chance)}
 
 
-def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def compare(runs: list[dict[str, Any]], baseline: str | None = None) -> dict[str, Any]:
     """The runs' result.json -> how many were judged on, and each arm's means and spreads over seeds, and its paired
-    difference from its baseline (`none`, else the first arm, of the same network) with a 95 % interval over people and
-    the seeds of both (None where they share no seed, or one person is all there is)."""
+    difference from its baseline (the one given, else `none`, else the first arm, of the same network) with a 95 %
+    interval over people and the seeds of both (None where they share no seed, or one person is all there is)."""
     import numpy as np
 
     from asda_fast.evaluate.paired import difference, percentage
@@ -208,8 +212,9 @@ def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
     of = {arm: {run["seed"]: run for run in runs if run["arm"] == arm} for arm in arms}
     found = []
     for arm in arms:
-        own, base = of[arm], of[baseline_of(arm, arms)]
-        row: dict[str, Any] = {"arm": arm, "baseline": baseline_of(arm, arms), "seeds": list(own)}
+        beside = baseline_of(arm, arms, baseline)
+        own, base = of[arm], of[beside]
+        row: dict[str, Any] = {"arm": arm, "baseline": beside, "seeds": list(own)}
         for name in ("steps", "seconds", "pck_train", "hardness", "hardness_se"):
             values = [run[name] for run in own.values() if run[name] is not None]
             row[name] = float(np.mean(values)) if values else None

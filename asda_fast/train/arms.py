@@ -118,10 +118,12 @@ def recipe_of(arm: str, seed: int, recipe: Recipe) -> Recipe:
         raise UserError(f"arms: {arm}: {error}") from None
 
 
-def baseline_of(arm: str, arms: Sequence[str]) -> str:
-    """The one of `arms` that an arm is compared with: `none`, or else the first, that is trained alike, but for what is
-    pasted and where."""
+def baseline_of(arm: str, arms: Sequence[str], wanted: str | None = None) -> str:
+    """The one of `arms` that an arm is compared with: the one that is wanted, or `none`, or else the first, that is
+    trained alike, but for what is pasted and where."""
     alike = [each for each in arms if _training(each) == _training(arm)]
+    if wanted in alike:
+        return wanted
     return next((each for each in alike if split(each)[0] == BASELINE), alike[0])
 
 

@@ -107,6 +107,8 @@ def test_sets_of_arms_and_what_they_are_compared_with() -> None:
     assert baseline_of("generator:model=hourglass_8", arms) == "none:model=hourglass_8"
     assert baseline_of("generator:parts=2", arms) == baseline_of("none", arms) == "none"
     assert baseline_of("random", ["cover", "random"]) == "cover"
+    assert baseline_of("none", ["none", "random"], "random") == "random"
+    assert baseline_of("none:lr=1", ["none", "none:lr=1", "random"], "random") == "none:lr=1", "not trained alike"
     for pasted in ("generator:update=joint", "generator:generator_width=64", "critic:verify=2"):
         assert baseline_of(pasted, ["none", pasted]) == "none"
     for trained in ("critic:batch_size=8", "critic:rotation=0.0", "critic:optimizer=sgd"):
@@ -282,6 +284,10 @@ def test_arms_are_compared_person_by_person(capsys: pytest.CaptureFixture[str]) 
     early = compare([*runs[:2], run("ror", 1, [4, 5]), run("search", 2, [4, 5])])["arms"]
     assert early[1]["clean"]["more"]["mean"] == 10, "beside the same seed"
     assert early[2]["clean"]["more"] is None and early[2]["clean"]["mean"] == 45
+    other = compare(runs, "ror")["arms"]
+    assert [row["baseline"] for row in other] == ["ror", "ror"] and other[0]["clean"]["more"]["mean"] == -10
+    with pytest.raises(UserError, match="baseline: expected one of the arms, none, ror, got random"):
+        AblateOptions(arms=("none", "ror"), baseline="random")
 
 
 def test_a_plateau_is_not_past_its_best() -> None:
