@@ -157,11 +157,10 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
 def check_recipe(path: Path, saved: dict[str, Any], recipe: Recipe) -> None:
     """UserError unless what a run saved is of this recipe. An older run is one of the defaults in what it does not
     say."""
-    try:
-        before = Recipe.from_dict(saved).resolved().to_dict()
-    except UserError as error:
-        raise UserError(f"{path}: the recipe of a run: {error}") from None
-    before, now = (json.loads(json.dumps(each)) for each in (before, recipe.to_dict()))  # lists as a file has them
+    usual = Recipe(dataset=recipe.dataset, model=recipe.model).resolved().to_dict()
+    before, now = (  # lists, as a file has them
+        json.loads(json.dumps(each, default=str)) for each in ({**usual, **saved}, recipe.to_dict())
+    )
     for name, value in now.items():
         if before[name] != value:
             raise UserError(f"{path}: of a run with {name} {short(before[name])}, not {value}; take another --out")

@@ -146,6 +146,8 @@ def test_all_runs_of_a_folder_start_and_are_measured_alike(tmp_path: Path) -> No
     pool.save(tmp_path / "pool.safetensors")
     (tmp_path / "weights").write_bytes(b"1")
     plain = RunOptions(pool=str(tmp_path / "pool.safetensors"))
+    (tmp_path / "none-0").mkdir()
+    (tmp_path / "none-0" / "last.pt").touch()
     check_given(tmp_path, recipe, plain)
     check_given(tmp_path, recipe, plain)
     with pytest.raises(UserError, match=r"init: the runs in .* were made with another one .*; take another --out"):
@@ -186,8 +188,9 @@ def test_an_older_run_is_one_of_the_defaults(tmp_path: Path) -> None:
     for less in ({name: value for name, value in saved.items() if name != "train_people"}, {}):
         with pytest.raises(UserError, match=r"of a run with .*; take another --out"):
             check_recipe(tmp_path, less, replace(recipe, train_people=7))
-    with pytest.raises(UserError, match="the recipe of a run: "):
-        check_recipe(tmp_path, {"lr": "x"}, recipe)
+    for damaged in ({"lr": "x"}, {"input": []}, {"drops": None}):
+        with pytest.raises(UserError, match=f"of a run with {next(iter(damaged))} "):
+            check_recipe(tmp_path, {**saved, **damaged}, recipe)
 
 
 def test_hardness_that_is_no_number_is_none(tmp_path: Path) -> None:
