@@ -102,17 +102,18 @@ class Adversary:
         joints, people, seed = _whole("joints", joints), _whole("people", people), _whole("seed", seed, least=None)
         if not -(2**63) <= seed < 2**63:
             raise ValueError(f"seed: expected a number of 64 bits, got {seed}")
-        if not isinstance(edges, Sequence):
-            raise ValueError(f"edges: expected pairs of joints, got {type(edges).__name__}")
+        try:
+            limbs = [tuple(edge) for edge in edges]
+        except TypeError:
+            raise ValueError(f"edges: expected pairs of joints below {joints}, got {edges!r}") from None
         candidates = _whole("candidates", candidates, least=1)
         for name, number in (("explore", explore), ("solvable", solvable), ("rate", 1.0 if rate is None else rate)):
             check_number(name, float, number)
         verify = None if verify is None else _whole("verify", verify, least=1)
         if rate is not None and not rate > 0:
             raise ValueError(f"rate: expected more than 0, got {rate!r}")
-        for edge in edges:
-            pair = isinstance(edge, Sequence) and len(edge) == 2
-            if not pair or not all(hasattr(joint, "__index__") and 0 <= joint < joints for joint in edge):
+        for edge in limbs:
+            if len(edge) != 2 or not all(hasattr(joint, "__index__") and 0 <= joint < joints for joint in edge):
                 raise ValueError(f"edges: expected pairs of joints below {joints}, got {edge!r}")
         for name, given, ways in (  # what the data is (people, edges) may be said to every way
             ("candidates", candidates != AdversaryOptions.candidates, ("cover", "critic")),
@@ -150,7 +151,7 @@ class Adversary:
             raise ValueError(f"device: expected one of torch's, such as cuda:0, got {device!r}") from None
         self.verify = verify or (SEARCHED if way == "search" else 1)
         types = len(self.module.pool.types)
-        self.limbs = tuple((int(a), int(b)) for a, b in edges)
+        self.limbs = tuple((int(a), int(b)) for a, b in limbs)
         self.part_choices, self.pairs, self.solvable, self.rate = part_choices, pairs, solvable, rate
         settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "parts": part_choices, "seed": seed}
         settings["solvable"] = solvable

@@ -124,8 +124,9 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
                 where = replace(options.run, out=str(run.folder), threads=threads)
                 process = context.Process(target=trial, args=(run.recipe, where, {"arm": run.arm, "seed": run.seed}))
                 log = run.folder / "log.txt"
-                running.append((run.folder, process, log.stat().st_size if log.is_file() else 0))
+                said = log.stat().st_size if log.is_file() else 0
                 process.start()
+                running.append((run.folder, process, said))
             for entry in [entry for entry in running if not entry[1].is_alive()]:
                 running.remove(entry)
                 folder, process, said = entry

@@ -175,7 +175,7 @@ def test_cover_hides_what_the_network_is_sure_of(pool: PartPool) -> None:
     (lambda pool: Adversary(pool, device="nope"), "device: expected one of torch's, such as cuda:0, got 'nope'"),
     (lambda pool: Adversary(pool, joints=3, edges=[(0, 1.5)]), "edges: expected pairs"),  # type: ignore[list-item]
     (lambda pool: Adversary(pool, joints=3, edges=[3]), "edges: expected pairs"),  # type: ignore[list-item]
-    (lambda pool: Adversary(pool, joints=3, edges=None), "edges: expected pairs of joints, got NoneType"),  # type: ignore[arg-type]
+    (lambda pool: Adversary(pool, joints=3, edges=None), "edges: expected pairs of joints below 3, got None"),  # type: ignore[arg-type]
     (lambda pool: Adversary(pool, "generator", generator=3), "generator: expected a network"),  # type: ignore[arg-type]
     (lambda pool: Adversary(pool, seed="a"), "seed: expected a whole number"),  # type: ignore[arg-type]
     (lambda pool: Adversary(pool, seed=2**70), "seed: expected a number of 64 bits"),
@@ -339,6 +339,10 @@ def test_no_draw_is_taken_from_the_loop(pool: PartPool, way: Any, monkeypatch: p
     state = torch.get_rng_state()
     Adversary(pool, way, joints=JOINTS, seed=7)
     assert torch.equal(torch.get_rng_state(), state) and not reached
+
+
+def test_edges_may_be_an_array(pool: PartPool) -> None:
+    assert Adversary(pool, "cover", joints=3, edges=np.array([[0, 1], [1, 2]])).limbs == ((0, 1), (1, 2))  # type: ignore[arg-type]
 
 
 def test_the_jitter_follows_from_the_seed(pool: PartPool) -> None:
