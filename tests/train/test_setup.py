@@ -19,7 +19,7 @@ from asda_fast.core.hardware import cores
 from asda_fast.parts.pool import PartPool
 from asda_fast.train.distributed import Ranks, bare, stop
 from asda_fast.train.recipe import Recipe, RunOptions
-from asda_fast.train.setup import paste_format, prepare, rounded
+from asda_fast.train.setup import _loaders, paste_format, prepare, rounded
 
 
 def test_paste_writes_what_autocast_would_cast_to_and_learns_as_much() -> None:
@@ -119,3 +119,18 @@ def test_a_run_turns_crops_as_it_was_told_and_learns_from_whom_it_was_told() -> 
 def test_what_comes_out_as_something_else_is_said(more: dict[str, Any], says: list[str]) -> None:
     small = {"input": "64x64", "batch_size": 4, "adversary": "critic", "verify": 2}
     assert rounded(Recipe.from_dict({**small, **more}).resolved(), 4) == says
+
+
+def test_pairs_are_validated_in_batches_as_large_as_they_train_in() -> None:
+    """--verify-share is of a batch: of 8 images it would judge one in training and one of 4 in validation."""
+    people = data.load("demo", None, "val").first(16)
+    recipe = Recipe.from_dict(
+        {"dataset": "demo", "augment": "asda", "adversary": "critic", "pairs": True, "batch_size": 8}
+    )
+    ranks = Ranks(0, 1, torch.device("cpu"))
+    train, val = _loaders(recipe.resolved(), RunOptions(pipeline="native", threads=1), ranks, people, people, print)
+    try:
+        assert len(next(iter(train))) == 4 and len(next(iter(val))) == 8
+    finally:
+        train.close()
+        val.close()
