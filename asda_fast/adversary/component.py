@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,7 +83,7 @@ class Adversary:
         way: Way = "critic",
         *,
         joints: int = 0,
-        edges: Sequence[tuple[int, int]] = (),
+        edges: Iterable[Sequence[int]] = (),
         people: int = 0,
         verify: int | None = None,
         candidates: int = AdversaryOptions.candidates,

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
+from asda_fast.adversary.options import AdversaryOptions
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
 from asda_fast.train.ablation import MEASURES, AblateOptions
 from asda_fast.train.arms import lacks_baseline
 
-OF_ARMS = (
-    "augment",
-    "adversary",
-    "verify",
-    "verify_share",
-    "pairs",
-    "solvable",
-    "target_hardness",
-    "clean_pass",
-    "explore",
-)
+OF_ARMS = ("augment", *(field.name for field in fields(AdversaryOptions)))
 
 
 def ablate(options: AblateOptions) -> None:

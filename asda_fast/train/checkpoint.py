@@ -165,13 +165,13 @@ def versions(device: torch.device) -> dict[str, str]:
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:
     """metrics.jsonl, an object per epoch: rewritten whole, so that it never disagrees with the checkpoint."""
-    write_atomic(path, "".join(json.dumps(_plain(row)) + "\n" for row in history).encode())
+    write_atomic(path, "".join(json.dumps(plain(row)) + "\n" for row in history).encode())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What is not finite as null: JSON has no NaN."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import multiprocessing
 import os
 import signal
@@ -81,16 +80,12 @@ def _trial(recipe: Recipe, run: RunOptions, name: dict[str, Any], folder: Path) 
         "looks": [row["epoch"] for row in looks],
         "pck_train_by_look": [row["pck_train"] for row in looks],
         "pck_by_look": [row["pck"] for row in looks],
-        "hardness": _finite(history[-1].get("hardness")),
-        "hardness_se": _finite(history[-1].get("hardness_se")),
+        "hardness": history[-1].get("hardness"),
+        "hardness_se": history[-1].get("hardness_se"),
         **measured(folder / "last.pt", recipe.resolved(), run),
     }
+    found = checkpoint.plain(found)  # where no place is worse than another, hardness is nan
     write_atomic(folder / RESULT, (json.dumps(found) + "\n").encode())
-
-
-def _finite(value: float | None) -> float | None:
-    """None where there is no number: where no place is worse than another, hardness is nan."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def check_given(out: Path, recipe: Recipe, run: RunOptions) -> None:

@@ -342,7 +342,7 @@ def test_no_draw_is_taken_from_the_loop(pool: PartPool, way: Any, monkeypatch: p
 
 
 def test_edges_may_be_an_array(pool: PartPool) -> None:
-    assert Adversary(pool, "cover", joints=3, edges=np.array([[0, 1], [1, 2]])).limbs == ((0, 1), (1, 2))  # type: ignore[arg-type]
+    assert Adversary(pool, "cover", joints=3, edges=np.array([[0, 1], [1, 2]])).limbs == ((0, 1), (1, 2))
 
 
 def test_the_jitter_follows_from_the_seed(pool: PartPool) -> None:

@@ -187,3 +187,17 @@ def test_a_person_without_area_gives_finite_gradients(mode):
     (matrix * 0).sum().backward()
     assert torch.isfinite(matrix).all()
     assert torch.isfinite(theta.grad).all()
+
+
+@pytest.mark.parametrize(("size", "outside"), [((96, 96), 1 / 9), ((256, 192), 1 / 6)])
+def test_a_shift_turns_with_its_part_and_may_leave_the_crop(size, outside):
+    """The shares that sampling.Ranges names: of centres that random places put outside of the crop."""
+    height, width = size
+    draw = torch.Generator().manual_seed(0)
+    r, tx, ty = (2 * torch.rand(3, 20000, 1, generator=draw) - 1) * torch.tensor([math.pi / 2, 1, 1]).view(3, 1, 1)
+    theta = torch.stack((torch.ones_like(r), r, tx, ty), -1)
+    patch, box = torch.tensor([[20.0, 30.0]]).expand(20000, 1, 2), torch.tensor([[width / 2, height / 2, 30.0, 40.0]])
+    matrix = matrices(theta, patch, patch, box.expand(20000, 4), size)[:, 0]
+    centre = torch.linalg.solve(matrix[..., :2], torch.tensor([15.0, 10.0]) - matrix[..., 2])
+    left = ((centre < 0) | (centre > torch.tensor([width, height]))).any(1)
+    assert left.float().mean() == pytest.approx(outside, abs=0.012)

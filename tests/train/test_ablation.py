@@ -200,12 +200,15 @@ def test_hardness_that_is_no_number_is_none(tmp_path: Path) -> None:
     assert [row["hardness"] for row in results["arms"]] == [None, None]
 
 
-def test_of_a_run_that_fails_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_a_run_that_fails_the_others_go_on(tmp_path: Path) -> None:
     said: list[str] = []
-    results = ablate(options(tmp_path, arms=("none", "random:lr=1e30", "random"), jobs=1), said.append)
+    asked = options(tmp_path, arms=("none", "random:lr=1e30", "random"), jobs=1)
+    results = ablate(asked, said.append)
     assert [row["arm"] for row in results["arms"]] == ["none", "random"]
     assert len(results["failed"]) == 1 and "random+lr=1e30-3: the run failed: L_D became" in results["failed"][0]
     assert any(line.endswith("the others go on, 1 to go") for line in said)
+    with pytest.raises(UserError, match=r"1 of the runs failed, they are in no row above; .*lr=1e30-3: the run failed"):
+        command.ablate(asked)
 
 
 def test_why_a_run_ended(tmp_path: Path) -> None:
