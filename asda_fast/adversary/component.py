@@ -16,32 +16,26 @@ a loop can say stays the trainer's: `losses` is of a whole batch at its own size
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from asda_fast.adversary.base import Choice, Placer
 from asda_fast.adversary.critic import Critic
+from asda_fast.adversary.loop_generator import LoopGenerator
+from asda_fast.adversary.loop_options import LoopOptions, Way
 from asda_fast.adversary.loop_points import GRID, around, grid, points_of
 from asda_fast.adversary.loop_scene import LoopScene, Losses
-from asda_fast.adversary.options import PAIRS, SEARCHED, AdversaryOptions
+from asda_fast.adversary.options import PAIRS, AdversaryOptions
+from asda_fast.adversary.ranks import rank_and_world
 from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Cover, Search, Selection
-from asda_fast.augment.asda import generator_theta
 from asda_fast.augment.module import SemanticPaste, check_image
 from asda_fast.core.batch import Batch
-from asda_fast.core.options import check_number
-from asda_fast.models.generator import Generator
 from asda_fast.parts.pool import PartPool
-
-Way = Literal["random", "cover", "search", "critic", "generator"]
-WAYS = ("random", "cover", "search", "critic", "generator")
 
 
 class Adversary:
@@ -97,87 +91,49 @@ class Adversary:
         seed: int = 0,
         **options: Any,
     ) -> None:
-        if way not in WAYS:
-            raise ValueError(f"way: expected one of {', '.join(WAYS)}, got {way!r}")
-        joints, people, seed = _whole("joints", joints), _whole("people", people), _whole("seed", seed, least=None)
-        if not -(2**63) <= seed < 2**63:
-            raise ValueError(f"seed: expected a number of 64 bits, got {seed}")
-        try:
-            limbs = [tuple(edge) for edge in edges]
-        except TypeError:
-            raise ValueError(f"edges: expected pairs of joints below {joints}, got {edges!r}") from None
-        candidates = _whole("candidates", candidates, least=1)
-        for name, number in (("explore", explore), ("solvable", solvable), ("rate", 1.0 if rate is None else rate)):
-            check_number(name, float, number)
-        verify = None if verify is None else _whole("verify", verify, least=1)
-        if rate is not None and not rate > 0:
-            raise ValueError(f"rate: expected more than 0, got {rate!r}")
-        for edge in limbs:
-            if len(edge) != 2 or not all(hasattr(joint, "__index__") and 0 <= joint < joints for joint in edge):
-                raise ValueError(f"edges: expected pairs of joints below {joints}, got {edge!r}")
-        for name, given, ways in (  # what the data is (people, edges) may be said to every way
-            ("candidates", candidates != AdversaryOptions.candidates, ("cover", "critic")),
-            ("explore", explore != AdversaryOptions.explore, ("critic",)),
-            ("rate", rate is not None, ("critic", "generator")),
-        ):
-            if given and way not in ways:
-                raise ValueError(f"{name}: expected way {' or '.join(ways)} beside it, got {way}")
-        if not isinstance(pairs, bool):
-            raise ValueError(f"pairs: expected True or False, got {pairs!r}")
-        if verify is not None and way in ("random", "generator"):
-            raise ValueError(f"verify: expected way search, cover or critic beside it, got {way}")
-        part_choices = _whole("part_choices", part_choices, least=1)
-        if part_choices > 1 and way in ("random", "generator"):
-            raise ValueError(f"part_choices: expected way search, cover or critic beside it, got {way}")
-        most = (verify or SEARCHED) if way == "search" else candidates
-        if part_choices > most:
-            raise ValueError(f"part_choices: expected at most {most} (the random places), got {part_choices}")
-        if not 0 <= solvable < math.inf:
-            raise ValueError(f"solvable: expected a number of at least 0, got {solvable!r}")
-        if solvable and (verify or (SEARCHED if way == "search" else 1)) < 2:
-            raise ValueError(f"solvable: expected way search, cover or critic with verify 2 or more, got {way}")
-        if pairs and way != "critic":
-            raise ValueError(f"pairs: expected way critic beside it, got {way}")
+        given = LoopOptions(
+            way, joints, edges, people, verify, candidates, part_choices, pairs, explore, solvable, rate, seed
+        )
         if generator is not None and way != "generator":
             raise ValueError(f"generator: expected way generator beside it, got {way}")
         if generator is not None and not isinstance(generator, nn.Module):
             raise ValueError(f"generator: expected a network (nn.Module), got {type(generator).__name__}")
         self.module = SemanticPaste(pool, **options)
-        self.module.paste.seed = seed  # of the jitter's draws
-        self.way, self.joints, self.people, self.seed = way, joints, people, seed
+        self.module.paste.seed = given.seed  # of the jitter's draws
         try:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         except (RuntimeError, TypeError):
             raise ValueError(f"device: expected one of torch's, such as cuda:0, got {device!r}") from None
-        self.verify = verify or (SEARCHED if way == "search" else 1)
+        self.way, self.joints, self.people, self.limbs = given.way, given.joints, given.people, given.limbs
+        self.verify, self.part_choices, self.pairs = given.verified, given.part_choices, given.pairs
+        self.solvable, self.rate, self.seed = given.solvable, given.rate, given.seed
         types = len(self.module.pool.types)
-        self.limbs = tuple((int(a), int(b)) for a, b in limbs)
-        self.part_choices, self.pairs, self.solvable, self.rate = part_choices, pairs, solvable, rate
-        settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "parts": part_choices, "seed": seed}
-        settings["solvable"] = solvable
-        self.placer: Placer | None = None
-        if way == "search":
-            self.placer = Search(self.limbs, **settings)
-        elif way == "cover":
-            self.placer = _Cover(self.limbs, candidates=candidates, clean=True, **settings)
-        elif way == "critic":
-            settings |= {"candidates": candidates, "explore": explore, "people": people, "rate": rate or 3e-3}
-            settings |= {"memory": PAIRS} if pairs else {}
-            self.placer = Critic(types, joints or len(GRID) ** 2, self.limbs, **settings, device=self.device)
-        self.generator: nn.Module | None = None
-        self._optimizer: torch.optim.Optimizer | None = None
+        self.placer = self._placer(types, given)
+        self._generator: LoopGenerator | None = None
         if way == "generator":
-            with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the loop
-                torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU's, too
-                self.generator = (generator or Generator(types)).to(self.device)
-            if generator is not None and _rank()[1] > 1:  # one's own starts as the first process made it
-                for value in (*self.generator.parameters(), *self.generator.buffers()):
-                    dist.broadcast(value.data, 0)
-            self._optimizer = torch.optim.Adam(self.generator.parameters(), lr=rate or 1e-3)
-            # In float16 the gradients that reach a generator through network and paste are below its smallest number.
-            self._scaler = torch.amp.GradScaler(self.device.type)
+            self._generator = LoopGenerator(types, generator, rate or 1e-3, self.device, self.seed)
         self._batches = 0
         self._pending: _Pending | None = None
+
+    def _placer(self, types: int, given: LoopOptions) -> Placer | None:
+        """Who chooses among candidates; None: nobody (random), or the generator."""
+        settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "parts": self.part_choices}
+        settings |= {"solvable": self.solvable, "seed": self.seed}
+        if self.way == "search":
+            return Search(self.limbs, **settings)
+        settings["candidates"] = given.candidates
+        if self.way == "cover":
+            return _Cover(self.limbs, clean=True, **settings)
+        if self.way != "critic":
+            return None
+        settings |= {"explore": given.explore, "people": self.people, "rate": self.rate or 3e-3}
+        settings |= {"memory": PAIRS} if self.pairs else {}
+        return Critic(types, self.joints or len(GRID) ** 2, self.limbs, **settings, device=self.device)
+
+    @property
+    def generator(self) -> nn.Module | None:
+        """The network of way generator."""
+        return None if self._generator is None else self._generator.network
 
     def paste(
         self,
@@ -214,14 +170,8 @@ class Adversary:
         scene = self._scene(image, network, losses, keypoints, boxes, response, index, teacher)
         self._batches += 1
         with self._exact():
-            if self.generator is not None:
-                with torch.enable_grad():
-                    with scene.autocast():
-                        placement = self.generator(scene.normalised())
-                    types, came = len(self.module.pool.types), list(placement.shape)
-                    if came != [len(image), types, 3]:
-                        raise ValueError(f"generator: expected it to give {[len(image), types, 3]}, got {came}")
-                    pasted = scene.render(generator_theta(placement, scene.slots))
+            if self._generator is not None:
+                pasted = self._generator.paste(scene)
                 self._pending = _Pending(scene, None, pasted)
                 return pasted.detach()
             if self.placer is None:
@@ -276,7 +226,7 @@ class Adversary:
             batch.row = batch.row[: len(batch) // 2].repeat(2)
         if index is not None:
             batch.row = self._rows(index, len(batch)).to(image.device)
-        rank, world = _rank()
+        rank, world = rank_and_world()
         kind = image.device.type
         number = self._batches * world + rank
         return LoopScene(
@@ -322,47 +272,17 @@ class Adversary:
             raise ValueError("learn: expected once after each paste, got a call without one")
         losses = pending.scene.table(losses, "learn")
         with self._exact():
-            if self.generator is not None:
-                self._ascend(pending.scene, pending.image)
+            if self._generator is not None and pending.image is not None:
+                self._generator.ascend(pending.scene, pending.image)
             elif pending.choice is not None and self.placer is not None:
                 self.placer.learn(pending.scene, pending.choice, losses)
-
-    def _ascend(self, scene: LoopScene, pasted: Tensor | None) -> None:
-        assert self.generator is not None and self._optimizer is not None and pasted is not None
-        half = scene.amp is torch.float16
-        with torch.enable_grad():
-            loss = -scene.table(scene.ask(pasted, hold=True), "losses").mean()
-            loss = self._scaler.scale(loss) if half else loss
-        weights = [w for w in self.generator.parameters() if w.requires_grad]
-        found = torch.autograd.grad(loss, weights, allow_unused=True) if loss.requires_grad else []
-        if all(gradient is None for gradient in found):
-            raise ValueError("losses: expected a gradient to the image for the generator, got none (detached?)")
-        gradients = [torch.zeros_like(w) if gradient is None else gradient for w, gradient in zip(weights, found)]
-        world = _rank()[1]
-        for gradient in gradients if world > 1 else ():
-            dist.all_reduce(gradient)
-            gradient /= world
-        if half:  # leaves out a step that overflowed
-            for weight, gradient in zip(weights, gradients):
-                weight.grad = gradient
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
-        else:  # one step that is not finite would stay in Adam's averages for good
-            sound = torch.stack(torch._foreach_norm(gradients)).sum().isfinite()
-            for weight, gradient in zip(weights, gradients):
-                weight.grad = torch.where(sound, gradient, 0.0)
-            self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that an exact resume needs."""
         state: dict[str, Any] = {"way": self.way, "batches": self._batches, "options": self._options()}
         if self.placer is not None:
             state["placer"] = self.placer.state_dict()
-        if self.generator is not None and self._optimizer is not None:
-            state |= {"generator": self.generator.state_dict(), "optimizer": self._optimizer.state_dict()}
-            state["scaler"] = self._scaler.state_dict()
-        return state
+        return state if self._generator is None else state | self._generator.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """ValueError where the state is of another adversary. A rate given to the constructor stays."""
@@ -378,14 +298,11 @@ class Adversary:
         try:
             if self.placer is not None:
                 self.placer.load_state_dict(state["placer"])
-            if self.generator is not None and self._optimizer is not None:
-                self.generator.load_state_dict(state["generator"])
-                self._optimizer.load_state_dict(state["optimizer"])
-                if state.get("scaler"):  # older states have none
-                    self._scaler.load_state_dict(state["scaler"])
-            learner = self.placer.optimizer if isinstance(self.placer, Critic) else self._optimizer
+            if self._generator is not None:
+                self._generator.load_state_dict(state)
+            learner = self.placer if isinstance(self.placer, Critic) else self._generator
             if self.rate is not None and learner is not None:
-                for group in learner.param_groups:
+                for group in learner.optimizer.param_groups:
                     group["lr"] = self.rate
             self._batches = int(state["batches"])
         except (KeyError, RuntimeError) as error:
@@ -442,17 +359,3 @@ class _Pending:
     scene: LoopScene
     choice: Choice | None
     image: Tensor | None  # the generator's, with its graph
-
-
-def _whole(name: str, value: Any, least: int | None = 0) -> int:
-    """value as an int, numpy's as well. ValueError naming it."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or (least is not None and value < least):
-        wanted = "a whole number" if least is None else f"a number of at least {least}"
-        raise ValueError(f"{name}: expected {wanted}, got {value!r}")
-    return operator.index(value)
-
-
-def _rank() -> tuple[int, int]:
-    """This process's number and how many there are."""
-    several = dist.is_available() and dist.is_initialized()
-    return (dist.get_rank(), dist.get_world_size()) if several else (0, 1)

@@ -296,8 +296,8 @@ def test_a_generator_learns_in_half_precision(pool: PartPool) -> None:
             assert (weight != before[name]).float().mean() > 0.9, name
     again = Adversary(pool, "generator", joints=JOINTS)
     again.load_state_dict(adversary.state_dict())
-    assert again._scaler.state_dict() == adversary._scaler.state_dict()
-    assert again._scaler.state_dict()["_growth_tracker"] == 8, "no step was left out"
+    assert again.state_dict()["scaler"] == adversary.state_dict()["scaler"]
+    assert again.state_dict()["scaler"]["_growth_tracker"] == 8, "no step was left out"
 
 
 def test_a_network_judged_in_autocast_still_learns(pool: PartPool) -> None:

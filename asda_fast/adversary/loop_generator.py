@@ -1,0 +1,85 @@
+"""The paper's generator in somebody else's loop: it places, and climbs by the loop's own loss, through the paste."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from asda_fast.adversary.loop_scene import LoopScene
+from asda_fast.adversary.ranks import rank_and_world
+from asda_fast.augment.asda import generator_theta
+from asda_fast.models.generator import Generator
+
+
+class LoopGenerator:
+    """A generator and its optimiser.
+
+    types    part types of the pool
+    network  [B, 3, H, W] -> [B, types, 3] of the loop's own; None: the paper's ResNet-18
+    rate     Adam's learning rate
+    """
+
+    def __init__(self, types: int, network: nn.Module | None, rate: float, device: torch.device, seed: int) -> None:
+        self.types = types
+        with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the loop
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU's, too
+            self.network = (network or Generator(types)).to(device)
+        if network is not None and rank_and_world()[1] > 1:  # one's own starts as the first process made it
+            for value in (*self.network.parameters(), *self.network.buffers()):
+                dist.broadcast(value.data, 0)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
+        # In float16 the gradients that reach a generator through network and paste are below its smallest number.
+        self.scaler = torch.amp.GradScaler(device.type)
+
+    def paste(self, scene: LoopScene) -> Tensor:
+        """The images with parts where the network puts them, with a graph back to its weights. ValueError where its
+        answer is not [B, types, 3]."""
+        with torch.enable_grad():
+            with scene.autocast():
+                placement = self.network(scene.normalised())
+            wanted, came = [len(scene.original), self.types, 3], list(placement.shape)
+            if came != wanted:
+                raise ValueError(f"generator: expected it to give {wanted}, got {came}")
+            return scene.render(generator_theta(placement, scene.slots))
+
+    def ascend(self, scene: LoopScene, pasted: Tensor) -> None:
+        """One step uphill on the loop's loss of `pasted`, averaged over the ranks. ValueError where no gradient
+        arrives."""
+        half = scene.amp is torch.float16
+        with torch.enable_grad():
+            loss = -scene.table(scene.ask(pasted, hold=True), "losses").mean()
+            loss = self.scaler.scale(loss) if half else loss
+        weights = [w for w in self.network.parameters() if w.requires_grad]
+        found = torch.autograd.grad(loss, weights, allow_unused=True) if loss.requires_grad else []
+        if all(gradient is None for gradient in found):
+            raise ValueError("losses: expected a gradient to the image for the generator, got none (detached?)")
+        gradients = [torch.zeros_like(w) if gradient is None else gradient for w, gradient in zip(weights, found)]
+        world = rank_and_world()[1]
+        for gradient in gradients if world > 1 else ():
+            dist.all_reduce(gradient)
+            gradient /= world
+        if half:  # leaves out a step that overflowed
+            for weight, gradient in zip(weights, gradients):
+                weight.grad = gradient
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:  # one step that is not finite would stay in Adam's averages for good
+            sound = torch.stack(torch._foreach_norm(gradients)).sum().isfinite()
+            for weight, gradient in zip(weights, gradients):
+                weight.grad = torch.where(sound, gradient, 0.0)
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        states = {"generator": self.network, "optimizer": self.optimizer, "scaler": self.scaler}
+        return {name: each.state_dict() for name, each in states.items()}  # type: ignore[attr-defined]
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """KeyError and RuntimeError where the state is of another network."""
+        self.network.load_state_dict(state["generator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state.get("scaler"):  # older states have none
+            self.scaler.load_state_dict(state["scaler"])
