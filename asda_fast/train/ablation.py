@@ -112,6 +112,8 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
     waiting = [run for run in runs if run.state != "finished"]
     context = multiprocessing.get_context("spawn")
     say(f"{len(runs) - len(waiting)} runs are finished, {len(waiting)} to go")
+    if others := sorted({path.parent for path in options.out.glob(f"*/{RESULT}")} - {run.folder for run in runs}):
+        say(f"not of these arms and seeds, and not compared: {', '.join(folder.name for folder in others)}")
     running: list[tuple[Path, Any, int]] = []  # the folder, the process, and where its part of log.txt begins
     failed: list[str] = []
     try:

@@ -57,6 +57,8 @@ def test_runs_are_made_once_and_compared(tmp_path: Path, capsys: pytest.CaptureF
     assert ablate(options(tmp_path), said.append) == results
     assert said[-1] == "2 runs are finished, 0 to go"
     assert (tmp_path / "critic-3" / "result.json").stat().st_mtime_ns == before
+    assert len(ablate(options(tmp_path, arms=("none",)), said.append)["arms"]) == 1
+    assert said[-1] == "not of these arms and seeds, and not compared: critic-3"
     with pytest.raises(UserError, match=r"of a run with lr 0.001, not 0.5; take another --out"):
         ablate(options(tmp_path, recipe=Recipe.from_dict({**SMALL, "lr": 0.5})), said.append)
 
