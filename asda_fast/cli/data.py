@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import check_suffix, check_target, write_atomic
+from asda_fast.core.files import check_suffix, check_target, write_json
 from asda_fast.core.hardware import cores
 from asda_fast.core.options import CROP, AtLeast, Between, Size, check
 from asda_fast.data.custom import Files, shared_photos
@@ -155,7 +155,7 @@ class Check:
             said = {problem.photo: problem.reason for problem in problems}
             table[split] = {"people": len(people), "photos": count, "notes": notes, "problems": said}
         if self.json is not None:
-            write_atomic(self.json, (json.dumps(table, indent=1) + "\n").encode())
+            write_json(self.json, table, indent=1)
         if self.out is not None and (shown := [some for some in sound if len(some)]):
             from asda_fast.viz import draw
             from asda_fast.viz.named_joints import named_joints

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import check_suffix, check_target
+from asda_fast.core.files import check_suffix, check_target, write_json
 from asda_fast.core.options import check, field_types
 from asda_fast.data.custom import Files
 from asda_fast.evaluate.options import FileOptions, NetworkOptions, TruthOptions
@@ -53,9 +54,10 @@ class Evaluate:
 
 
 def evaluate(options: Evaluate) -> None:
-    from asda_fast.evaluate.files import score_file, write_json
+    from asda_fast.evaluate.files import score_file
 
-    for name, path in (("json", options.json), ("sheet", options.sheet)):
+    saved = options.network.save_predictions
+    for name, path in (("json", options.json), ("sheet", options.sheet), ("save_predictions", saved)):
         if path:
             check_target(name, path)
     if options.network.checkpoint is None:
@@ -66,7 +68,7 @@ def evaluate(options: Evaluate) -> None:
         result = score_network(options.truth, options.network, options.files)
     show(result)
     if options.json:
-        write_json(options.json, result.numbers)
+        write_json(Path(options.json), result.numbers, indent=2)
     if options.sheet and result.skeleton is not None:
         from asda_fast.viz.worst_best import write_result
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import check_target, write_json
 from asda_fast.core.hardware import cores
 from asda_fast.core.options import AtLeast, Between, check
 from asda_fast.parts.cut import OUTCOMES, Filters
@@ -75,9 +76,11 @@ class Build:
         from asda_fast.parts.build import build_pool
 
         shard = shards.from_environment() if self.shard is None else shards.parse(self.shard)
-        for path in (self.dropped, self.report):
-            if path is not None:  # noticed now, not when everything has been cut
-                path.parent.mkdir(parents=True, exist_ok=True)
+        # What cannot be written is noticed now, not when everything has been cut.
+        if self.dropped is not None:
+            self.dropped.parent.mkdir(parents=True, exist_ok=True)
+        if self.report is not None:
+            check_target("report", self.report)
         try:
             report = build_pool(
                 self.images,
@@ -101,7 +104,7 @@ class Build:
             return
         print_report(report, self.out)
         if self.report is not None:
-            self.report.write_text(report.to_json(), encoding="utf-8")
+            write_json(self.report, report.to_dict(), indent=1)
 
 
 @dataclass(frozen=True)

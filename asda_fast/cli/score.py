@@ -7,9 +7,8 @@ from asda_fast.train.score import ScoreOptions
 
 
 def score(options: ScoreOptions) -> None:
-    import json
 
-    from asda_fast.core.files import check_target, write_atomic
+    from asda_fast.core.files import check_target, write_json
     from asda_fast.train.score import score as measured
 
     if options.json:
@@ -23,7 +22,7 @@ def score(options: ScoreOptions) -> None:
     if options.json:
         from pathlib import Path
 
-        write_atomic(Path(options.json), (json.dumps(found.to_dict(), indent=1) + "\n").encode())
+        write_json(Path(options.json), found.to_dict(), indent=1)
 
 
 def main(prog: str = "asda-fast score") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,20 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds the old content or the new one, whatever happens in between."""
     with replacing(path) as file:
         file.write(data)
+
+
+def write_json(path: Path, value: Any, indent: int | None = None) -> None:
+    """Write plain values as JSON, whole or not at all; what is not finite becomes null, since JSON has no NaN."""
+    write_atomic(path, (json.dumps(finite(value), indent=indent) + "\n").encode())
+
+
+def finite(value: Any) -> Any:
+    """Plain values, however nested, with None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cache_folder() -> Path:

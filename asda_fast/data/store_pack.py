@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from asda_fast.core import images
 from asda_fast.core.ahead import in_order
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import write_atomic
+from asda_fast.core.files import write_atomic, write_json
 from asda_fast.core.shard import Shard, Unfinished, alone
 from asda_fast.data.people import People
 from asda_fast.data.store_cut import Cut, cut
@@ -184,7 +183,7 @@ def _write_index(
         "format": FORMAT, "version": VERSION, "dataset": table.name, "fit": table.fit, "people": len(table),
         "root": str(root), "shards": names, "skeleton": table.skeleton.to_dict(),
     }  # fmt: skip
-    write_atomic(out / "store.json", (json.dumps(about, indent=1) + "\n").encode())
+    write_json(out / "store.json", about, indent=1)
 
 
 def _common(parts: list[tuple[str, ...]]) -> tuple[str, ...]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
-from typing import Any
 
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import check_target, write_atomic
 from asda_fast.evaluate.options import FileOptions, TruthOptions
 from asda_fast.metrics import Options, Result, coco, keypoints, lsp, mpii
 
@@ -53,17 +49,3 @@ def score_file(
         raise UserError(f"images {folder}: no such folder")
     result.photos = [str(folder / name) for name in result.photos or []] if folder else None
     return result
-
-
-def write_json(path: str, numbers: dict[str, Any]) -> None:
-    """Write the numbers; what is not a number (a joint that never occurs) becomes null."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [plain(v) for v in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    check_target("json", path)
-    write_atomic(Path(path), (json.dumps(plain(numbers), indent=2) + "\n").encode())

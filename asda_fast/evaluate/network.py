@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +13,7 @@ from asda_fast import data, models
 from asda_fast.core import cuda_graph
 from asda_fast.core.coco_json import annotation_numbers
 from asda_fast.core.errors import UserError, short
+from asda_fast.core.files import replacing, write_json
 from asda_fast.core.hardware import choose_device
 from asda_fast.core.options import Size, parse_size, size_text
 from asda_fast.core.skeleton import check_joints
@@ -185,8 +185,7 @@ def _score_coco(
     if config.save_predictions and config.save_predictions.endswith(".npy"):
         _save_array(config.save_predictions, found)
     elif config.save_predictions:
-        Path(config.save_predictions).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.save_predictions).write_text(json.dumps(records), encoding="utf-8")
+        write_json(Path(config.save_predictions), records)
     if not records:
         raise UserError(f"{rules.where}: nobody was predicted")
     unread = {terms.images[i] for i in boxes.image_id[~np.isfinite(found.xy).all((1, 2))].tolist()}
@@ -227,7 +226,5 @@ def _not_looked_at(boxes: People, own: bool, terms: CocoTerms) -> set[int]:
 
 
 def _save_array(path: str, found: Predictions) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    table = np.concatenate([found.xy - 0.5, found.score[..., None]], -1)
-    with open(path, "wb") as file:
-        np.save(file, table)
+    with replacing(Path(path)) as file:
+        np.save(file, np.concatenate([found.xy - 0.5, found.score[..., None]], -1))

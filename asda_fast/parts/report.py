@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from asda_fast.parts.cut import OUTCOMES
 
@@ -55,6 +55,6 @@ class PoolReport:
     def kept(self) -> int:
         return sum(row["kept"] for row in self.counts.values())
 
-    def to_json(self) -> str:
+    def to_dict(self) -> dict[str, Any]:
         notes = {kind: {"count": count, "first": first} for kind, (count, first) in self.notes.kinds.items()}
-        return json.dumps({**asdict(self), "notes": notes}, indent=1)
+        return {**asdict(self), "notes": notes}

@@ -101,7 +101,7 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
     """Run what is missing, then compare: the content of results.json. Of a run that fails the others go on, and
     `failed` says why. UserError where none is finished before one fails or in time, or a folder holds another run.
     KeyboardInterrupt leaves every run where it can be gone on with."""
-    from asda_fast.core.files import check_target, write_atomic
+    from asda_fast.core.files import check_target, write_json
     from asda_fast.core.hardware import cores
     from asda_fast.train.trial import check_given, trial
 
@@ -153,7 +153,7 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
     check_alike(done)
     compared = compare([result for _, result in done], options.baseline)
     results = {"recipe": options.recipe.resolved().to_dict(), **compared, **({"failed": failed} if failed else {})}
-    write_atomic(options.out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_json(options.out / "results.json", results, indent=1)
     return results
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 
 from asda_fast import __version__, models
 from asda_fast.core.errors import UserError, first_line
-from asda_fast.core.files import replacing, write_atomic
+from asda_fast.core.files import finite, replacing, write_atomic
 from asda_fast.core.skeleton import check_joints
 from asda_fast.models.weights import shorten
 from asda_fast.train import optimizers
@@ -165,14 +164,7 @@ def versions(device: torch.device) -> dict[str, str]:
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:
     """metrics.jsonl, an object per epoch: rewritten whole, so that it never disagrees with the checkpoint."""
-    write_atomic(path, "".join(json.dumps(plain(row)) + "\n" for row in history).encode())
-
-
-def plain(value: Any) -> Any:
-    """What is not finite as null: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    write_atomic(path, "".join(json.dumps(finite(row)) + "\n" for row in history).encode())
 
 
 def random_state() -> dict[str, Any]:

@@ -6,7 +6,6 @@ It is a process of its own: what it prints goes to log.txt of its folder, whose 
 from __future__ import annotations
 
 import hashlib
-import json
 import multiprocessing
 import os
 import signal
@@ -25,7 +24,7 @@ from asda_fast.augment import pools
 from asda_fast.augment.options import PasteOptions
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.errors import UserError, short
-from asda_fast.core.files import read_json, write_atomic
+from asda_fast.core.files import read_json, write_json
 from asda_fast.core.hardware import choose_device
 from asda_fast.data.people import People
 from asda_fast.evaluate.network import learnt_skeleton
@@ -84,8 +83,7 @@ def _trial(recipe: Recipe, run: RunOptions, name: dict[str, Any], folder: Path) 
         "hardness_se": history[-1].get("hardness_se"),
         **measured(folder / "last.pt", recipe.resolved(), run),
     }
-    found = checkpoint.plain(found)  # where no place is worse than another, hardness is nan
-    write_atomic(folder / RESULT, (json.dumps(found) + "\n").encode())
+    write_json(folder / RESULT, found)  # where no place is worse than another, hardness is nan
 
 
 def check_given(out: Path, recipe: Recipe, run: RunOptions) -> None:
@@ -97,7 +95,7 @@ def check_given(out: Path, recipe: Recipe, run: RunOptions) -> None:
     now["pool"] = pools.mark(pasted)
     path = out / "given.json"
     if not path.is_file() or not any((*out.glob("*/last.pt"), *out.glob(f"*/{RESULT}"))):
-        write_atomic(path, (json.dumps(now, indent=1) + "\n").encode())
+        write_json(path, now, indent=1)
         return
     saved = read_json(path, "what the runs of an ablation share")
     if not isinstance(saved, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy as np
 
 from asda_fast.core import images
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import PICTURES, files_below, write_atomic
+from asda_fast.core.files import PICTURES, files_below, write_json
 from asda_fast.core.hardware import cores
 from asda_fast.core.images import BadImage
 from asda_fast.core.skeletons import WHOLEBODY, Skeleton
@@ -77,7 +76,7 @@ def predict(options: PredictOptions, progress: Callable[[str, int, int], None] =
         report.notes.append(f"{line} (`threshold`)")
     report.notes = [*dict.fromkeys((*predictor.notes, *report.notes))]
     report.written = str(out / RESULTS)
-    write_atomic(out / RESULTS, (json.dumps(report.records) + "\n").encode())
+    write_json(out / RESULTS, report.records)
     return report
 
 

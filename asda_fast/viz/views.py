@@ -19,6 +19,7 @@ from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmented
 from asda_fast.core.batch import Batch, to_uint8
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import write_atomic
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.dataset import dataset
 from asda_fast.evaluate.network import card_size, learnt_skeleton
@@ -184,5 +185,5 @@ def preview(config: PreviewOptions) -> list[View]:
     if config.html is not None:
         page = gallery.page(shown, batch, everybody.skeleton, title)
         Path(config.html).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.html).write_text(page, encoding="utf-8")
+        write_atomic(Path(config.html), page.encode())
     return shown

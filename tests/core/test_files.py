@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from asda_fast.core.files import write_json
 
 PROGRAM = """
 import resource, sys, torch
@@ -54,3 +57,11 @@ def test_another_error_stays_itself(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "no-such-folder" / "out"):
         pass
     assert caught.value.filename == str(tmp_path / "no-such-folder" / "out")
+
+
+def test_numbers_that_are_none(tmp_path: Path) -> None:
+    """JSON has no NaN."""
+    write_json(tmp_path / "a.json", {"a": float("nan"), "b": [1.0, (float("inf"), 3)], "c": {"d": 2}})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [1.0, [None, 3]], "c": {"d": 2}}
+    with pytest.raises(OSError, match=f"directory: '{tmp_path}'"):
+        write_json(tmp_path, {})

@@ -24,7 +24,6 @@ from asda_fast.core.skeletons import COCO, LSP
 from asda_fast.data.people import People
 from asda_fast.data.plan import draw
 from asda_fast.evaluate.coco_results import results
-from asda_fast.evaluate.files import write_json
 from asda_fast.evaluate.inference import PYRAMID, Predictions, bring, predict
 from asda_fast.evaluate.score import evaluate_network, score_people
 from asda_fast.metrics import oks
@@ -361,11 +360,11 @@ def test_networks_on_real_photos(command: Command, shared_data: Path, tmp_path: 
     assert (code, "predicts 17 joints, but mpii has 16" in errors) == (2, True)
 
 
-def test_numbers_that_are_none(tmp_path: Path) -> None:
-    write_json(str(tmp_path / "a.json"), {"a": float("nan"), "b": [1.0, float("inf")], "c": {"d": 2}})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [1.0, None], "c": {"d": 2}}
-    with pytest.raises(UserError, match=r"^json "):
-        write_json(str(tmp_path), {})
+@pytest.mark.parametrize("option", ["json", "sheet", "save-predictions"])
+def test_what_cannot_be_written_is_said_before_the_work(command: Command, option: str, tmp_path: Path) -> None:
+    (tmp_path / "there.png").mkdir()
+    code, _, errors = command("--checkpoint", tmp_path / "none.pt", f"--{option}", tmp_path / "there.png")
+    assert code == 2 and f"{tmp_path}/there.png: Is a directory" in errors
 
 
 def test_detections_on_a_store_are_cropped_from_the_photos(tmp_path: Path) -> None:

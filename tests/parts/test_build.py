@@ -76,7 +76,7 @@ def test_pool_and_report(folder):
     assert sorted({int((pool.patch(i)[..., 3] >= 128).sum()) for i in range(len(pool))}) == [1600, 2000]
     assert json.loads(open_pool(folder / "pool.safetensors").extra["report"])["counts"] == report.counts
     assert not (folder / "pool.safetensors.partial.d").exists()
-    assert json.loads(report.to_json())["photos"] == 10
+    assert report.to_dict()["photos"] == 10
 
 
 def test_an_interrupted_build_goes_on_where_it_stopped(folder, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -63,7 +62,7 @@ def test_every_way_of_writing_a_name(folder, name):
     report = build(folder, path)
     assert set(open_pool(folder / "pool.safetensors").source) == {"third", "fourth.v2"}
     assert (report.photos, report.excluded) == (2, 2)
-    assert json.loads(report.to_json())["excluded"] == 2
+    assert report.to_dict()["excluded"] == 2
 
 
 def test_a_list_of_windows_shell(folder):

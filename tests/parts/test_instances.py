@@ -278,7 +278,7 @@ def test_the_build_goes_on_by_the_box(folder, outline):
     ((kind, counted),) = report.notes.kinds.items()
     assert kind.startswith("people told apart by their box")
     assert counted == (2, "annotation 0")
-    assert json.loads(report.to_json())["notes"][kind] == {"count": 2, "first": "annotation 0"}
+    assert report.to_dict()["notes"][kind] == {"count": 2, "first": "annotation 0"}
 
 
 def test_people_and_pixels_that_are_lost_are_counted(folder, capsys):
