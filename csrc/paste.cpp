@@ -206,7 +206,7 @@ Problem problem(uintptr_t texels, uintptr_t table, int64_t parts, uintptr_t part
 
 // shape: batch, slots, height, width; strides: batch, channel, row, pixel. matrix and v_matrix are double when the
 // arithmetic is (`wide`), else float. paste_forward returns (slots with a NaN or inf matrix, position of the first part
-// index past the pool or -1); in the latter case nothing was written.
+// index that is neither -1 nor of the pool, or -1); in the latter case nothing was written.
 void bind_paste(py::module_ &m) {
     using namespace asda;
     m.def("paste_forward",

@@ -49,16 +49,16 @@ template <class S> struct Slot {
 
 enum SlotState { SLOT_READY = 0, SLOT_EMPTY = 1, SLOT_BAD_MATRIX = 2, SLOT_BAD_INDEX = 3 };
 
-// matrix: [2, 3]; part: index into table, negative = empty; table: [parts, 4] first texel, height, width, mip levels.
-// A matrix with NaN or inf is SLOT_BAD_MATRIX, an index past the pool SLOT_BAD_INDEX: both paste nothing, the caller
+// matrix: [2, 3]; part: index into table, -1 = empty; table: [parts, 4] first texel, height, width, mip levels.
+// A matrix with NaN or inf is SLOT_BAD_MATRIX, another index SLOT_BAD_INDEX: both paste nothing, the caller
 // counts them. mips: below half size (area factor 4) the slot samples a smaller copy of the patch; the choice has no
 // gradient.
 template <class S>
 ASDA_FN SlotState make_slot(Slot<S> &slot, const S *matrix, long long part, const long long *table, long long parts,
                             bool mips) {
-    if (part < 0)
+    if (part == -1)
         return SLOT_EMPTY;
-    if (part >= parts)
+    if (part < 0 || part >= parts)
         return SLOT_BAD_INDEX;
     S zero = S(0);
     for (int i = 0; i < 6; ++i)

@@ -35,6 +35,7 @@ from asda_fast.adversary.scene import Scene
 from asda_fast.adversary.selection import Clean, Cover, Search, Selection
 from asda_fast.augment.module import SemanticPaste, check_image
 from asda_fast.core.batch import Batch
+from asda_fast.core.hardware import find_device
 from asda_fast.parts.pool import PartPool
 
 
@@ -61,7 +62,7 @@ class Adversary:
                 `teacher` given to `paste`, is largest: hard, yet solvable (TeachAugment has 1). As many passes again
     generator   a network [B, 3, H, W] -> [B, types, 3] of your own [models.Generator]
     rate        learning rate of the critic [3e-3] or the generator [1e-3]
-    device      where your batches are [a GPU if there is one]
+    device      where your batches are [where the first one is]
     seed        every draw follows from it, the number of batches so far, and the process's rank
     The other options are SemanticPaste's: parts, p, ranges, types, patch_flip, jitter, mean, std, mode. mean and std
     say how float images were normalised, in units of 0..1; uint8 images are not.
@@ -100,23 +101,24 @@ class Adversary:
             raise ValueError(f"generator: expected a network (nn.Module), got {type(generator).__name__}")
         self.module = SemanticPaste(pool, **options)
         self.module.paste.seed = given.seed  # of the jitter's draws
-        try:
-            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        except (RuntimeError, TypeError):
-            raise ValueError(f"device: expected one of torch's, such as cuda:0, got {device!r}") from None
+        self.device = None if device is None else find_device(device)
         self.way, self.joints, self.people, self.limbs = given.way, given.joints, given.people, given.limbs
         self.verify, self.part_choices, self.pairs = given.verified, given.part_choices, given.pairs
         self.solvable, self.rate, self.seed = given.solvable, given.rate, given.seed
         types = len(self.module.pool.types)
-        self.placer = self._placer(types, given)
+        self._given = given
+        self.placer = self._placer(self.device or torch.device("cpu"))
         self._generator: LoopGenerator | None = None
         if way == "generator":
-            self._generator = LoopGenerator(types, generator, rate or 1e-3, self.device, self.seed)
+            self._generator = LoopGenerator(types, generator, rate or 1e-3, self.seed)
         self._batches = 0
+        self._looked = False  # whether what `paste` is given is in the units said: once a process, not once a run
+        self._settled = False  # whether what learns is where the batches are
         self._pending: _Pending | None = None
 
-    def _placer(self, types: int, given: LoopOptions) -> Placer | None:
+    def _placer(self, device: torch.device) -> Placer | None:
         """Who chooses among candidates; None: nobody (random), or the generator."""
+        given, types = self._given, len(self.module.pool.types)
         settings: dict[str, Any] = {"verify": self.verify, "reduced": False, "parts": self.part_choices}
         settings |= {"solvable": self.solvable, "seed": self.seed}
         if self.way == "search":
@@ -128,7 +130,24 @@ class Adversary:
             return None
         settings |= {"explore": given.explore, "people": self.people, "rate": self.rate or 3e-3}
         settings |= {"memory": PAIRS} if self.pairs else {}
-        return Critic(types, self.joints or len(GRID) ** 2, self.limbs, **settings, device=self.device)
+        return Critic(types, self.joints or len(GRID) ** 2, self.limbs, **settings, device=device)
+
+    def _settle(self, image: Tensor) -> None:
+        """At the first batch what learns goes where that is, unless `device` says where batches are."""
+        if self.device is None:
+            self.device = image.device
+        if image.device != self.device:
+            raise ValueError(f"image: expected it on {self.device} (device, or the first one's), got {image.device}")
+        if self._settled:
+            return
+        if self._generator is not None:
+            self._generator.settle(self.device)
+        if self.placer is not None:
+            moved = self._placer(self.device)
+            assert moved is not None
+            moved.load_state_dict(self.placer.state_dict())
+            self.placer = moved
+        self._settled = True
 
     @property
     def generator(self) -> nn.Module | None:
@@ -167,13 +186,16 @@ class Adversary:
         ValueError and TypeError name the argument.
         """
         self._pending = None  # also where this one fails: `learn` must not take its losses for the last one's
+        if torch.is_inference_mode_enabled() and self.way in ("critic", "generator"):
+            raise ValueError(f"paste: {self.way} learns, which torch.inference_mode forbids: use torch.no_grad instead")
         scene = self._scene(image, network, losses, keypoints, boxes, response, index, teacher)
         self._batches += 1
+        self._looked = True
         with self._exact():
             if self._generator is not None:
                 pasted = self._generator.paste(scene)
                 self._pending = _Pending(scene, None, pasted)
-                return pasted.detach()
+                return pasted.detach().clone()  # the loop may work on it in place
             if self.placer is None:
                 self._pending = _Pending(scene, None, None)
                 return scene.render(scene.slots.theta)
@@ -183,6 +205,7 @@ class Adversary:
 
     def _exact(self) -> Any:
         """Autocast is for the loop's networks: in half precision a joint is a pixel beside itself."""
+        assert self.device is not None
         return torch.autocast(self.device.type, enabled=False)
 
     def _scene(
@@ -202,8 +225,7 @@ class Adversary:
             raise ValueError("image: expected at least one, got a batch of none")
         if self.way == "generator" and image.dtype == torch.uint8:
             raise ValueError("image: expected float for the generator, whose gradient goes through it, got uint8")
-        if image.device.type != self.device.type:
-            raise ValueError(f"image: expected it on {self.device} (device in the constructor), got {image.device}")
+        self._settle(image)
         for name, asked in (("network", network), ("losses", losses), ("teacher", teacher)):
             if asked is not None and not callable(asked):
                 raise TypeError(f"{name}: expected something to call, got {type(asked).__name__}")
@@ -214,7 +236,7 @@ class Adversary:
             raise ValueError(f"teacher: expected {wanted}")
         if response is not None and self.way != "cover":
             raise ValueError(f"response: expected way cover beside it, got {self.way}")
-        points, labelled = points_of(image, keypoints, self.joints, look=self._batches == 0)
+        points, labelled = points_of(image, keypoints, self.joints, look=not self._looked)
         if boxes is None and points is not None:
             boxes = around(points, labelled, image)
         batch = self.module.batch(image, boxes)
@@ -243,7 +265,7 @@ class Adversary:
             module=self.module,
             losses=losses,
             original=image,
-            response=None if response is None else torch.as_tensor(response, device=image.device),
+            response=None if response is None else _tensor("response", response, "numbers [B, J]").to(image.device),
             stand_ins=keypoints is None,
             pairs=self.pairs,
         )
@@ -253,7 +275,7 @@ class Adversary:
         GPU."""
         if len(batch) % 2:
             raise ValueError(f"image: expected an even number with pairs, everybody twice, got {len(batch)}")
-        if self._batches:
+        if self._looked:
             return
         for name, value in (("image", batch.image), ("keypoints", batch.joints), ("boxes", batch.box)):
             if not torch.equal(*value.chunk(2)):
@@ -267,10 +289,11 @@ class Adversary:
         The generator takes its step by its own forward pass of the network instead, as the paper's; random, cover and
         search learn nothing. Call it once after each `paste`.
         """
-        pending, self._pending = self._pending, None
+        pending = self._pending
         if pending is None:
             raise ValueError("learn: expected once after each paste, got a call without one")
         losses = pending.scene.table(losses, "learn")
+        self._pending = None  # from here on: a call with other losses can be mended
         with self._exact():
             if self._generator is not None and pending.image is not None:
                 self._generator.ascend(pending.scene, pending.image)
@@ -295,7 +318,10 @@ class Adversary:
         for name, value in own.items():
             if came.get(name) != value:
                 raise ValueError(f"adversary: expected a state with {name} {value}, got {came.get(name, 'none')}")
+        learnt = [] if self.placer is None else ["placer"]
+        learnt += [] if self._generator is None else ["generator", "optimizer"]
         try:
+            batches, _ = int(state["batches"]), [state[name] for name in learnt]  # before anything is changed
             if self.placer is not None:
                 self.placer.load_state_dict(state["placer"])
             if self._generator is not None:
@@ -304,21 +330,24 @@ class Adversary:
             if self.rate is not None and learner is not None:
                 for group in learner.optimizer.param_groups:
                     group["lr"] = self.rate
-            self._batches = int(state["batches"])
+            self._batches = batches
         except (KeyError, RuntimeError) as error:
             raise ValueError(f"adversary: expected a whole state of the same networks: {error}") from None
         self._pending = None
 
     def _options(self) -> dict[str, Any]:
         """What two adversaries share whose states are alike."""
-        given, types = self.module.paste.parts, list(self.module.pool.types)
-        parts = [given, given] if isinstance(given, int) else list(given)
+        paste, types = self.module.paste, list(self.module.pool.types)
+        rules, ranges = paste.rules, {name: list(pair) for name, pair in vars(paste.ranges).items()}
         choices: dict[str, Any] = {"verify": self.verify, "part_choices": self.part_choices, "pairs": self.pairs}
         choices |= {"solvable": self.solvable, "seed": self.seed}
         if isinstance(self.placer, Selection):
             choices |= {"candidates": self.placer.candidates, "explore": self.placer.explore}
-        edges = [list(edge) for edge in self.limbs]
-        return {"joints": self.joints, "people": self.people, **choices, "parts": parts, "types": types, "edges": edges}
+        choices |= {"p": rules.probability, "patch_flip": rules.patch_flip, "jitter": paste.jitter, "mode": paste.mode}
+        choices |= {"mean": list(paste.mean), "std": list(paste.std), "ranges": ranges}
+        choices |= {"types": types, "drawn": None if rules.types is None else list(rules.types)}
+        choices |= {"parts": [paste.fewest, paste.most], "edges": [list(edge) for edge in self.limbs]}
+        return {"joints": self.joints, "people": self.people, **choices}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_pending": None}  # a batch and its graph, which nobody can pickle
@@ -329,17 +358,22 @@ class Adversary:
     def _rows(self, index: Any, count: int) -> Tensor:
         if not self.people:
             raise ValueError("index: expected people=N in the constructor beside it")
-        try:
-            rows = torch.as_tensor(index)
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(f"index: expected [{count}] whole numbers, got {type(index).__name__}") from None
+        rows = _tensor("index", index, f"[{count}] whole numbers")
         if rows.shape != (count,) or rows.is_floating_point() or rows.dtype == torch.bool:
             raise ValueError(f"index: expected [{count}] whole numbers, got {list(rows.shape)} {rows.dtype}")
+        rows = rows.long()
         if rows.device.type == "cpu" and not (int(rows.min()) >= 0 and int(rows.max()) < self.people):
             raise ValueError(f"index: expected rows of {self.people} people, got {rows.tolist()[:8]}")
         if rows.device.type == "cpu" and self.pairs and not torch.equal(*rows.chunk(2)):
             raise ValueError(f"index: expected everybody twice with pairs, got {rows.tolist()[:8]}")
-        return rows.long()
+        return rows
+
+
+def _tensor(name: str, value: Any, wanted: str) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name}: expected {wanted}, got {type(value).__name__}") from None
 
 
 class _Cover(Cover):

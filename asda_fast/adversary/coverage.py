@@ -105,7 +105,7 @@ def whole(edges: tuple[tuple[int, int], ...], labelled: Tensor) -> Tensor:
 @functools.cache  # made once: a copy to the device is one that the host waits for
 def membership(edges: tuple[tuple[int, int], ...], joints: int, device: torch.device) -> Tensor:
     """[E, J]: 1 where a limb meets a joint."""
-    table = torch.zeros((len(edges), joints))
+    table = torch.zeros((len(edges), joints), dtype=torch.float32)
     for limb, pair in enumerate(edges):
         for joint in pair:
             table[limb, joint] = 1

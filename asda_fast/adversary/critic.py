@@ -9,6 +9,7 @@ not the placement drops out.
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,13 +64,16 @@ class Critic(Selection):
         self.updates, self.lessons = updates, lessons
         with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the run
             torch.default_generator.manual_seed(self.seed)  # torch.manual_seed would reach every GPU's, too
-            self.rise, self.baseline = Rise(types, joints).to(device), Baseline(joints).to(device)
+            self.rise, self.baseline = Rise(types, joints), Baseline(joints)
+        for network in (self.rise, self.baseline):  # float also where torch's default type is another
+            network.to(device, torch.float32)
         self.chooser = copy.deepcopy(self.rise).requires_grad_(False)
         parameters = [*self.rise.parameters(), *self.baseline.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=rate, fused=True)
         self.replay = Replay(memory, self.seed)
-        self.sums = torch.zeros(3, joints, device=device)  # running sums of losses, of labelled joints, of |losses|
-        self.history = torch.zeros((people, joints, 2), device=device)  # loss / scale, and 1 where there is any
+        zeros = partial(torch.zeros, dtype=torch.float32, device=device)
+        self.sums = zeros((3, joints))  # running sums of losses, of labelled joints, of |losses|
+        self.history = zeros((people, joints, 2))  # loss / scale, and 1 where there is any
 
     def score(self, scene: Scene, covered: Coverage, clean: Clean | None) -> Tensor:
         x = self.features(scene, covered, clean)

@@ -22,17 +22,26 @@ class LoopGenerator:
     rate     Adam's learning rate
     """
 
-    def __init__(self, types: int, network: nn.Module | None, rate: float, device: torch.device, seed: int) -> None:
-        self.types = types
+    def __init__(self, types: int, network: nn.Module | None, rate: float, seed: int) -> None:
+        self.types, self.own = types, network is not None
         with torch.random.fork_rng(devices=[]):  # the same weights on every rank, and no draw taken from the loop
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU's, too
-            self.network = (network or Generator(types)).to(device)
-        if network is not None and rank_and_world()[1] > 1:  # one's own starts as the first process made it
-            for value in (*self.network.parameters(), *self.network.buffers()):
-                dist.broadcast(value.data, 0)
+            self.network = network or Generator(types).float()
+        if not any(weight.requires_grad for weight in self.network.parameters()):
+            raise ValueError("generator: expected a network with weights that learn, got none")
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
         # In float16 the gradients that reach a generator through network and paste are below its smallest number.
-        self.scaler = torch.amp.GradScaler(device.type)
+        self.scaler = torch.amp.GradScaler("cpu")
+
+    def settle(self, device: torch.device) -> None:
+        """Move to `device`; over several processes one's own starts there as the first process made it."""
+        self.network.to(device)
+        self.optimizer.load_state_dict(self.optimizer.state_dict())  # whose averages follow the weights
+        before, self.scaler = self.scaler.state_dict(), torch.amp.GradScaler(device.type)
+        self.scaler.load_state_dict(before)
+        if self.own and rank_and_world()[1] > 1:
+            for value in (*self.network.parameters(), *self.network.buffers()):
+                dist.broadcast(value.data, 0)
 
     def paste(self, scene: LoopScene) -> Tensor:
         """The images with parts where the network puts them, with a graph back to its weights. ValueError where its
@@ -40,7 +49,8 @@ class LoopGenerator:
         with torch.enable_grad():
             with scene.autocast():
                 placement = self.network(scene.normalised())
-            wanted, came = [len(scene.original), self.types, 3], list(placement.shape)
+            wanted = [len(scene.original), self.types, 3]
+            came = list(placement.shape) if isinstance(placement, Tensor) else type(placement).__name__
             if came != wanted:
                 raise ValueError(f"generator: expected it to give {wanted}, got {came}")
             return scene.render(generator_theta(placement, scene.slots))

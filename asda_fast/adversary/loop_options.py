@@ -51,11 +51,12 @@ class LoopOptions:
         for name in ("explore", "solvable", "rate"):
             if getattr(self, name) is not None:
                 check_number(name, float, getattr(self, name))
+                setattr(self, name, float(getattr(self, name)))  # numpy's would not load with a checkpoint
         if not isinstance(self.pairs, bool):
             raise ValueError(f"pairs: expected True or False, got {self.pairs!r}")
         if not -(2**63) <= self.seed < 2**63:
             raise ValueError(f"seed: expected a number of 64 bits, got {self.seed}")
-        if self.rate is not None and not self.rate > 0:
+        if self.rate is not None and not 0 < self.rate < math.inf:
             raise ValueError(f"rate: expected more than 0, got {self.rate!r}")
         if not 0 <= self.solvable < math.inf:
             raise ValueError(f"solvable: expected a number of at least 0, got {self.solvable!r}")
@@ -77,19 +78,25 @@ class LoopOptions:
 
 
 def _limbs(edges: Any, joints: int) -> tuple[tuple[int, int], ...]:
+    limb = edges
     try:
-        limbs = [tuple(edge) for edge in edges]
-    except TypeError:
-        raise ValueError(f"edges: expected pairs of joints below {joints}, got {edges!r}") from None
-    for limb in limbs:
-        if len(limb) != 2 or not all(hasattr(joint, "__index__") and 0 <= joint < joints for joint in limb):
-            raise ValueError(f"edges: expected pairs of joints below {joints}, got {limb!r}")
-    return tuple((int(a), int(b)) for a, b in limbs)
+        found = []
+        for limb in edges:
+            a, b = (operator.index(joint) for joint in limb)
+            if not (0 <= a < joints and 0 <= b < joints):
+                raise ValueError
+            found.append((a, b))
+    except (TypeError, ValueError):
+        raise ValueError(f"edges: expected pairs of joints below {joints}, got {limb!r}") from None
+    return tuple(found)
 
 
 def _whole(name: str, value: Any, least: int | None) -> int:
     """value as an int, numpy's as well."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or (least is not None and value < least):
-        wanted = "a whole number" if least is None else f"a number of at least {least}"
-        raise ValueError(f"{name}: expected {wanted}, got {value!r}")
-    return operator.index(value)
+    try:
+        if not isinstance(value, bool) and (least is None or operator.index(value) >= least):
+            return operator.index(value)
+    except TypeError:
+        pass
+    wanted = "a whole number" if least is None else f"a number of at least {least}"
+    raise ValueError(f"{name}: expected {wanted}, got {value!r}")

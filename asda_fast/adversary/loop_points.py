@@ -20,7 +20,7 @@ def points_of(image: Tensor, keypoints: Any, joints: int, look: bool) -> tuple[T
     if not joints:
         raise ValueError("keypoints: expected joints=J in the constructor beside them, got joints=0")
     try:
-        points = torch.as_tensor(keypoints).to(image.device, torch.float32)
+        points = torch.as_tensor(keypoints).detach().to(image.device, torch.float32)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"keypoints: expected numbers x, y, got {type(keypoints).__name__}") from None
     if points.dim() != 3 or points.shape[:2] != (len(image), joints) or points.shape[2] not in (2, 3):

@@ -82,4 +82,4 @@ class LoopScene(Scene):
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, device=like.device).view(1, 3, 1, 1)
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)

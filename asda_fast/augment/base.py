@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from torch import Tensor
 from asda_fast.augment.sampling import Slots
 from asda_fast.core.batch import MEAN, STD
 from asda_fast.ops import PasteFormat, paste
+from asda_fast.ops.paste_arguments import triple
 from asda_fast.parts.pool import PartPool
 
 if TYPE_CHECKING:
@@ -53,16 +56,17 @@ class Augmentation:
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
     ) -> None:
-        low, high = (parts, parts) if isinstance(parts, int) else parts if _is_range(parts) else (1, 0)
-        if not 0 <= low <= high:
-            raise ValueError(f"parts: expected N >= 0, or (low, high) with 0 <= low <= high, got {parts!r}")
+        parts = _number_of(parts)
+        low, high = (parts, parts) if isinstance(parts, int) else parts
         if not isinstance(paste_format, PasteFormat):
             raise TypeError(f"paste_format: expected asda_fast.ops.PasteFormat, got {type(paste_format).__name__}")
         self.pool, self.parts, self.seed, self.mode, self.objects = pool, parts, seed, mode, objects
         self.most = high  # slots per person
         self.fewest = low
         self.paste_format = paste_format
-        self.mean, self.std = (tuple(float(v) for v in values) for values in (mean, std))
+        self.mean, self.std = triple("mean", mean), triple("std", std)
+        if min(self.std) <= 0:
+            raise ValueError(f"std: expected 3 positive numbers, got {self.std}")
         self._moved: dict[torch.device, PartPool] = {}
 
     def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:
@@ -102,8 +106,17 @@ class Augmentation:
         return paste(image, pool, part, matrix, *statistics, form.out_dtype, form.memory_format, form.mips)
 
 
-def _is_range(parts: Any) -> bool:
-    return isinstance(parts, (tuple, list)) and len(parts) == 2 and all(isinstance(n, int) for n in parts)
+def _number_of(parts: Any) -> int | tuple[int, int]:
+    """N, or a range (low, high), numpy's numbers and arrays too, as Python's."""
+    found: int | tuple[int, int] | None = None
+    with suppress(TypeError, ValueError):
+        low, high = (operator.index(n) for n in parts)
+        found = (low, high)
+    with suppress(TypeError):
+        found = low = high = operator.index(parts)
+    if found is not None and 0 <= low <= high:
+        return found
+    raise ValueError(f"parts: expected N >= 0, or (low, high) with 0 <= low <= high, got {parts!r}")
 
 
 def translation(matrix_like: Tensor, corner: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
+import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, SupportsIndex
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from asda_fast.augment.base import Augmented
 from asda_fast.augment.sampling import Ranges, Rules, Slots
 from asda_fast.augment.sda import Semantic
 from asda_fast.core.batch import Batch
+from asda_fast.core.options import check_number
 from asda_fast.parts.pool import PartPool
 
 
@@ -56,22 +57,29 @@ class SemanticPaste(nn.Module):
         mode: str = "paper",
     ) -> None:
         super().__init__()
-        if not isinstance(pool, PartPool):
+        if isinstance(pool, (str, os.PathLike)):
             pool = PartPool.load(pool)
-        if isinstance(parts, SupportsIndex):
-            parts = operator.index(parts)  # numpy's whole numbers as well
-        if parts in (0, (0, 0)):
-            raise ValueError("parts: expected at least 1, got 0 (to paste nothing, leave the module out)")
+        if not isinstance(pool, PartPool):
+            raise TypeError(f"pool: expected a PartPool or the path of a pool file, got {type(pool).__name__}")
+        for name, number in (("p", p), ("patch_flip", patch_flip), ("jitter", jitter)):
+            check_number(name, float, number)
         if not 0 <= p <= 1:
             raise ValueError(f"p: expected a probability, got {p}")
         if isinstance(types, str):
             raise ValueError(f"types: expected names of part types, got the string {types!r}")
         rules = Rules(probability=p, types=None if types is None else tuple(types), patch_flip=patch_flip)
-        self.pool = pool
-        self._looked = False
+        self._looked: set[str] = set()
         self.paste = Semantic(
             pool, parts=parts, ranges=ranges, rules=rules, jitter=jitter, mode=mode, mean=mean, std=std
         )
+        if self.paste.most == 0:
+            raise ValueError("parts: expected at least 1, got 0 (to paste nothing, leave the module out)")
+
+    @property
+    def pool(self) -> PartPool:
+        """What is pasted."""
+        assert self.paste.pool is not None
+        return self.paste.pool
 
     def forward(self, image: Tensor, target: Any = None, boxes: Any = None) -> Any:
         """image [..., 3, H, W] -> the same, pasted; with a target: (image, target), as a transform of pairs.
@@ -100,7 +108,7 @@ class SemanticPaste(nn.Module):
     def batch(self, image: Tensor, boxes: Any = None) -> Batch:
         """image [B, 3, H, W] and boxes as in `forward` -> the Batch that the augmentations know, without joints."""
         check_image(image)
-        if not self._looked and len(image):
+        if len(image):
             self._look(image, boxes)
         count, device = len(image), image.device
         no = torch.zeros(count, dtype=torch.bool, device=device)
@@ -110,9 +118,8 @@ class SemanticPaste(nn.Module):
         return Batch(shape, joints, joints[..., 0].to(torch.uint8), row, joints.new_zeros((count, 2, 3)), box, no, no)
 
     def _look(self, image: Tensor, boxes: Any) -> None:
-        """Once, since reading values back is a wait on a GPU: whether the first batch is in the units said."""
-        self._looked = True
-        if image.dtype != torch.uint8:
+        """Whether image and boxes are in the units said; until they were once, for reading back is a wait on a GPU."""
+        if "image" not in self._looked and image.dtype != torch.uint8:
             low, high = image.detach().float().aminmax(dim=0)
             mean, std = (torch.tensor(v, device=image.device).view(3, 1, 1) for v in (self.paste.mean, self.paste.std))
             least, most = float((low * std + mean).min()), float((high * std + mean).max())
@@ -121,7 +128,8 @@ class SemanticPaste(nn.Module):
                     f"image: expected 0..1 after undoing mean {self.paste.mean} and std {self.paste.std}, got "
                     f"{least:.3g}..{most:.3g} (float images of 0..255 have std 1 / 255; give mean and std as they were)"
                 )
-        if boxes is not None and image.shape[-1] > 8:
+            self._looked.add("image")
+        if "boxes" not in self._looked and boxes is not None and image.shape[-1] > 8:
             corners = _numbers(boxes).float().reshape(-1, 4)
             most = float(corners.abs().max())
             if most <= 2:
@@ -133,6 +141,7 @@ class SemanticPaste(nn.Module):
                     f"boxes: expected x0, y0, x1, y1 in images of {width} x {height}, got "
                     f"{corners[outside.int().argmax()].tolist()} (of the photo before it was cropped or resized?)"
                 )
+            self._looked.add("boxes")
 
     def render(self, batch: Batch, image: Tensor, slots: Slots, theta: Tensor, epoch: int) -> Augmented:
         """Paste `slots` at theta [B, N, 4] on `image`, whose type and layout stay; batch is `batch(image, ..)`."""
@@ -184,7 +193,10 @@ def _boxes_of(target: Any, count: int, alone: bool) -> Any:
     if isinstance(target, dict) and target.get("boxes") is not None:
         boxes = _numbers(target["boxes"])
         return None if alone and boxes.numel() != 4 else boxes
-    if isinstance(target, (list, tuple)) and target and all(isinstance(t, dict) and "boxes" in t for t in target):
+    if isinstance(target, (list, tuple)) and target and any(isinstance(t, dict) and "boxes" in t for t in target):
+        for number, one in enumerate(target):
+            if not (isinstance(one, dict) and "boxes" in one):
+                raise ValueError(f"target: expected 'boxes' in each where some have them, got none in target {number}")
         each = [_numbers(t["boxes"]) for t in target]
         if len(each) != count or any(boxes.numel() != 4 for boxes in each):
             came = [list(boxes.shape) for boxes in each]
@@ -207,6 +219,6 @@ def _numbers(boxes: Any) -> Tensor:
     if kind != "XYXY":
         raise ValueError(f"boxes: expected x0, y0, x1, y1 (format XYXY), got format {kind}")
     try:
-        return torch.as_tensor(boxes).as_subclass(Tensor)
+        return torch.as_tensor(boxes).detach().as_subclass(Tensor)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"boxes: expected numbers x0, y0, x1, y1 per image, got {type(boxes).__name__}") from None

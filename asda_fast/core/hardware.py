@@ -17,6 +17,21 @@ def cores() -> int:
     return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's
 
 
+def find_device(name: torch.device | str) -> torch.device:
+    """What torch calls so, a GPU with its number. UserError for what is no device, or a GPU that torch does not see."""
+    import torch
+
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        raise UserError(f"device: expected one of torch's, such as cuda:0, got {name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device: {device} was asked for, but torch sees no GPU")
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
 def choose_device(name: str) -> torch.device:
     """auto | cpu | cuda -> the device. Raises UserError when cuda is asked for and there is none."""
     import torch

@@ -70,6 +70,7 @@ def _records(where: str, content: Any) -> list[Record]:
         content = next((content[k] for k in ("annotations", "predictions", "results") if k in content), content)
     if not isinstance(content, list):
         raise UserError(f"{where}: expected a list of COCO keypoint results, got {type(content).__name__}")
+    content = [_of_file(record) if isinstance(record, dict) else record for record in content]
     for row, record in enumerate(content):
         if not isinstance(record, dict):
             raise UserError(f"{where}: record {row}: expected an object, got {type(record).__name__}")
@@ -77,6 +78,14 @@ def _records(where: str, content: Any) -> list[Record]:
             if name not in record:
                 raise UserError(f"{where}: record {row}: no key '{name}', it has {', '.join(record) or 'none'}")
     return content
+
+
+def _of_file(record: Record) -> Record:
+    """A record as a file would have it: lists and numbers for the arrays and tensors of somebody's loop."""
+    if all(type(value) in (int, float, str, list) for value in record.values()):
+        return record
+    plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in record.items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
 
 def _predictions(where: str, records: list[Record], truth: Annotations, one_based: bool) -> Predictions:

@@ -80,9 +80,7 @@ def match(
     most: int = MOST,
 ) -> Matches:
     """Greedy matching of each image, as pycocotools does it."""
-    _check(sigmas, {"truth.keypoints": truth.keypoints, "found.keypoints": found.keypoints})
-    if ((found.image < 0) | (found.image >= truth.images)).any():
-        raise ValueError(f"found.image: expected 0..{truth.images - 1}, got {found.image.min()}..{found.image.max()}")
+    _check_both(truth, found, sigmas)
     ranges = np.array(list(AREAS.values()) if areas is None else areas, np.float64)
     by_truth = np.argsort(truth.image, kind="stable")
     by_found = np.lexsort((-found.score, found.image))  # stable: score falls within each image
@@ -175,7 +173,7 @@ def mean(values: np.ndarray) -> float:
 
 def best_of_image(truth: GroundTruth, found: Predictions, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each person [G] the row of the most similar prediction in the image (-1 for none) and that similarity."""
-    _check(sigmas, {"truth.keypoints": truth.keypoints, "found.keypoints": found.keypoints})
+    _check_both(truth, found, sigmas)
     order = np.argsort(found.image, kind="stable")
     at = np.searchsorted(found.image[order], np.arange(truth.images + 1))
     best, value = _best(
@@ -201,10 +199,26 @@ def joint_similarity(
     predicted = np.zeros_like(person) if not len(found.score) else found.keypoints[np.maximum(best[counted], 0)]
     square = ((predicted[..., :2] - person[..., :2]) ** 2).sum(-1)
     scale = (truth.area[counted][:, None] + np.spacing(1)) * (2 * np.asarray(sigmas)) ** 2 * 2
-    similar = np.exp(-square / scale) * there[:, None]
+    similar = np.nan_to_num(np.exp(-square / scale)) * there[:, None]
     labelled = person[..., 2] > 0
     with np.errstate(invalid="ignore"):
         return (similar * labelled).sum(0) / labelled.sum(0)
+
+
+def _check_both(truth: GroundTruth, found: Predictions, sigmas: np.ndarray) -> None:
+    """ValueError where the compiled loops would read what is not there."""
+    _check(sigmas, {"truth.keypoints": truth.keypoints, "found.keypoints": found.keypoints})
+    for name, people, columns in (
+        ("truth", truth, ("image", "box", "area", "ignore", "crowd")),
+        ("found", found, ("image", "score", "area")),
+    ):
+        image, count = people.image, len(people.keypoints)
+        for column in columns:
+            if len(getattr(people, column)) != count:
+                came = len(getattr(people, column))
+                raise ValueError(f"{name}.{column}: expected {count} rows, as {name}.keypoints has, got {came}")
+        if ((image < 0) | (image >= truth.images)).any():
+            raise ValueError(f"{name}.image: expected 0..{truth.images - 1}, got {image.min()}..{image.max()}")
 
 
 def _check(sigmas: np.ndarray, named: dict[str, np.ndarray]) -> None:
@@ -253,7 +267,8 @@ def nms(
 def _similarity(
     g: np.ndarray, d: np.ndarray, box: np.ndarray, area: float, variance: np.ndarray
 ) -> float:  # pragma: no cover
-    """OKS of one prediction d [K, 3] with one person g [K, 3]; one without joints is his box, grown threefold."""
+    """OKS of one prediction d [K, 3] with one person g [K, 3]; one without joints is his box, grown threefold. A joint
+    that is predicted nowhere (nan) is infinitely far: pycocotools takes a person with one for a perfect match."""
     joints = g.shape[0]
     labelled = 0
     for k in range(joints):
@@ -268,7 +283,9 @@ def _similarity(
         else:
             dx = max(0.0, box[0] - box[2] - d[k, 0]) + max(0.0, d[k, 0] - (box[0] + box[2] * 2))
             dy = max(0.0, box[1] - box[3] - d[k, 1]) + max(0.0, d[k, 1] - (box[1] + box[3] * 2))
-        total += np.exp(-((dx * dx + dy * dy) / variance[k] / scale / 2))
+        near = np.exp(-((dx * dx + dy * dy) / variance[k] / scale / 2))
+        if near == near:
+            total += near
     return total / (labelled if labelled > 0 else joints)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,13 +44,20 @@ def groups_of(skeleton: Skeleton) -> Groups:
 def distances(predicted: np.ndarray, truth: np.ndarray, size: np.ndarray) -> np.ndarray:
     """[P, J, 2] twice and the persons' sizes [P] -> [P, J] distances in sizes. A size of 0 or nan gives nan: the
     person is not counted. A prediction that is not a number is infinitely far: it counts as wrong."""
-    if predicted.shape != truth.shape or size.shape != truth.shape[:1]:
+    predicted, truth, size = (_floats(value) for value in (predicted, truth, size))
+    if truth.ndim != 3 or predicted.shape != truth.shape or size.shape != truth.shape[:1]:
         raise ValueError(
             f"expected predicted and truth [P, J, 2] and size [P], got {predicted.shape}, {truth.shape}, {size.shape}"
         )
     scale = np.where(size > 0, size, np.nan)
     difference = np.where(np.isfinite(predicted), predicted - truth, np.inf)
     return np.hypot(difference[..., 0], difference[..., 1]) / scale[:, None]
+
+
+def _floats(value: Any) -> np.ndarray:
+    """Whole numbers as floats: unsigned ones wrap in a difference."""
+    array = np.asarray(value)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def torso(truth: np.ndarray, labelled: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -75,6 +83,8 @@ def rates(distance: np.ndarray, counted: np.ndarray, threshold: float, strict: b
 def _hits(
     distance: np.ndarray, counted: np.ndarray, threshold: float, strict: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
+    if counted.shape != distance.shape or distance.ndim != 2:
+        raise ValueError(f"expected distance and counted [P, J], got {distance.shape}, {counted.shape}")
     within = distance < threshold if strict else distance <= threshold
     counted = (counted > 0) & ~np.isnan(distance)
     return (within & counted).sum(0), counted.sum(0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import Skeleton
 
 
@@ -40,6 +42,12 @@ class Options:
     threshold: float | None = None  # how many of those a correct joint may be away
     where: str = "annotations"  # what messages call annotations that are given as content
     category: str | None = None  # the one to score, where the annotations have several; none: coco_json.choose's
+
+    def __post_init__(self) -> None:
+        if self.bootstrap < 0:
+            raise UserError(f"bootstrap: expected at least 0, got {self.bootstrap}")
+        if self.threshold is not None and not 0 < self.threshold < math.inf:
+            raise UserError(f"threshold: expected a positive number, got {self.threshold}")
 
 
 PLAIN = Options()

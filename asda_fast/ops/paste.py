@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from asda_fast.ops.paste_arguments import PasteSpec, Pool, checked, output
@@ -47,14 +48,16 @@ def paste(
 
     Returns [B, 3, H, W]. Gradients flow to `matrix`, and to a float `image` that requires one; not to the pool, and
     not twice. The backward pass saves nothing but the inputs and has the same bits on every run and thread count.
-    torch.func's transforms (grad, vmap) are not supported.
+    torch.func's transforms (grad, vmap) are not supported, and forward-mode gradients are refused.
 
-    An index past the pool is a ValueError on the CPU. On CUDA a check would wait for the device, so such a slot stays
-    empty, is counted (`asda_fast.ops.skipped(device)` reads the count when you ask), and a later call raises the
-    ValueError.
+    An index that is neither -1 nor of the pool is a ValueError on the CPU. On CUDA a check would wait for the device,
+    so such a slot stays empty, is counted (`asda_fast.ops.skipped(device)` reads the count when you ask), and a later
+    call raises the ValueError.
 
     Raises TypeError or ValueError that names the argument. Source: the paste of ASDA (ECCV 2020), section 3.2.
     """
+    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+        raise NotImplementedError("paste: expected to be called plainly, got a call within a transform of torch.func")
     spec = checked(image, pool, part, matrix, mean, std, out_dtype, memory_format, mips)
     image, matrix = image.resolve_neg(), matrix.resolve_neg()  # a lazily negated tensor's memory has the other sign
     wide = image.dtype == torch.float64 or spec.out_dtype == torch.float64
@@ -69,7 +72,7 @@ def paste(
 
 def skipped(device: torch.device | str = "cpu", reset: bool = False) -> dict[str, int]:
     """Slots that paste has left empty on `device` since the last reset although they were not -1: {"matrix": for NaN
-    or inf in the matrix, "index": for an index past the pool}. Reading a GPU's counters waits for it."""
+    or inf in the matrix, "index": for one that the pool has not}. Reading a GPU's counters waits for it."""
     device = torch.device(device)
     matrix, index = _module(device.type).counters(device, reset)
     return {"matrix": matrix, "index": index}
@@ -165,9 +168,16 @@ paste_forward.register_autograd(_gradients, setup_context=_setup_context)
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Nobody watches this call (no compiler, no tracing mode, no subclass), so the kernel may be called without the
-    dispatcher: a registered op in Python costs 50 us, as much as the whole paste of a batch takes on a large GPU."""
-    return type(tensor) is Tensor and not torch.compiler.is_compiling() and not is_in_torch_dispatch_mode()
+    """Nobody watches this call (no compiler, no tracing mode, no subclass, no forward-mode gradient), so the kernel may
+    be called without the dispatcher: a registered op in Python costs 50 us, as much as the whole paste of a batch takes
+    on a large GPU."""
+    return (
+        type(tensor) is Tensor
+        and not torch.compiler.is_compiling()
+        and not is_in_torch_dispatch_mode()
+        and not torch.jit.is_tracing()
+        and forward_ad._current_level < 0
+    )
 
 
 def _kernels(image: Tensor) -> Any:

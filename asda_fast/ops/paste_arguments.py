@@ -120,7 +120,7 @@ def _make_spec(
     mips: bool,
 ) -> PasteSpec:
     """The record of these arguments for such an image (one that `_check` let pass); refuses them by their names."""
-    mean, std = _triple("mean", mean), _triple("std", std)
+    mean, std = triple("mean", mean), triple("std", std)
     if not all(value > 0 for value in std):
         raise ValueError(f"std: expected 3 positive numbers, got {std}")
     dtype = out_dtype
@@ -175,7 +175,8 @@ def _check(image: Tensor, pool: Pool, part: Tensor, matrix: Tensor) -> None:
             raise ValueError(f"{name}: expected on {image.device}, where image is, got {tensor.device}")
 
 
-def _triple(name: str, values: Sequence[float]) -> Triple:
+def triple(name: str, values: Sequence[float]) -> Triple:
+    """Finite numbers, one per channel. TypeError and ValueError name them."""
     try:
         numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError):

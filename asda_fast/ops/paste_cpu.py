@@ -69,7 +69,7 @@ def backward(
 
 
 def counters(device: torch.device, reset: bool) -> tuple[int, int]:
-    """(slots skipped for a NaN or inf matrix, 0): a part index past the pool is an error on the CPU."""
+    """(slots skipped for a NaN or inf matrix, 0): an index that the pool has not is an error on the CPU."""
     global _bad_matrices
     with _lock:
         count = _bad_matrices

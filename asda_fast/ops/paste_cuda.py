@@ -1,7 +1,7 @@
 """The CUDA kernels of paste: allocate, prepare, launch. `paste_arguments.py` checks.
 
 One launch per direction, on torch's current stream of the tensors' device; nothing here waits for the device. What
-the kernels refuse they write into host memory (`_report`): the next call raises for an index past the pool.
+the kernels refuse they write into host memory (`_report`): the next call raises for an index that the pool has not.
 
 A call costs Python some microseconds, so all of a launch but the addresses is prepared once (`_prepare`).
 """
@@ -163,7 +163,7 @@ def backward(
 
 
 def counters(device: torch.device, reset: bool) -> tuple[int, int]:
-    """(slots skipped on `device` for a NaN or inf matrix, for an index past the pool). Waits for the device."""
+    """(slots skipped on `device` for a NaN or inf matrix, for an index that the pool has not). Waits for the device."""
     torch.cuda.synchronize(device)
     report, _ = _report(torch.cuda.current_device() if device.index is None else device.index)
     found = report[0], report[1]
@@ -289,6 +289,6 @@ def _raise_reported(report: memoryview) -> None:
     at = report[2] - 1
     report[2] = 0
     raise ValueError(
-        "part: expected -1 (empty) or an index into the pool, but an earlier call on this GPU met one past the pool "
+        "part: expected -1 (empty) or an index into the pool, but an earlier call on this GPU met another "
         f"at [{at >> 32}, {at & 0xFFFFFFFF}] (it left that slot empty; the error comes late because nothing waits)"
     )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from asda_fast import _C
-from asda_fast.core.errors import UserError
+from asda_fast.core.hardware import find_device
 from asda_fast.parts.pool_file import MAX_SIDE, known_or_nan, open_pool, save_pool
 
 
@@ -60,9 +60,7 @@ class PartPool:
 
     def to(self, device: torch.device | str) -> PartPool:
         """The same pool on `device`. UserError for a GPU that torch does not see."""
-        device = torch.device(device)
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise UserError(f"device: {device} was asked for, but torch sees no GPU")
+        device = find_device(device)
         moved = {name: getattr(self, name).to(device) for name in ("texels", "table", "type", "person")}
         return replace(self, **moved)
 
@@ -107,6 +105,7 @@ class PartPool:
         names = ("part",) if types is None else tuple(types)
         if isinstance(types, str) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
             raise ValueError(f"types: expected different names, got {types!r}")
+        names = tuple(str(name) for name in names)  # numpy's strings would not load with a checkpoint
         if not known_or_nan(box).all():
             raise ValueError("person: expected widths and heights above 0, or nan where unknown")
         sources = [""] * count if source is None else [str(s) for s in source]

@@ -15,6 +15,7 @@ import torch
 
 from asda_fast.core.batch import Batch
 from asda_fast.core.errors import UserError
+from asda_fast.core.hardware import find_device
 from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug, Plan, clamp, draw
 from asda_fast.pipelines import PIPELINES
@@ -185,6 +186,8 @@ def make_loader(
     seed, rank = _whole("seed", seed, None), _whole("rank", rank, 0)
     if rank >= world:
         raise UserError(f"rank: expected 0 to {world - 1} of {world} processes, got {rank}")
+    if not isinstance(train, bool):
+        raise TypeError(f"train: expected True or False, got {train!r}")
     if aug is not None and not isinstance(aug, GlobalAug):
         raise TypeError(f"aug: expected a GlobalAug or None, got {type(aug).__name__}")
     if drop_last is None:
@@ -192,9 +195,7 @@ def make_loader(
     if len(people) < (batch_size * world if drop_last else world):
         what = f"full batch of {batch_size}" if drop_last else "person"
         raise UserError(f"{people.name}: {len(people)} people are not one {what} for each of {world} processes")
-    where = torch.device(device)
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for, but torch sees no GPU")
+    where = find_device(device)
     aug = aug if train else None
     bad = BadImages(people, size, seed, aug, on_bad_image)
     make = PIPELINES.load(pipeline)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from asda_fast import Adversary
 from asda_fast.adversary.critic import Critic
 from asda_fast.augment.asda import generator_theta
-from asda_fast.augment.sampling import Slots
+from asda_fast.augment.sampling import Ranges, Slots
 from asda_fast.parts.pool import PartPool
 
 JOINTS, SIZE = 5, 48
@@ -179,6 +180,11 @@ def test_cover_hides_what_the_network_is_sure_of(pool: PartPool) -> None:
     (lambda pool: Adversary(pool, "generator", generator=3), "generator: expected a network"),  # type: ignore[arg-type]
     (lambda pool: Adversary(pool, seed="a"), "seed: expected a whole number"),  # type: ignore[arg-type]
     (lambda pool: Adversary(pool, seed=2**70), "seed: expected a number of 64 bits"),
+    (lambda pool: Adversary(pool, joints=torch.tensor(2.5)), "joints: expected a number of at least 0"),  # type: ignore[arg-type]
+    (lambda pool: Adversary(pool, joints=3, edges=torch.tensor([[0.0, 1.9]])), "edges: expected pairs"),  # type: ignore[arg-type]
+    (lambda pool: Adversary(pool, rate=torch.inf), "rate: expected more than 0, got inf"),
+    (lambda pool: Adversary(pool, "generator", generator=nn.ReLU()), "generator: expected a network with weights"),
+    (lambda pool: Adversary(pool, device="cuda:99"), "device: "),
 ])  # fmt: skip
 def test_a_wrong_option_is_named(pool: PartPool, make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
@@ -411,7 +417,10 @@ def test_it_is_pickled_between_paste_and_learn(pool: PartPool) -> None:
     ({"part_choices": 2}, "part_choices 1, got 2"), ({"joints": 3}, "joints 5, got 3"),
     ({"people": 9}, "people 0, got 9"), ({"seed": 3}, "seed 0, got 3"), ({"candidates": 32}, "candidates 64, got 32"),
     ({"explore": 0.5}, "explore 0.3, got 0.5"),
-    ({"edges": [(0, 1)]}, r"edges \[\], got \[\[0, 1\]\]"),
+    ({"edges": [(0, 1)]}, r"edges \[\], got \[\[0, 1\]\]"), ({"p": 0.5}, "p 1.0, got 0.5"),
+    ({"jitter": 0.5}, "jitter 0.0, got 0.5"), ({"patch_flip": 0.5}, "patch_flip 0.0, got 0.5"),
+    ({"ranges": Ranges(tx=(0, 1))}, "ranges {'s"), ({"mode": "reference"}, "mode paper, got reference"),
+    ({"mean": (0.5, 0, 0)}, "mean "), ({"std": (0.5, 1, 1)}, "std "), ({"types": ["part"]}, r"drawn None, got \["),
 ])  # fmt: skip
 def test_the_state_of_other_options_is_refused(pool: PartPool, other: dict[str, Any], message: str) -> None:
     """Else a critic learns from lessons of another shape, without a word where they can be broadcast."""
@@ -431,6 +440,85 @@ def test_the_state_of_other_options_is_refused(pool: PartPool, other: dict[str, 
     del state["placer"]
     with pytest.raises(ValueError, match=r"^adversary: expected a whole state"):
         Adversary(pool, joints=JOINTS).load_state_dict(state)
+
+
+class Several(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+
+    def forward(self, image: Tensor) -> Any:
+        return (image, image)
+
+
+def test_a_wrong_unit_is_said_until_it_is_right(pool: PartPool) -> None:
+    """Also after a resume."""
+    image, points, _ = next(batches(1))
+    adversary = Adversary(pool, joints=JOINTS)
+    for again in range(3):
+        if again == 2:
+            play(adversary)
+            state, adversary = adversary.state_dict(), Adversary(pool, joints=JOINTS)
+            adversary.load_state_dict(state)
+        with pytest.raises(ValueError, match=r"keypoints: expected pixels of the image"):
+            adversary.paste(image, keypoints=points / SIZE)
+
+
+@pytest.mark.parametrize("way", ["random", "critic"])
+def test_where_people_are_gets_no_gradient(pool: PartPool, way: Any) -> None:
+    image, points, _ = next(batches(1))
+    pasted = Adversary(pool, way, joints=JOINTS).paste(image, keypoints=points.requires_grad_())
+    assert not pasted.requires_grad
+
+
+def test_the_loop_may_work_on_the_pasted_image_in_place(pool: PartPool) -> None:
+    """The generator climbs by the image that it made, not by what became of it."""
+    found = []
+    for in_place in (False, True):
+        model, adversary = network(), Adversary(pool, "generator", joints=JOINTS, rate=1e-2)
+        for image, points, target in batches(2):
+
+            def losses(maps: Tensor, target: Tensor = target) -> Tensor:
+                return (maps - target).square().mean((2, 3))
+
+            pasted = adversary.paste(image, model, losses, keypoints=points)
+            loss = losses(model(pasted.sub_(0.5).div_(0.2) if in_place else (pasted - 0.5) / 0.2))
+            adversary.learn(loss)
+        found.append(adversary.state_dict()["generator"])
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
+def test_a_state_with_numpys_numbers_loads_with_weights_only(pool: PartPool, tmp_path: Path) -> None:
+    types = np.array(["arm", "leg"])
+    patches = [np.full((8, 8, 4), 255, np.uint8)] * 2
+    named = PartPool.from_patches(patches, type=[0, 1], types=types)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"explore": np.float64(0.2), "rate": np.float32(1e-3), "solvable": np.float64(0.5)}
+    adversary = Adversary(named, joints=JOINTS, verify=2, **options, parts=np.array([1, 2]))
+    torch.save(adversary.state_dict(), tmp_path / "state.pt")
+    again = Adversary(named, joints=JOINTS, verify=2, **options, parts=(1, 2))  # type: ignore[arg-type]
+    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+
+
+def test_a_refused_state_changes_nothing(pool: PartPool) -> None:
+    learnt, adversary = (Adversary(pool, joints=JOINTS) for _ in range(2))
+    play(learnt)
+    state = learnt.state_dict()
+    del state["batches"]
+    before = copy.deepcopy(adversary.state_dict()["placer"]["rise"])
+    with pytest.raises(ValueError, match=r"^adversary: expected a whole state"):
+        adversary.load_state_dict(state)
+    assert all(torch.equal(value, before[name]) for name, value in adversary.state_dict()["placer"]["rise"].items())
+
+
+@pytest.mark.parametrize("way", ["critic", "generator"])
+def test_in_a_process_whose_floats_are_doubles(pool: PartPool, way: Any) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        adversary = Adversary(pool, way, joints=JOINTS)
+        image, points, _ = next(batches(1))
+        adversary.paste(image.float(), network().float(), lambda maps: maps.mean((2, 3)), keypoints=points)
+        adversary.learn(torch.rand(4, JOINTS))
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_a_wrong_call_is_named(pool: PartPool) -> None:
@@ -480,5 +568,17 @@ def test_a_wrong_call_is_named(pool: PartPool) -> None:
     adversary.paste(image, keypoints=points)
     with pytest.raises(ValueError, match=r"learn: expected the loss of each person \[4\] .* got \[\]"):
         adversary.learn(torch.tensor(1.0))
+    adversary.learn(torch.ones(4))  # with those that were meant
+    elsewhere = Adversary(pool, joints=JOINTS, device="meta")
+    with pytest.raises(ValueError, match=r"image: expected it on meta .* got cpu"):
+        elsewhere.paste(image, keypoints=points)
+    for way in ("critic", "generator"):
+        with torch.inference_mode(), pytest.raises(ValueError, match=f"^paste: {way} learns, .* use torch.no_grad"):
+            Adversary(pool, way).paste(image, network(), torch.mean)
+    with pytest.raises(TypeError, match=r"response: expected numbers \[B, J\], got str"):
+        Adversary(pool, "cover", joints=JOINTS).paste(image, keypoints=points, response="x")  # type: ignore[arg-type]
+    several = Adversary(pool, "generator", generator=Several())
+    with pytest.raises(ValueError, match=r"generator: expected it to give \[4, 1, 3\], got tuple"):
+        several.paste(image, network(), lambda maps: maps.mean((2, 3)))
     with pytest.raises(ValueError, match=r"adversary: expected the state of critic, got 'random'"):
         adversary.load_state_dict(Adversary(pool, "random").state_dict())

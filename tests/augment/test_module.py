@@ -208,6 +208,59 @@ def test_boxes_by_another_name_or_in_another_unit_are_named(pool, target, words)
         SemanticPaste(pool)(pictures(), target)
 
 
+def test_a_wrong_unit_is_said_until_it_is_right(pool):
+    """Not once: a cell of a notebook is run again. Boxes that come later are looked at as well."""
+    paste, image = SemanticPaste(pool), pictures().float() / 255
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"image: expected 0..1"):
+            paste(image * 255)
+    paste(image)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="normalised"):
+            paste(image, boxes=torch.tensor([[0.1, 0.2, 0.5, 0.9]] * 4))
+    with pytest.raises(ValueError, match=r"target: expected 'boxes' in each .* got none in target 1"):
+        paste(image, [{"boxes": torch.tensor([5.0, 5, 30, 50])}, {}, {}, {}])
+
+
+def test_where_people_are_gets_no_gradient(pool):
+    """Of a size that nobody knows (nan) it would be nan, and reach a head that found the box."""
+    patch = np.full((8, 8, 4), 255, np.uint8)
+    boxes = torch.tensor([[5.0, 5, 30, 50]] * 4, requires_grad=True)
+    for parts in (pool, PartPool.from_patches([patch])):
+        assert not SemanticPaste(parts)(pictures().float() / 255, boxes=boxes).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mean": 0.5}, r"^mean: expected 3 numbers, one per channel, got 0.5"),
+        ({"mean": (0.5, 0.5)}, r"^mean: expected 3 numbers, one per channel, got 2"),
+        ({"std": (1, 0, 1)}, "^std: expected 3 positive numbers"),
+        ({"std": (1, float("nan"), 1)}, "^std: expected finite numbers"),
+        ({"p": None}, "^p: expected a number, got None"),
+        ({"jitter": "a"}, "^jitter: expected a number, got 'a'"),
+        ({"parts": np.array([2, 1])}, "^parts: expected N >= 0"),
+        ({"parts": 1.5}, "^parts: expected N >= 0"),
+        ({"pool": None}, "^pool: expected a PartPool or the path of a pool file, got NoneType"),
+    ],
+)
+def test_a_wrong_option_is_named(pool, options, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        SemanticPaste(**{"pool": pool, **options})
+
+
+@pytest.mark.parametrize("parts", [np.array([1, 2]), (np.int64(1), np.int64(2)), [1, 2]])
+def test_numpys_range_of_parts(pool, parts):
+    assert SemanticPaste(pool, parts=parts).paste.parts == (1, 2)
+
+
+def test_the_pool_is_what_is_pasted(pool):
+    paste = SemanticPaste(pool)
+    with pytest.raises(AttributeError):
+        paste.pool = pool
+    assert paste.pool is paste.paste.pool
+
+
 @pytest.mark.parametrize("parts", [0, (0, 0)])
 def test_nothing_to_paste_is_said(pool, parts):
     with pytest.raises(ValueError, match="parts: expected at least 1"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -225,6 +226,57 @@ def test_joint_similarity_by_hand() -> None:
     assert similar[0] == 1
     assert similar[1] == pytest.approx(np.exp(-9 / (2 * 100 * (2 * 0.025) ** 2)))
     assert np.isnan(similar[2:]).all()
+
+
+def one_person() -> tuple[oks.GroundTruth, oks.Predictions]:
+    """Found exactly."""
+    keypoints, zero = np.full((1, 17, 3), 2.0), np.zeros(1, int)
+    box, no = np.array([[0, 0, 10, 10.0]]), np.zeros(1, bool)
+    truth = oks.GroundTruth(zero, keypoints, box, np.array([100.0]), no, no, 1)
+    return truth, oks.Predictions(zero, keypoints, np.ones(1), np.array([100.0]))
+
+
+def test_a_joint_that_is_predicted_nowhere_is_far() -> None:
+    """pycocotools' comparison lets a person of NaN pass at every threshold."""
+    truth, found = one_person()
+    assert oks.summary(oks.match(truth, found, oks.COCO_SIGMAS))["AP"] == pytest.approx(1)
+    lost = dataclasses.replace(found, keypoints=np.full((1, 17, 3), np.nan))
+    assert oks.summary(oks.match(truth, lost, oks.COCO_SIGMAS))["AP"] == 0
+    assert not oks.joint_similarity(truth, lost, oks.COCO_SIGMAS).any()
+    half = dataclasses.replace(found, keypoints=found.keypoints.copy())
+    half.keypoints[0, :9] = np.nan  # 8 of 17 are right: less than .5
+    assert oks.summary(oks.match(truth, half, oks.COCO_SIGMAS))["AP"] == 0
+    half.keypoints[0, :7] = 2.0  # 15 of 17 are: .88, which passes .5 to .85
+    assert oks.summary(oks.match(truth, half, oks.COCO_SIGMAS))["AP"] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("judge", [oks.match, oks.best_of_image])
+def test_tables_that_do_not_agree_are_named(judge: Any) -> None:
+    """The compiled loops would read past the end."""
+    truth, found = one_person()
+    for image in (-1, 1, 10**9):
+        with pytest.raises(ValueError, match=rf"^truth.image: expected 0..0, got {image}..{image}"):
+            judge(dataclasses.replace(truth, image=np.array([image])), found, oks.COCO_SIGMAS)
+        with pytest.raises(ValueError, match=rf"^found.image: expected 0..0, got {image}..{image}"):
+            judge(truth, dataclasses.replace(found, image=np.array([image])), oks.COCO_SIGMAS)
+    with pytest.raises(ValueError, match=r"^truth.area: expected 1 rows, as truth.keypoints has, got 2"):
+        judge(dataclasses.replace(truth, area=np.ones(2)), found, oks.COCO_SIGMAS)
+
+
+def test_results_of_a_loop_s_own_arrays(tmp_path: Path) -> None:
+    table, results = made_up(5, 0, boxes=True)
+    arrays = [
+        {"image_id": np.int64(r["image_id"]), "category_id": np.int32(1), "score": np.float64(r["score"])}
+        | {"keypoints": np.array(r["keypoints"]), "bbox": tuple(r["bbox"])}
+        for r in results
+    ]
+    assert score(tmp_path, table, arrays)["stats"] == score(tmp_path, table, results)["stats"]
+
+
+def test_options_that_mean_nothing_are_named() -> None:
+    for wrong, name in (({"bootstrap": -1}, "bootstrap"), ({"threshold": float("nan")}, "threshold")):
+        with pytest.raises(UserError, match=f"^{name}: expected "):
+            Options(**wrong)
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,18 @@ def test_interval_counts_as_the_score_does() -> None:
 
 
 def test_distances_of_other_shapes_are_refused() -> None:
-    for shapes in (((2, 3, 2), (2, 4, 2), (2,)), ((2, 3, 2), (2, 3, 2), (3,))):
+    for shapes in (((2, 3, 2), (2, 4, 2), (2,)), ((2, 3, 2), (2, 3, 2), (3,)), ((3, 2), (3, 2), (3,))):
         with pytest.raises(ValueError, match="expected predicted and truth"):
             pck.distances(*(np.ones(shape) for shape in shapes))
+    for counted in (np.ones(3), np.ones((2, 1))):
+        with pytest.raises(ValueError, match=r"expected distance and counted \[P, J\], got \(2, 3\)"):
+            pck.rates(np.ones((2, 3)), counted, 0.5)
+
+
+def test_distances_of_whole_numbers() -> None:
+    """Unsigned ones wrap: a pixel to the left would be 65,535 to the right."""
+    predicted, truth = np.array([[[4, 7]]], np.uint16), np.array([[[5, 7]]], np.uint16)
+    assert pck.distances(predicted, truth, np.array([2], np.uint8)) == 0.5
 
 
 def test_a_skeleton_without_a_torso_has_no_size() -> None:

@@ -352,26 +352,27 @@ def test_strides(host, pool):
 
 
 def test_refused_slots(host, pool):
-    """A NaN or inf matrix and an index past the pool leave the slot empty; the next call raises for the index."""
+    """A NaN or inf matrix and an index that the pool has not leave the slot empty; the next call raises for it."""
     image = picture(3, 8, 64, F32, False)
     part, matrix = placements(3, 2, 8, 64)
     part = part.clamp(min=0)
     matrix[0, 0, 0, 0], matrix[2, 1, 1, 2] = torch.nan, torch.inf
-    part[1, 0], part[2, 0] = len(pool), 10**12
+    part[1, 0], part[2, 0], part[0, 1] = len(pool), 10**12, -2
     common = (pool.texels, pool.table, part, matrix, MEAN, STD, F32, False, True)
     out = forward(cuda, image, *common)
-    empty = torch.tensor([[-1, part[0, 1]], [-1, part[1, 1]], [-1, -1]])
+    empty = torch.tensor([[-1, -1], [-1, part[1, 1]], [-1, -1]])
     assert torch.equal(out, forward(cpu, image, pool.texels, pool.table, empty, matrix, *common[4:]))
-    assert host.report.tolist() == [2, 2, (2 << 32) + 1]
+    assert host.report.tolist() == [2, 3, (2 << 32) + 1]
     with pytest.raises(ValueError, match=r"^part: expected -1 .*at \[2, 0\] "):
         forward(cuda, image, *common)
     host.report[2] = 0
     v_matrix, _ = backward(cuda, out, image, *common[:6], True, False)
-    assert host.report.tolist() == [2, 2, 0], "the way back counts nothing twice"
+    assert host.report.tolist() == [2, 3, 0], "the way back counts nothing twice"
     assert not v_matrix[0, 0].any()
     assert not v_matrix[1, 0].any()
     assert not v_matrix[2].any()
-    assert v_matrix[0, 1].any()
+    assert not v_matrix[0, 1].any()
+    assert v_matrix[1, 1].any()
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 8, 8), (2, 2, 0, 8), (2, 0, 8, 8)], ids=str)

@@ -87,6 +87,14 @@ def test_what_is_so_anyhow_may_be_said(scene):
     assert torch.equal(said, paste(image, s.pool, s.part, s.matrix, out_dtype=torch.uint8))
 
 
+@pytest.mark.parametrize("value", [-2, -(2**40)])
+def test_an_index_below_minus_one_is_a_mistake(scene, value):
+    s = scene(2, 2, 8, 8, torch.float32)
+    s.part[1, 0] = value
+    with pytest.raises(ValueError, match=rf"^part: expected -1 \(empty\) or .* got {value} at \[1, 0\]"):
+        paste(s.image, s.pool, s.part, s.matrix)
+
+
 def test_index_past_the_pool_says_where(scene):
     s = scene(2, 3, 10, 12, torch.float32)
     part = s.part.clone()

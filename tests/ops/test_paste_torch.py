@@ -139,3 +139,24 @@ def test_a_second_derivative_is_refused(scene):
         (first,) = torch.autograd.grad(call().square().sum(), matrix, create_graph=True)
         with pytest.raises(RuntimeError, match="no autograd formula"):
             first.square().sum().backward()
+
+
+def test_a_forward_mode_gradient_is_refused_not_left_out(scene):
+    s = scene(1, 2, 8, 8, torch.float32)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(s.matrix, torch.ones_like(s.matrix))
+        with pytest.raises(NotImplementedError):
+            paste(s.image, s.pool, s.part, dual)
+    for transform in (torch.func.grad(lambda m: paste(s.image, s.pool, s.part, m).sum()), torch.func.vmap(
+        lambda m: paste(s.image, s.pool, s.part, m))):  # fmt: skip
+        with pytest.raises(NotImplementedError, match=r"^paste: .*torch.func"):
+            transform(s.matrix[None] if transform.__name__ == "wrapped" else s.matrix)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_traced_paste_pastes(scene):
+    """The tracer sees what the dispatcher sees; else the graph would hold the memory that a kernel was to fill."""
+    s = scene(1, 2, 8, 8, torch.float32)
+    traced = torch.jit.trace(lambda image: paste(image, s.pool, s.part, s.matrix), (s.image,), check_trace=False)
+    other = torch.rand_like(s.image)
+    assert torch.equal(traced(other), paste(other, s.pool, s.part, s.matrix))

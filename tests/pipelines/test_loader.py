@@ -117,6 +117,10 @@ def test_mistakes_are_one_line(photos: Path) -> None:
         loader_of(people.select([]))
     with pytest.raises(UserError, match="size"):
         make_loader(people, (0, 10))
+    with pytest.raises(UserError, match="device: expected one of torch's, such as cuda:0, got 'gpu'"):
+        loader_of(people, device="gpu")
+    with pytest.raises(TypeError, match="train: expected True or False, got 'val'"):
+        loader_of(people, train="val")
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no GPU"):
             loader_of(people, device="cuda")
