@@ -1,11 +1,12 @@
 """All that needs a GPU, in the order of importance, with what is installed: `make gpu-check`.
 
-    python -m benchmarks.gpu_check [--seconds 470] [--only cuda_tests paste] [--out build/gpu]
+    python -m benchmarks.gpu_check [--seconds 470] [--only cuda_tests paste] [--out build/gpu] [--pack FILE]
     python -m benchmarks.gpu_check --dry-run --device cpu       the same sections, tiny, without a GPU
 
 A section is a command with its own time limit; one that fails, hangs or lacks its tool does not stop the others. With
 --seconds, sections that no longer fit are left out by name. In the folder: a JSON per benchmark and check-GPU.json
-(what became of each section), named after the GPU, and each section's log. The exit code is 1 if any section failed.
+(what became of each section), named after the GPU, and each section's log; --pack keeps them as one file, too, written
+anew after each section. The exit code is 1 if any section failed.
 
 Nothing is installed here. What is missing comes from the wheels of `make gpu-pack` (build/carry), unpacked into
 build/gpu/site; what is missing even so is said in one line, and the sections that need it fail by themselves.
@@ -24,14 +25,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks import gpu_site
 
 ROOT = Path(__file__).resolve().parent.parent
 DRY_LIMIT = 600  # seconds: a CPU is slow
+GRACE = 10  # seconds that a section has to end by itself
 REMEDY = "with a package index: make env; without: make gpu-pack on a machine that has one, and build/carry from there"
 SAID = re.compile(
     r"^(=+ .*(passed|failed|error)|FAILED|ERROR|error:|left out|.*ERROR SUMMARY)"
@@ -47,6 +51,8 @@ class Section:
     command: str
     dry: str
     tool: str | None = None  # a program without which the section is skipped
+    needs: str | None = None  # a module without which it is
+    env: tuple[tuple[str, str], ...] = ()
     beside: bool = False  # runs beside the section before it: they share the GPU, and nothing of either is timed
 
 
@@ -58,8 +64,20 @@ SANITIZER = (
 COLLECT = "{python} -m pytest -q -p no:cacheprovider --collect-only tests/ops/test_cuda_gpu.py"
 
 
+PYTEST = (  # a test that hangs says where it does, and takes neither names nor results of the others with it
+    "{python} -m pytest -m cuda -v -rs -p no:cacheprovider --durations=8 --continue-on-collection-errors "
+    "-o faulthandler_timeout=60 --junitxml {out}/NAME-{gpu}.xml"
+)
+
+
+def tests(name: str, where: str, **more: Any) -> Section:
+    return Section(name, 170, f"{PYTEST.replace('NAME', name)} {where}", COLLECT, **more)
+
+
 def sanitizer(name: str) -> Section:
-    return Section(name, 170, SANITIZER.replace("NAME", name), COLLECT, tool="compute-sanitizer", beside=True)
+    # torch takes memory in large blocks, within which memcheck sees no overrun
+    env = (("PYTORCH_NO_CUDA_MEMORY_CACHING", "1"),) if name == "memcheck" else ()
+    return Section(name, 170, SANITIZER.replace("NAME", name), COLLECT, tool="compute-sanitizer", env=env, beside=True)
 
 
 def benchmark(name: str, limit: float, options: str, dry: str) -> Section:
@@ -68,12 +86,9 @@ def benchmark(name: str, limit: float, options: str, dry: str) -> Section:
 
 
 SECTIONS = [
-    Section(
-        "cuda_tests",
-        170,
-        "{python} -m pytest tests -m cuda -q -p no:cacheprovider --durations=8 --junitxml {out}/cuda-{gpu}.xml",
-        COLLECT,
-    ),
+    tests("cuda_tests", "tests/ops"),
+    tests("chain_tests", "tests --ignore tests/ops --ignore tests/pipelines/test_dali_cuda.py", beside=True),
+    tests("dali_tests", "tests/pipelines/test_dali_cuda.py", needs="nvidia.dali", beside=True),
     *map(sanitizer, ("memcheck", "racecheck", "synccheck")),
     benchmark(
         "paste",
@@ -94,9 +109,9 @@ SECTIONS = [
     Section(
         "ncu",
         60,
-        "{tool} --clock-control none --kernel-name regex:paste_ --section SpeedOfLight "
-        "--section MemoryWorkloadAnalysis --section Occupancy --csv --page raw --log-file {out}/ncu-{gpu}.csv "
-        "{python} -m pytest -q -p no:cacheprovider tests/ops/test_cuda_gpu.py -k one_launch",
+        "{tool} --clock-control none --kernel-name regex:paste_ --launch-skip 2 --launch-count 4 "
+        "--section SpeedOfLight --section MemoryWorkloadAnalysis --section Occupancy --csv --page raw "
+        "--log-file {out}/ncu-{gpu}.csv {python} -m benchmarks.paste_once",
         COLLECT,
         tool="ncu",
     ),
@@ -119,6 +134,16 @@ def find(tool: str) -> str | None:
     return shutil.which(tool) or next((str(path) for path in beside if os.access(path, os.X_OK)), None)
 
 
+def lacks(section: Section, dry: bool) -> str:
+    """Why a section cannot run here; nothing where it can."""
+    if section.needs is None or dry:
+        return ""
+    with contextlib.suppress(ImportError):
+        if importlib.util.find_spec(section.needs) is not None:
+            return ""
+    return f"{section.needs}: not installed"
+
+
 class Running:
     """A section under way, in a process group of its own that ends with it."""
 
@@ -131,6 +156,7 @@ class Running:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, **dict(section.env)},
                 start_new_session=True,
             )
 
@@ -138,14 +164,21 @@ class Running:
         name, code = self.section.name, None
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self.process.wait(max(0.0, self.begun + self.limit - time.monotonic()))
-        seconds = time.monotonic() - self.begun
+        seconds, before = time.monotonic() - self.begun, last(self.log)
         self.end()
         said = last(self.log)
+        if code is None and not SAID.match(said):  # how Python says that it was interrupted
+            said = before
         if code is None:
             return Outcome(name, "timeout", seconds, f"ended after {self.limit:.0f} s; {said}")
         return Outcome(name, "failed" if code else "passed", seconds, f"exit code {code}; {said}" if code else said)
 
     def end(self) -> None:
+        """First asked to, so that it writes what it has."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(self.process.pid, signal.SIGINT)
+                self.process.wait(GRACE)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -158,10 +191,9 @@ def run(group: list[Section], place: dict[str, str], logs: Path, dry: bool, left
         for section in group:
             tool = find(section.tool) if section.tool and not dry else ""
             words = shlex.split(section.dry if dry else section.command)
-            if tool is None:
-                found[section.name] = Outcome(
-                    section.name, "skipped", 0.0, f"{section.tool}: not on PATH, nor from pip"
-                )
+            why = f"{section.tool}: not on PATH, nor from pip" if tool is None else lacks(section, dry)
+            if tool is None or why:
+                found[section.name] = Outcome(section.name, "skipped", 0.0, why)
                 continue
             command = [word.format(**place, tool=tool) for word in words]
             try:
@@ -194,7 +226,9 @@ def groups(sections: list[Section]) -> list[list[Section]]:
     return out
 
 
-def check(sections: list[Section], out: Path, device: str, dry: bool, seconds: float, python: str) -> list[Outcome]:
+def check(
+    sections: list[Section], out: Path, device: str, dry: bool, seconds: float, python: str, pack: Path | None = None
+) -> list[Outcome]:
     """Run the sections; check-GPU.json is written anew after each, so that a machine taken away loses none of it."""
     begun, outcomes = time.monotonic(), list[Outcome]()
     machine = describe(python)
@@ -215,7 +249,18 @@ def check(sections: list[Section], out: Path, device: str, dry: bool, seconds: f
         outcomes += found
         record = {"machine": machine, "dry_run": dry, "sections": [vars(outcome) for outcome in outcomes]}
         (out / f"check-{gpu}.json").write_text(json.dumps(record, indent=1) + "\n")
+        if pack is not None:
+            keep(out, pack)
     return outcomes
+
+
+def keep(out: Path, pack: Path) -> None:
+    """The results and the logs as one file: no run, nothing that was built."""
+    half = pack.with_name(f".{pack.name}.partial")
+    with tarfile.open(half, "w:gz") as archive:
+        for path in sorted([*out.glob("*.json"), *out.glob("*.xml"), *out.glob("*.csv"), *out.glob("logs/*.log")]):
+            archive.add(path, path.relative_to(out))
+    half.replace(pack)
 
 
 DESCRIBE = """
@@ -225,7 +270,7 @@ have = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions(
 on = torch.cuda.is_available()
 print(json.dumps({"gpu": torch.cuda.get_device_name() if on else None, "cores": len(os.sched_getaffinity(0)),
     "capability": list(torch.cuda.get_device_capability()) if on else None, "python": sys.version.split()[0],
-    "torch": torch.__version__, "cuda": torch.version.cuda, **have}))
+    "torch": torch.__version__, "cuda": torch.version.cuda, **dict.fromkeys(names), **have}))
 """
 
 
@@ -244,6 +289,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     cli.add_argument("--out", type=Path, default=Path("build/gpu"), help="folder of the results")
     cli.add_argument("--seconds", type=float, default=900, help="in all; what no longer fits is left out")
     cli.add_argument("--only", nargs="+", choices=names, metavar="SECTION", help=f"of {', '.join(names)}")
+    cli.add_argument("--pack", type=Path, help="also keep the results and logs in this one .tar.gz")
     cli.add_argument("--device", default="cuda", help="cuda, or cpu for a dry run")
     cli.add_argument("--dry-run", action="store_true", help="tiny sections, to try the command itself")
     cli.add_argument("--ready", action="store_true", help="only say whether all packages are there")
@@ -252,9 +298,12 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     args = options(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends us ends the sections, too
     missing = gpu_site.missing()
     if missing:
-        missing = gpu_site.unpack(missing)
+        missing = gpu_site.unpack()
+    if said := gpu_site.unpack_dali():
+        print(said, file=sys.stderr)
     if missing:  # sections that need it fail by themselves
         print(f"missing: {', '.join(missing)}; {REMEDY}", file=sys.stderr)
     if args.ready or "torch" in missing:
@@ -270,7 +319,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     args.out.mkdir(parents=True, exist_ok=True)
     gpu_site.on_path()
-    outcomes = check(wanted, args.out.resolve(), args.device, args.dry_run, args.seconds, sys.executable)
+    os.environ.setdefault("CUPY_CACHE_DIR", str(args.out.resolve() / "cupy"))  # compiled once for all sections
+    pack = args.pack and args.pack.resolve()
+    outcomes = check(wanted, args.out.resolve(), args.device, args.dry_run, args.seconds, sys.executable, pack)
     counts = {
         status: sum(o.status == status for o in outcomes) for status in ("passed", "failed", "timeout", "skipped")
     }

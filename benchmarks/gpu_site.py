@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import lzma
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CARRY, SITE = ROOT / "build" / "carry", ROOT / "build" / "gpu" / "site"
+DALI = ROOT / "build" / "gpu" / "dali"  # there once it is whole
 # Module -> package. CuPy and torch are as large as a machine's memory for them: they must be there.
 NEEDED = {
     "torch": "torch", "numpy": "numpy", "scipy": "scipy", "numba": "numba", "pycocotools": "pycocotools",
@@ -25,11 +28,14 @@ NEEDED = {
 
 
 def on_path() -> None:
-    """This process and those it starts see the checkout, then what is installed, then build/gpu/site."""
-    for place in (str(ROOT), str(SITE)):
+    """This process and those it starts see the checkout, then what is installed, then what was carried."""
+    carried = [str(SITE), str(DALI)]
+    for place in (str(ROOT), *carried):
         if place not in sys.path:
             sys.path.append(place)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH"), str(SITE)]))
+    given = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    places = [str(ROOT), *given, *carried]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(places))
     importlib.invalidate_caches()
 
 
@@ -38,24 +44,44 @@ def missing() -> list[str]:
     return [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
 
 
-def unpack(packages: list[str]) -> list[str]:
-    """Install the carried wheels and DALI into build/gpu/site; returns what is missing even so."""
+def unpack() -> list[str]:
+    """Install the carried wheels into build/gpu/site; returns what is missing even so."""
     wheels = sorted(CARRY.glob("*.whl"))
     if wheels and not SITE.is_dir():
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-index", "--no-deps"]
         subprocess.run([*pip, "--no-compile", "--target", str(SITE), *map(str, wheels)], check=False)
-    parts = sorted(CARRY.glob("dali.tar.xz.*"))
-    if parts and not (SITE / "nvidia" / "dali").is_dir():
-        whole = SITE.parent / "dali.tar.xz"
-        SITE.mkdir(parents=True, exist_ok=True)
+    return missing()
+
+
+def unpack_dali() -> str | None:
+    """Unpack the carried DALI once all its parts have come, be it one a call; None, or what there is to say."""
+    came = sorted(CARRY.glob("dali.tar.xz.*"))
+    if DALI.is_dir() or not came:
+        return None
+    parts = DALI.with_name("dali-parts")  # the next call may replace what was carried
+    parts.mkdir(parents=True, exist_ok=True)
+    for part in came:
+        shutil.copy(part, parts)
+    try:
+        count = int((CARRY / "dali.parts").read_text())
+        have = [parts / f"dali.tar.xz.{number}" for number in range(count)]
+        if lacking := [part.name for part in have if not part.is_file()]:
+            return f"DALI: waits for {', '.join(lacking)}"
+        half, whole = DALI.with_name("dali-half"), DALI.with_name("dali.tar.xz")
+        shutil.rmtree(half, ignore_errors=True)
         with whole.open("wb") as out:
-            for part in parts:
+            for part in have:
                 out.write(part.read_bytes())
         with tarfile.open(whole) as archive:
-            archive.extractall(SITE)
+            archive.extractall(half)
+        (half / "nvidia" / "__init__.py").unlink(missing_ok=True)  # it would hide the nvidia.* packages of torch
+        half.rename(DALI)
         whole.unlink()
-        (SITE / "nvidia" / "__init__.py").unlink(missing_ok=True)  # it would hide the nvidia.* packages of torch
-    return missing()
+    except (OSError, EOFError, ValueError, tarfile.TarError, lzma.LZMAError) as error:
+        return f"DALI: cannot be unpacked ({type(error).__name__}: {error})"
+    shutil.rmtree(parts)
+    importlib.invalidate_caches()
+    return None
 
 
 def build() -> str | None:

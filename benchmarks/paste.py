@@ -56,6 +56,8 @@ def main() -> None:
         parts = [int(n) for n in (options.parts or "0,1,3,8").split(",")]
         for line in paste_gpu.measure(report, [int(b) for b in batches.split(",")], sizes, parts, device):
             print(line, flush=True)
+            if options.json:  # a run that is cut short keeps what it measured
+                report.save(options.json)
         if not options.peers:
             _save(report, options.json)
             return

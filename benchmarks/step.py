@@ -6,12 +6,13 @@ A step is the trainer's own, from the crops on the device to the sums: targets, 
 updates. `released` is the released code's way on the same networks: each of the two updates runs both networks anew,
 the paste is affine_grid + grid_sample + blend in plain torch, and the generator's update computes the pose network's
 weight gradients too. On a GPU each step is timed eager, compiled and as a CUDA graph (GPU milliseconds), with its
-memory; on a CPU it is the process's CPU time, which other programs on the machine disturb less. Decoding is
-benchmarks.loader's.
+memory (all that torch reserved for it); on a CPU it is the process's CPU time, which other programs on the machine
+disturb less. Decoding is benchmarks.loader's.
 """
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -30,10 +31,11 @@ from asda_fast.train import adversarial
 from asda_fast.train.checkpoint import RunFolder
 from asda_fast.train.console import Console
 from asda_fast.train.distributed import Ranks
+from asda_fast.train.graph import WARM_UP
 from asda_fast.train.recipe import Recipe, RunOptions
 from asda_fast.train.setup import prepare
 from asda_fast.train.trainer import Trainer
-from benchmarks.common import Report, interleave, parser, peak_memory
+from benchmarks.common import Report, interleave, parser
 
 STEPS: dict[str, dict[str, Any]] = {
     "none": {"augment": "none"},
@@ -52,10 +54,21 @@ WAYS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+class Heard(Console):
+    """Keeps what would be said: why there is no graph, for one."""
+
+    def __init__(self) -> None:
+        super().__init__(enabled=False)
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
 def trainer_for(options: dict[str, Any], way: str, common: dict[str, Any], device: torch.device) -> Trainer:
     recipe = Recipe.from_dict({**common, **options}).resolved()
     run = RunOptions(device=device.type, pipeline="native", **WAYS[way])
-    console, ranks = Console(enabled=False), Ranks(0, 1, device)
+    console, ranks = Heard(), Ranks(0, 1, device)
     torch.manual_seed(0)
     trainer = Trainer(recipe, run, prepare(recipe, run, ranks, console.say), RunFolder(Path("unused")), ranks, console)
     trainer.parts.networks.pose.train()
@@ -135,6 +148,14 @@ def pieces(trainer: Trainer, batch: Batch) -> dict[str, Callable[[], object]]:
     }
 
 
+def as_done(trainer: Trainer, way: str) -> str:
+    """The way that the steps go: a trainer whose graph failed goes on without one."""
+    if way != "graph" or getattr(trainer.step, "replay", None) is not None:
+        return way
+    console = trainer.console
+    return f"eager ({console.said[-1] if isinstance(console, Heard) and console.said else 'no graph'})"
+
+
 def cpu_clock(function: Callable[[], object]) -> float:
     """Milliseconds of CPU time, of all threads of the process."""
     start = time.process_time()
@@ -171,10 +192,10 @@ def main() -> None:
     report = Report(threads=options.threads, device=options.device)
     unit = "GPU ms" if gpu else "CPU ms"
 
-    def made(name: str, way: str) -> Callable[[], object]:
+    def made(name: str, way: str) -> tuple[Trainer, Callable[[], object]]:
         trainer = trainer_for(STEPS["joint"] if name == "released" else STEPS[name], way, common, device)
         trainer.parts.close()
-        return released(trainer, batch) if name == "released" else lambda: trainer.learn(batch)
+        return trainer, released(trainer, batch) if name == "released" else lambda: trainer.learn(batch)
 
     def measure(contestants: dict[str, Callable[[], object]], **more: str) -> dict[str, float]:
         how: dict[str, Any] = (
@@ -192,13 +213,19 @@ def main() -> None:
     print(f"{model} {size}, batch {count}, on {options.device}", flush=True)
     if gpu:  # one at a time: a graph keeps the memory of its whole step
         for name, way in plan(gpu, names):
-            step = {name: made(name, way)}
-            measure(step, way=way)
-            report.add(name, {**params, "way": way}, "MiB", peak_memory(step[name], options.device))
-            step.clear()
+            gc.collect()  # a trainer and its graph hold each other, and the graph its memory
             torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_reserved()
+            trainer, step = made(name, way)
+            for _ in range(WARM_UP + 2):
+                step()
+            way = as_done(trainer, way)
+            measure({name: step}, way=way)
+            report.add(name, {**params, "way": way}, "MiB", (torch.cuda.max_memory_reserved() - before) / 2**20)
+            del trainer, step
     else:
-        measure({name: made(name, way) for name, way in plan(gpu, names)})
+        measure({name: made(name, way)[1] for name, way in plan(gpu, names)})
     half = trainer_for(STEPS["joint, generator at half"], "eager", common, device)
     half.parts.close()
     print("the parts of a joint step, generator at half resolution")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
+import sys
+import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +29,6 @@ def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def checked(sections: list[Section], out: Path, seconds: float = 600) -> dict[str, gpu_check.Outcome]:
-    import sys
-
     found = gpu_check.check(sections, out, "cpu", False, seconds, sys.executable)
     assert [outcome.name for outcome in found] == [section.name for section in sections]
     return {outcome.name: outcome for outcome in found}
@@ -150,8 +151,58 @@ def test_carried_wheels_are_unpacked(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.setattr("sys.path", [*__import__("sys").path])
     assert gpu_site.missing() == ["carried-thing"]
-    assert gpu_site.unpack(["carried-thing"]) == []
+    assert gpu_site.unpack() == []
     assert (tmp_path / "site" / "carried_thing.py").is_file()
+
+
+def test_dali_comes_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One a call, each in the place of the one before; what is cut short is said and not taken for whole."""
+    carry, made = tmp_path / "carry", tmp_path / "made"
+    (made / "nvidia" / "dali").mkdir(parents=True)
+    (made / "nvidia" / "__init__.py").touch()
+    (made / "nvidia" / "dali" / "__init__.py").write_text("VALUE = 7\n")
+    with tarfile.open(tmp_path / "whole", "w:xz") as archive:
+        archive.add(made, ".")
+    data = (tmp_path / "whole").read_bytes()
+    monkeypatch.setattr(gpu_site, "CARRY", carry)
+    monkeypatch.setattr(gpu_site, "DALI", tmp_path / "gpu" / "dali")
+
+    def bring(number: int, part: bytes) -> str | None:
+        shutil.rmtree(carry, ignore_errors=True)
+        carry.mkdir()
+        (carry / "dali.parts").write_text("2\n")
+        (carry / f"dali.tar.xz.{number}").write_bytes(part)
+        return gpu_site.unpack_dali()
+
+    assert gpu_site.unpack_dali() is None, "nothing was carried"
+    assert bring(0, data[:100]) == "DALI: waits for dali.tar.xz.1"
+    said = bring(1, data[100:150])
+    assert said is not None and said.startswith("DALI: cannot be unpacked (") and not gpu_site.DALI.exists()
+    assert bring(1, data[100:]) is None
+    assert sorted(path.name for path in (gpu_site.DALI / "nvidia").iterdir()) == ["dali"]
+    assert bring(1, b"") is None, "it is there"
+
+
+def test_what_a_section_was_to_say_comes_home(no_torch: None, tmp_path: Path) -> None:
+    """One that is out of time is asked to end before it is made to; all is kept as one file; what needs a module that
+    is not there is skipped, which is no pass."""
+    asked = "import signal, time, sys; print('begun', flush=True)\ntry: time.sleep(600)\nexcept KeyboardInterrupt: "
+    asked += "print('=== 3 passed in 2 s ===')"
+    script = tmp_path / "asked.py"
+    script.write_text(asked)
+    sections = [
+        Section("hangs", 3, f"{{python}} {script}", ""),
+        small("lacks_a_module", "1", needs="no_such.module"),
+        small("env", "import os, sys; sys.exit(os.environ['KEPT'] != '1')", env=(("KEPT", "1"),)),
+    ]
+    (tmp_path / "out" / "run").mkdir(parents=True)
+    (tmp_path / "out" / "run" / "last.json").touch()
+    pack = tmp_path / "all.tar.gz"
+    found = gpu_check.check(sections, tmp_path / "out", "cpu", False, 600, sys.executable, pack)
+    assert [outcome.status for outcome in found] == ["timeout", "skipped", "passed"]
+    assert "3 passed" in found[0].said and found[1].said == "no_such.module: not installed"
+    with tarfile.open(pack) as archive:
+        assert {"check-nvidia-h100-80gb-hbm3.json", "logs/hangs.log", "logs/env.log"} == set(archive.getnames())
 
 
 @pytest.mark.parametrize(("have", "kept"), [([80, 90], [90]), ([80, 86], [80 * 0]), ([89, 90, 100], [90])])

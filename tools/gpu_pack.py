@@ -4,7 +4,8 @@
 
 What is carried is small, so that it passes through narrow doors: wheels of what such a machine lacks (torch, NumPy,
 SciPy, numba, OpenCV, h5py, CuPy and pytest it must have), and DALI with the code of one GPU architecture only, as
-dali.tar.xz.0, .1, .. (58 MiB for sm_90, of 500). --no-dali leaves that out. Takes three minutes and binutils.
+dali.tar.xz.0, .1, .. and dali.parts, their number (58 MiB for sm_90, of 500; the parts may come one a call). --no-dali
+leaves that out. Takes three minutes and binutils.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ DALI = [
     "nvtx",
     "makefun",
 ]
-DALI += ["optree"]
+DALI += ["optree", "six", "packaging"]
 FATBIN = 0xBA55ED50  # the magic number of a container of device code
 
 
@@ -126,8 +127,10 @@ def main() -> None:
             with tarfile.open(archive_path, "w:xz") as out:
                 out.add(site, ".")
             data, part = archive_path.read_bytes(), args.part_mib << 20
-            for number, start in enumerate(range(0, len(data), part)):
+            starts = range(0, len(data), part)
+            for number, start in enumerate(starts):
                 (args.out / f"dali.tar.xz.{number}").write_bytes(data[start : start + part])
+            (args.out / "dali.parts").write_text(f"{len(starts)}\n")
     files = sorted(args.out.iterdir())
     print(f"{len(files)} files, {sum(file.stat().st_size for file in files) >> 20} MiB in {args.out}")
 

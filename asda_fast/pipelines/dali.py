@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from asda_fast.core.batch import Batch
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, first_line
 from asda_fast.core.hardware import cores
 from asda_fast.data.people import People
 from asda_fast.data.plan import Plan
@@ -87,8 +88,9 @@ class DaliPipeline:
         self._steps, step = len(plan), first
         self._begin(step)
         while step < len(plan):
+            stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
             try:
-                image = self._next()
+                (out,) = self._pipe.run() if stream is None else self._pipe.run(stream)
             except StopIteration:  # the callback gave up, at this step
                 assert self._error is not None
                 raise self._error from None
@@ -96,6 +98,7 @@ class DaliPipeline:
                 self._by_hand(plan, step, error)
                 self._begin(step)
                 continue
+            image = self._taken(out, stream)
             yield self._batch(image, take(plan, plan.step(step)), self._replaced.pop(step, {}))
             step += 1
         self._rewind()
@@ -173,15 +176,12 @@ class DaliPipeline:
             (feed.image, feed.matrix) if self.raw or self.whole else (feed.image, feed.matrix, feed.start, feed.shape)
         )
 
-    def _next(self) -> Tensor:
-        """The next images, uint8 [b, H, W, 3]. On a GPU they are copied into torch's memory, on its stream: DALI's own,
+    def _taken(self, out: Any, stream: torch.cuda.Stream | None) -> Tensor:
+        """DALI's images, uint8 [b, H, W, 3]. On a GPU they are copied into torch's memory, on its stream: DALI's own,
         held by a tensor, would be freed whenever Python drops it, with a wait for the whole device."""
-        if self.device.type != "cuda":
-            (out,) = self._pipe.run()
-            return torch.from_dlpack(out.as_tensor())
-        stream = torch.cuda.current_stream(self.device)
-        (out,) = self._pipe.run(stream)
         there = out.as_tensor()
+        if stream is None:
+            return torch.from_dlpack(there)
         image = torch.empty(there.shape(), dtype=torch.uint8, device=self.device)
         where = ctypes.c_void_p(image.data_ptr()), ctypes.c_void_p(stream.cuda_stream)
         there.copy_to_external(*where, non_blocking=True)
@@ -195,12 +195,16 @@ class DaliPipeline:
 
     def _by_hand(self, plan: Plan, step: int, error: RuntimeError) -> None:
         """DALI failed at a photo of the steps under way. From now on their photos are decoded by `native`'s decoder,
-        which names the bad one; if DALI still fails, its own error is raised."""
+        which names the bad one; if DALI still fails, its own error is raised. Said once: the source hands on only
+        photos that every decoder reads, so it may be DALI that does not work here, and the CPU decodes them all."""
         self._drop()
         last = min(step + self.prefetch + 1, len(plan))
         rows = {int(row) for s in range(step, last) for row in plan.row[plan.step(s)]}
         if rows <= self.source.on_host:
             raise error
+        if not self.source.on_host:
+            what = f"DALI failed ({first_line(error)}); {len(rows)} people's photos are decoded on the CPU instead"
+            warnings.warn(what, RuntimeWarning, stacklevel=2)
         self.source.on_host |= rows
 
     def _rewind(self) -> None:

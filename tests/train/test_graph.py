@@ -193,6 +193,19 @@ def test_states_agree_within_a_share_of_the_step() -> None:
     assert graph.disagreement(before, before, before) is None
 
 
+def test_a_joint_more_or_less_is_no_other_step() -> None:
+    """Early on a batch finds a few joints, and convolutions that add up in another order tip one of them."""
+
+    def end(found: float, joints: float) -> graph.State:
+        return {"found": [torch.tensor([found])], "joints": [torch.tensor([joints])]}
+
+    before, right = end(100.0, 500.0), end(110.0, 600.0)
+    assert graph.disagreement(before, end(112.0, 600.0), right) is None
+    assert str(graph.disagreement(before, end(113.0, 600.0), right)).startswith("found")
+    assert str(graph.disagreement(before, end(110.0, 602.0), right)).startswith("joints")
+    assert graph.disagreement(before, end(float("nan"), 600.0), right)
+
+
 def test_what_has_no_graph_says_why() -> None:
     assert (
         graph.obstacle(1, False, None)
