@@ -223,6 +223,9 @@ class Merge:
 
         if not self.pools:
             raise UserError("expected the pools to merge, got none")
+        for number, path in enumerate(self.pools):
+            if path.resolve() in [other.resolve() for other in self.pools[:number]]:
+                print(f"{path} is given twice: its patches will be drawn twice as often")
         left = merge_pools(self.pools, self.out, self.exclude_images or ())
         print(f"{self.out}: {len(open_pool(self.out))} patches" + (f", {left} left out" if left else ""))
 

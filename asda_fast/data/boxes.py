@@ -93,7 +93,7 @@ def read_boxes(path: str | Path, names: Sequence[str], sizes: np.ndarray, least:
     notes = [f"{path.name}: {count} boxes left out: {what}" for what, count in out.items() if count]
     if strangers:
         notes.append(f"{path.name}: {len(strangers)} boxes are of photos that are not here ({short(strangers[0])})")
-    if not inside.any():
+    if rows and not inside.any():  # a detector may find nobody
         raise UserError(f"{path}: no box that could be used" + (f" ({'; '.join(notes)})" if notes else ""))
     bare = len(names) - len(set(np.array(picture)[inside].tolist()))
     if bare:

@@ -96,10 +96,10 @@ def read_records(
     unboxed = np.isnan(box[:, 0])
     if unboxed.any():
         box[unboxed] = box_of_joints(keypoints[unboxed, :, :2] + 0.5, labelled[unboxed])
-        notes.append(f"{unboxed.sum()} people have no bbox: their box is the one round their joints")
+    telling = ~bare & (box[:, 2:] > 0).all(axis=1)  # an empty box tells nothing of its joints
     for wrong in (
         units.wrong_boxes(box, size),
-        units.wrong_joints(keypoints[~bare, :, :2], labelled[~bare], box[~bare], size[~bare]),
+        units.wrong_joints(keypoints[telling, :, :2], labelled[telling], box[telling], size[telling]),
     ):
         if wrong:
             raise UserError(f"{path}: {wrong}")
@@ -110,6 +110,8 @@ def read_records(
     rows = np.flatnonzero(~bare & ~empty)
     if len(rows) == 0:
         raise _nobody(path, len(table["annotations"]), out)
+    if made := int(unboxed[rows].sum()):
+        notes.append(f"{made} people have no bbox: their box is the one round their joints")
     if said := _counts(out):
         notes.insert(0, f"left out: {said}")
     notes += _remarks(keypoints[rows], labelled[rows], box[rows], inside[rows], size[rows])
@@ -195,12 +197,15 @@ def _person(
     if not isinstance(keypoints, list):
         raise wrong(f"keypoints: expected a list of x, y, flag of each joint, got {short(keypoints)}")
     try:
-        x, y, width, height = (float(value) for value in annotation.get("bbox") or NO_BOX)
+        bbox = annotation.get("bbox")
+        if bbox in ([0, 0, 0, 0], None):  # as some write that they have none
+            bbox = []
+        x, y, width, height = (float(value) for value in bbox or NO_BOX)
         area = annotation.get("area")
         area = 1.0 if area is None else float(area)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise wrong(f"expected keypoints, bbox, image_id as in COCO ({short(error)})") from None
-    if not all(map(math.isfinite, (x, y, width, height))) and annotation.get("bbox"):
+    if not all(map(math.isfinite, (x, y, width, height))) and bbox:
         raise wrong("bbox: a coordinate is not finite")
     if max(abs(x), abs(y), abs(width), abs(height)) > FAR:
         raise wrong("bbox: a coordinate is out of any photo")

@@ -158,11 +158,14 @@ def _better(
 
 def _corners(joints: np.ndarray, known: np.ndarray, box: np.ndarray) -> bool:
     """Whether boxes are x1, y1, x2, y2: read as x, y, width, height they are too large, but hold all joints as well.
-    Only people whose two boxes clearly differ tell, and only by the joints inside: a small one is soon nearly met."""
+    Only people whose two boxes clearly differ tell, and only by the joints inside: a small one is soon nearly met. Most
+    of them have to fill the corners' box: where joints of the head are all that is labelled, they lie in both."""
     telling = (box[:, :2] > 0.3 * box[:, 2:]).any(axis=1) & (known.sum(axis=1) >= MANY)
     read = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1)[telling]
     fits = (read[:, 2:] > 0).all(axis=1) & (_share(joints[telling], known[telling], read, 0.0) >= 0.9)
-    return bool(telling.sum() >= MANY and fits.mean() >= 0.9)
+    low, high = (np.where(known[telling][..., None], joints[telling], edge) for edge in (np.inf, -np.inf))
+    full = (high.max(axis=1) - low.min(axis=1) > 0.6 * read[:, 2:]).all(axis=1)
+    return bool(telling.sum() >= MANY and fits.mean() >= 0.9 and full.mean() > 0.5)
 
 
 def _share(joints: np.ndarray, known: np.ndarray, box: np.ndarray, close: float = CLOSE) -> np.ndarray:

@@ -36,16 +36,22 @@ def read(path: Path, split: str, category: str | None = None) -> tuple[dict[str,
     assert told.count is not None
     names = _names(content.get("names"))
     classes = _classes(path, names, category)
-    photos = _photos(path, content, split)
+    listed = _photos(path, content, split)
+    photos = list(dict.fromkeys(listed))
+    twice = len(listed) - len(photos)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    bare = 0
+    bare, turned = 0, list[Path]()
     for number, photo in enumerate(photos):
         labels = _labels_of(photo)
         if not os.path.isfile(labels):
             bare += 1
             continue
-        high, wide = _size(photo)
+        size = _size(photo)
+        if size is None:
+            turned.append(photo)
+            continue
+        high, wide = size
         images.append({"id": number, "file_name": str(photo), "height": high, "width": wide})
         for kind, box, points in _lines(labels, told.count, width, len(names)):
             if classes is not None and kind not in classes:
@@ -60,13 +66,22 @@ def read(path: Path, split: str, category: str | None = None) -> tuple[dict[str,
                 }
             )  # fmt: skip
     if not annotations:
-        raise UserError(f"{path}: {split}: nobody in the labels of {len(photos)} photos, {bare} of them without any")
+        what = f", {len(turned)} left out that EXIF turns" if turned else ""
+        raise UserError(
+            f"{path}: {split}: nobody in the labels of {len(photos)} photos, {bare} of them without any{what}"
+        )
     name = category or (names or ["object"])[0]
     table = {
         "images": images, "annotations": annotations,
         "categories": [{"id": 1, "name": name, "keypoints": list(told.joints)}],
     }  # fmt: skip
-    return table, (f"{path.name}: {bare} of {len(photos)} photos have no labels",) if bare else ()
+    notes = [f"{path.name}: {bare} of {len(photos)} photos have no labels"] if bare else []
+    if turned:
+        why = f"EXIF turns them, and their size does not tell how they were labelled ({named(turned[0])}): save upright"
+        notes.append(f"{path.name}: {len(turned)} photos left out: {why}")
+    if twice:
+        notes.append(f"{path.name}: {twice} photos are listed twice, and read once")
+    return table, tuple(notes)
 
 
 def _names(given: Any) -> list[str]:
@@ -94,7 +109,9 @@ def _photos(path: Path, content: dict[str, Any], split: str) -> list[Path]:
     if given is None:
         raise UserError(f"{path}: has no {split}: expected the folder of its photos, or a text file that lists them")
     base = content.get("path")
-    roots = [path.parent] if not isinstance(base, str) else [path.parent / base, Path(base), path.parent]
+    if base is not None and not isinstance(base, str):
+        raise UserError(f"{path}: path: expected a folder, got {short(base)}")
+    roots = [path.parent] if base is None else [path.parent / base, Path(base), path.parent]
     found: list[Path] = []
     for place in given if isinstance(given, list) else [given]:
         if not isinstance(place, str):
@@ -107,11 +124,14 @@ def _photos(path: Path, content: dict[str, Any], split: str) -> list[Path]:
         if there.is_dir():
             found += files_below(there, SUFFIXES)
         else:
-            for number, line in enumerate(there.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            for number, line in enumerate(there.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
                 if line.strip():
-                    if not (there.parent / line.strip()).name:
+                    photo = there.parent / line.strip()
+                    if not photo.name:
                         raise UserError(f"{there}: line {number}: expected a photo's path, got {short(line)}")
-                    found.append(there.parent / line.strip())
+                    if not photo.is_file():
+                        raise UserError(f"{there}: line {number}: no such photo: {named(photo)}")
+                    found.append(photo)
     if not found:
         raise UserError(f"{path}: {split}: no photos in {short(given)}")
     return found
@@ -127,22 +147,26 @@ def _labels_of(photo: Path) -> Path:
     return Path(*parts)
 
 
-def _size(photo: Path) -> tuple[int, int]:
-    """Height and width as the photo is shown, from its header."""
+def _size(photo: Path) -> tuple[int, int] | None:
+    """Height and width as the photo is shown, from its header; None where EXIF turns it to the same size: photos are
+    read as they are stored unless their size tells otherwise, labels are of what their tool showed."""
     try:
         with Image.open(photo) as image:
             wide, high = image.size
-            turned = image.getexif().get(274, 1) in (5, 6, 7, 8)
+            turn = image.getexif().get(274, 1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{photo}: cannot read the photo's size ({short(str(error))})") from None
-    return (wide, high) if turned else (high, wide)
+    swapped = turn in (5, 6, 7, 8)
+    if turn in (2, 3, 4) or (swapped and wide == high):
+        return None
+    return (wide, high) if swapped else (high, wide)
 
 
 def _lines(labels: Path, joints: int, width: int, classes: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Class (of `classes`; 0: any), box [4] and joints [J, 3] of each line; shares, and flags 0, 1 or 2."""
     wanted = 5 + joints * width
     try:
-        text = labels.read_text(encoding="utf-8")
+        text = labels.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{labels}: expected lines of numbers ({short(str(error))})") from None
     for number, line in enumerate(text.splitlines(), 1):
@@ -167,7 +191,8 @@ def _lines(labels: Path, joints: int, width: int, classes: int) -> Iterator[tupl
         shares = np.concatenate([values[1:5], points[:, :2].reshape(-1)])
         if np.abs(shares).max() > PIXELS:
             raise UserError(f"{where}: expected shares of the photo, 0 to 1, got {np.abs(shares).max():g}: pixels?")
-        flags = points[:, 2:] if width == 3 else np.where((points > 0).any(axis=1, keepdims=True), 2.0, 0.0)
+        there = (points[:, :2] >= 0).all(axis=1, keepdims=True) & (points[:, :2] > 0).any(axis=1, keepdims=True)
+        flags = points[:, 2:] if width == 3 else np.where(there, 2.0, 0.0)
         if not np.isin(flags, (0, 1, 2)).all():
             raise UserError(f"{where}: expected flags 0, 1 or 2, got {flags[~np.isin(flags, (0, 1, 2))][0]:g}")
         yield int(values[0]), values[1:5], np.concatenate([points[:, :2], flags], axis=1)

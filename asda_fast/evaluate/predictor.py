@@ -18,7 +18,7 @@ from asda_fast.data.people import People
 from asda_fast.data.pictures import Frames, people_of
 from asda_fast.evaluate.inference import Predictions, predict
 from asda_fast.evaluate.network import card_size, learnt_skeleton
-from asda_fast.models.coding import decoders_of
+from asda_fast.models.coding import check_size, decoders_of
 from asda_fast.pipelines.loader import make_loader
 
 UNNAMED = {len(s.joints): s for s in (COCO, MPII, CROWDPOSE, WHOLEBODY)}  # published files name no joints
@@ -51,6 +51,7 @@ class Predictor:
         self.size = input or card_size(card) or ((256, 192) if self.skeleton is COCO else (256, 256))
         if input is None and card_size(card) is None:
             self.notes.append(f"crops of {self.size[0]}x{self.size[1]}: the checkpoint does not say (`input` does)")
+        check_size(model, self.size)
         self.flip_test, known = flip_test, decoders_of(model)
         if flip_test and self.skeleton.name == NUMBERED:
             self.flip_test = False

@@ -11,6 +11,7 @@ from asda_fast.metrics import pck
 from asda_fast.metrics import prediction_files as files
 from asda_fast.metrics.coco_files import read_annotations
 from asda_fast.metrics.pck_tables import keypoint_pck, quality
+from asda_fast.metrics.readings import other_reading
 from asda_fast.metrics.result import PLAIN, Options, Result
 
 
@@ -44,7 +45,10 @@ def keypoints(annotations: str | Path, predictions: str | Path, options: Options
     threshold = options.threshold or (0.5 if unit == "head" else 0.2)
     pixels = pck.distances(predicted, xy, np.ones(len(rows)))
     numbers, table = keypoint_pck(pixels, size, visible, skeleton, unit, threshold, options.bootstrap)
-    notes = [f"{predictions.name}: {found.how}; {why}", *(note for note in truth.notes if "sigmas" not in note)]
+    sized = size if unit == "box" else everybody.box[rows, 2:].max(1)
+    other = other_reading(predicted, xy, visible > 0, sized, skeleton.joints, 0.2)
+    notes = [f"{predictions.name}: {found.how}; {why}", *([f"{predictions.name}: {other}"] if other else [])]
+    notes += [*(note for note in truth.notes if "sigmas" not in note)]
     return Result(
         title=f"{skeleton.name}: {numbers['protocol']}, {len(rows)} people",
         rows=table,

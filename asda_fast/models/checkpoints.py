@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import write_atomic
+from asda_fast.models.frozen import bare
 from asda_fast.models.network import State, shorten
 
 FORMAT = "asda_fast-1"
@@ -128,6 +129,17 @@ def _check_config(path: Path, config: Any) -> None:
         if not isinstance(config.get(name, {} if name == "options" else None), kind):
             came = short(config.get(name))
             raise UserError(f"{path}: its configuration is damaged: {name}: expected {wanted}, got {came}")
+    names, kinds = config.get("joint_names"), ("hrnet", "udp", "simcc")
+    if names is not None and not (
+        isinstance(names, (list, tuple))
+        and len(names) == config["joints"]
+        and all(isinstance(name, str) for name in names)
+    ):
+        wanted = f"{config['joints']} names"
+        raise UserError(f"{path}: its configuration is damaged: joint_names: expected {wanted}, got {short(names)}")
+    if config.get("target") not in (None, *kinds):
+        came = short(config["target"])
+        raise UserError(f"{path}: its configuration is damaged: target: expected one of {', '.join(kinds)}, got {came}")
 
 
 @contextmanager
@@ -166,9 +178,15 @@ def save(path: str | Path, model: nn.Module, config: dict[str, Any]) -> Path:
     for name in ("model", "joints"):
         if name not in config:
             raise ValueError(f"config: expected a key {name!r}")
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    _check_config(path, config)
+    try:
+        text = json.dumps(config, indent=2)
+    except TypeError as error:
+        raise ValueError(f"config: expected plain JSON: {error}") from None
+    # As the network itself calls them, not what it was wrapped into (torch.compile, DataParallel).
+    state = bare(getattr(model, "_orig_mod", model)).state_dict()
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     _check_joints(tensors, config)
-    text = json.dumps(config, indent=2)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, serialise(_apart(tensors), metadata={"format": FORMAT, "config": text}))
     write_atomic(path.with_suffix(".json"), f"{text}\n".encode())

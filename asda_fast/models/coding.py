@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.options import size_text
 from asda_fast.models import heatmaps, loss, simcc
 from asda_fast.models.loss import Prediction
+from asda_fast.models.simcc_head import SimCCHead
 
 Pairs = tuple[tuple[int, int], ...]
 KINDS = (*heatmaps.KINDS, "simcc")
@@ -147,6 +149,13 @@ def decoders_of(network: nn.Module) -> tuple[str, ...]:
     return ("simcc",) if kind == "simcc" else Heatmaps(kind=kind).decoders
 
 
+def check_size(network: nn.Module, size: tuple[int, int]) -> None:
+    """UserError where a network classifies x and y of crops of another size: its bins would be read as other places."""
+    for module in network.modules():
+        if isinstance(module, SimCCHead) and module.size != tuple(size):
+            raise UserError(f"input: the network answers for crops of {size_text(module.size)}, got {size_text(size)}")
+
+
 def last(answer: Any) -> Any:
     """The answer itself, of one that comes with those of earlier stacks."""
     return answer[-1] if isinstance(answer, (list, tuple)) and answer else answer
@@ -161,6 +170,7 @@ def coding_of(network: nn.Module, size: tuple[int, int], joints: int | None = No
     target = getattr(network, "target", "hrnet")
     if target not in KINDS:
         raise UserError(f"model: its target: expected one of {', '.join(KINDS)}, got {target!r}")
+    check_size(network, size)
     answer = last(_answer(network, size, training=False))
     wanted = f"[1, {joints or 'joints'}, {size[0]}/s, {size[1]}/s] with a whole s"
     found: Coding | None = None

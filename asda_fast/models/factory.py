@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def build(
         random_body: take an `init` that lacks part of the network's body.
         options: of the network, over the registry's.
     """
-    if joints < 1:
-        raise UserError(f"joints: expected at least 1, got {joints}")
+    if isinstance(joints, bool) or not isinstance(joints, Integral) or joints < 1:
+        raise UserError(f"joints: expected a whole number from 1, got {joints!r}")
     thing = NETWORKS.load(name)
     make = thing.make if isinstance(thing, Network) else _maker(name, thing)
     known = thing.options if isinstance(thing, Network) else {}
@@ -106,6 +107,8 @@ def load(path: str | Path, within: str | None = None, mean: bool = True) -> nn.M
     model.config = config  # type: ignore[assignment]
     model.beside = beside  # type: ignore[assignment]
     if config.get("target") is not None:
+        if (config["target"] == "simcc") != (getattr(model, "target", "hrnet") == "simcc"):
+            raise UserError(f"{path}: says that its target is {config['target']}; its network's is another")
         model.target = config["target"]
     return model.eval()
 

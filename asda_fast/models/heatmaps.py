@@ -40,6 +40,7 @@ def heatmaps(
     """
     if not sigma > 0:
         raise ValueError(f"sigma: expected a positive number, got {sigma}")
+    check_joints(joints, visible)
     height, width = size[0] // stride, size[1] // stride
     if kind not in KINDS:
         raise ValueError(f"kind: expected 'hrnet' or 'udp', got {kind!r}")
@@ -156,17 +157,36 @@ def to_photo(xy: Tensor, matrix: Tensor) -> Tensor:
     return xy @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
 
 
+def swapped(answer: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    """[B, J, ..] with the joints of each pair in each other's place. ValueError where a pair is none of two joints of
+    its own."""
+    joints = answer.shape[1]
+    order = list(range(joints))
+    paired = [joint for pair in pairs for joint in pair]
+    if len(set(paired)) < len(paired) or not all(0 <= joint < joints for joint in paired):
+        raise ValueError(f"pairs: expected each of {joints} joints in one pair at most, got {tuple(pairs)}")
+    for a, b in pairs:
+        order[a], order[b] = b, a
+    if not pairs:
+        return answer
+    # Not indexed by a list, which is a copy from the host's memory.
+    return torch.stack([answer[:, j] for j in order], 1)
+
+
+def check_joints(joints: Tensor, visible: Tensor) -> None:
+    """ValueError where [B, J] or [B, J, 2] are other shapes, which would be broadcast."""
+    if joints.dim() != 3 or joints.shape[2] != 2 or visible.shape != joints.shape[:2]:
+        came = f"{list(joints.shape)}, {list(visible.shape)}"
+        raise ValueError(f"joints, visible: expected [B, J, 2] and [B, J], got {came}")
+
+
 def flip_heatmaps(heatmap: Tensor, pairs: tuple[tuple[int, int], ...], shift: bool = True) -> Tensor:
     """Heatmaps [B, J, h, w] of the mirrored crop, brought back: mirrored, left and right joints swapped.
 
     shift: one pixel to the right, which `hrnet` targets need: index 0 stands for the crop's first pixel, and after the
     mirror for its last.
     """
-    order = list(range(heatmap.shape[1]))
-    for a, b in pairs:
-        order[a], order[b] = b, a
-    # Not indexed by a list, which is a copy from the host's memory.
-    flipped = torch.stack([heatmap[:, j] for j in order], 1).flip(-1)
+    flipped = swapped(heatmap, pairs).flip(-1)
     if shift:
         flipped = torch.cat((flipped[..., :1], flipped[..., :-1]), -1)
     return flipped

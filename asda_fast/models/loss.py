@@ -37,4 +37,9 @@ def joint_losses(prediction: Prediction, target: Tensor, weight: Tensor) -> Tens
 
 
 def _squares(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    return ((prediction.float() - target) * weight[:, :, None, None]).square()
+    if prediction.shape != target.shape or weight.shape != target.shape[:2]:
+        came = ", ".join(str(list(each.shape)) for each in (prediction, target, weight))
+        raise ValueError(f"prediction, target, weight: expected [B, J, h, w] twice and [B, J], got {came}")
+    each = weight[:, :, None, None]
+    target = torch.where(each > 0, target, 0.0)  # also where a target of one's own is nan for who is not labelled
+    return ((prediction.float() - target) * each).square()

@@ -8,17 +8,23 @@ import torch
 from torch import nn
 
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import check_target
+from asda_fast.models.coding import coding_of
 
 
 def export_onnx(path: str | Path, model: nn.Module, size: tuple[int, int]) -> Path:
     """Write `model` for crops of `size` (height, width): input "image" [B, 3, H, W] normalised float32, output
-    "heatmaps" [B, J, H/4, W/4], any B. The model is switched to evaluation and back. Needs the package onnxscript."""
+    "heatmaps" [B, J, H/4, W/4] (of SimCC its bins [B, J, X + Y]), any B. The model is switched to evaluation and back.
+    UserError for a size or weights that do not go. Needs the package onnxscript."""
     try:
         import onnxscript  # noqa: F401
     except ImportError:
         raise UserError("ONNX export needs the package onnxscript (pip install onnxscript)") from None
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_target("path", path)  # before the minute that it takes
+    if other := {weight.dtype for weight in model.parameters()} - {torch.float32}:
+        raise UserError(f"model: expected float32 weights, got {', '.join(map(str, other))} (model.float())")
+    coding_of(model, size)  # whether it takes such crops at all
     mode = model.training
     try:
         program = torch.onnx.export(

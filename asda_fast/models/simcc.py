@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asda_fast.models.heatmaps import check_joints, swapped
+
 SPLIT = 2  # bins to a crop pixel
 BETA = 10.0
 
@@ -24,6 +26,7 @@ def sigma_of(side: int) -> float:
 def labels(joints: Tensor, visible: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Joints [B, J, 2] in crop pixels -> distributions [B, J, X + Y], and weight [B, J]: 0 where a joint is unlabelled
     (visible [B, J] is 0) or its Gaussian, of 3 sigma, lies wholly outside."""
+    check_joints(joints, visible)
     found, inside = [], visible > 0
     for axis, side in ((0, size[1]), (1, size[0])):
         length, sigma = SPLIT * side, sigma_of(side)
@@ -35,7 +38,9 @@ def labels(joints: Tensor, visible: Tensor, size: tuple[int, int]) -> tuple[Tens
 
 
 def parts(answer: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Of x [B, J, X], and of y [B, J, Y]."""
+    """Of x [B, J, X], and of y [B, J, Y]. ValueError where there are more or fewer bins than crops of `size` have."""
+    if answer.shape[-1] != SPLIT * sum(size):
+        raise ValueError(f"answer: expected {SPLIT * sum(size)} bins for crops of {size}, got {answer.shape[-1]}")
     return answer[..., : SPLIT * size[1]], answer[..., SPLIT * size[1] :]
 
 
@@ -56,11 +61,7 @@ def decode(answer: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 def flip(answer: Tensor, pairs: tuple[tuple[int, int], ...], size: tuple[int, int]) -> Tensor:
     """The answer to the mirrored crop, brought back. Its first pixel's bin meets the last pixel's: one bin beside the
     mirrored one, which the published code leaves out."""
-    order = list(range(answer.shape[1]))
-    for a, b in pairs:
-        order[a], order[b] = b, a
-    # Not indexed by a list, which is a copy from the host's memory.
-    x, y = parts(torch.stack([answer[:, j] for j in order], 1), size)
+    x, y = parts(swapped(answer, pairs), size)
     x = x.flip(-1)
     return torch.cat((x[..., 1:], x[..., -1:], y), -1)
 

@@ -61,7 +61,7 @@ class SimCCHead(nn.Module):
         self, inputs: int, joints: int, size: tuple[int, int], grid: tuple[int, int], hidden: int = 256, keys: int = 128
     ) -> None:
         super().__init__()
-        self.grid = grid
+        self.grid, self.size = grid, (int(size[0]), int(size[1]))
         self.final_layer = nn.Conv2d(inputs, joints, 7, 1, 3)
         self.mlp = nn.Sequential(ScaleNorm(grid[0] * grid[1]), nn.Linear(grid[0] * grid[1], hidden, bias=False))
         self.gau = GatedAttention(hidden, 2 * hidden, keys)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError
 from asda_fast.models.checkpoints import Checkpoint, read
-from asda_fast.models.foreign import Found, networks_in
+from asda_fast.models.foreign import WORDS, Found, networks_in, without_words
 from asda_fast.models.network import Foreign, State, shorten
 
 
@@ -73,7 +73,10 @@ def load_into(
     checkpoint = path if isinstance(path, Checkpoint) else read(path, part)
     own = model.state_dict()
     if checkpoint.config is not None:
-        ours = Foreign(f"asda_fast, {checkpoint.config['model']}", checkpoint.states[""])
+        state = checkpoint.states[""]
+        if not any(WORDS & set(key.split(".")) for key in own):  # wrapped when it was saved
+            state = without_words(state)
+        ours = Foreign(f"asda_fast, {checkpoint.config['model']}", state)
         several = [Found("", (False, 0), ours)]
     else:
         several = networks_in(checkpoint, part, own) or [
@@ -146,6 +149,8 @@ def _kind(tensor: Tensor) -> str:
     """Numbers of one kind can be copied without harm; quantised ones are not weights until they are scaled."""
     if tensor.is_meta or tensor.is_quantized:
         return f"{tensor.dtype} without values" if tensor.is_meta else str(tensor.dtype)
+    if tensor.is_floating_point() and tensor.element_size() == 1:  # float8 comes with a scale
+        return str(tensor.dtype)
     return "real" if tensor.is_floating_point() else "complex" if tensor.is_complex() else "whole"
 
 

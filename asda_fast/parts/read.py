@@ -98,6 +98,12 @@ def _of_colours(path: Path, values: np.ndarray, scheme: Scheme | None) -> np.nda
     return np.array([known[int(code)] for code in order], np.uint8)[at]
 
 
+def spread(data: bytes) -> int:
+    """By how much Pillow multiplies the values of a grey PNG of 2 or 4 bits, so that the highest is white."""
+    bits, grey = (data[24], data[25] == 0) if data.startswith(images.PNG) and len(data) > 25 else (8, False)
+    return 255 // (2**bits - 1) if grey and bits in (2, 4) else 1
+
+
 def _values(path: Path, data: bytes, scheme: Scheme | None) -> np.ndarray:
     """[H, W] ids or [H, W, channels]."""
     if path.suffix.lower() == ".npy":
@@ -111,4 +117,5 @@ def _values(path: Path, data: bytes, scheme: Scheme | None) -> np.ndarray:
                 line = f"{path}: {picture.width} x {picture.height} pixels, more than {MAX_PIXELS}"
                 raise Unusable(line, "map with too many pixels")
             coloured = scheme is not None and scheme.colours and picture.mode == "P"
-            return images.as_stored(np.asarray(picture.convert("RGB") if coloured else picture), data)
+            values = images.as_stored(np.asarray(picture.convert("RGB") if coloured else picture), data)
+            return values // by if (by := spread(data)) > 1 else values

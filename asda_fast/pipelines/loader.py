@@ -6,6 +6,7 @@ uninterrupted one would have given.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral
@@ -100,14 +101,23 @@ class Loader:
             self._epoch, self._step = epoch + 1, 0
 
     def state(self) -> dict[str, int]:
-        """{"epoch", "step"} of the batch after the last one given; `load_state` goes on there, also in this loader."""
-        return {"epoch": self._epoch, "step": self._step}
+        """{"epoch", "step", ..} of the batch after the last one given, and what its place depends on; `load_state` goes
+        on there, also in this loader."""
+        return {"epoch": self._epoch, "step": self._step, **self._order()}
+
+    def _order(self) -> dict[str, int]:
+        """What decides whose turn it is."""
+        own = {"seed": self.seed, "batch_size": self.batch_size, "world": self.world}
+        return {**own, "train": int(self.train), "drop_last": int(self.drop_last), "people": len(self.people)}
 
     def load_state(self, state: dict[str, int]) -> None:
         """Go on where `state()` was taken. ValueError, and no change, for a state that is none of this loader's."""
         epoch, step = (state.get(name) if isinstance(state, dict) else None for name in ("epoch", "step"))
         if not (isinstance(epoch, Integral) and isinstance(step, Integral) and 0 <= epoch < 2**31):
             raise ValueError(f"state: expected {{'epoch': .., 'step': ..}} of integers from 0, got {state!r}")
+        for name, own in self._order().items() if step else ():  # an epoch may begin in another way
+            if state.get(name, own) != own:
+                raise ValueError(f"state: of a loader with {name} {state[name]!r}, not {own}")
         epoch, step = int(epoch), int(step)
         steps = len(self.plan(epoch))
         if not 0 <= step <= steps:
@@ -186,8 +196,9 @@ def make_loader(
     seed, rank = _whole("seed", seed, None), _whole("rank", rank, 0)
     if rank >= world:
         raise UserError(f"rank: expected 0 to {world - 1} of {world} processes, got {rank}")
-    if not isinstance(train, bool):
-        raise TypeError(f"train: expected True or False, got {train!r}")
+    for name, value in (("train", train), ("drop_last", drop_last)):
+        if not isinstance(value, bool) and (value is not None or name == "train"):
+            raise TypeError(f"{name}: expected True or False, got {value!r}")
     if aug is not None and not isinstance(aug, GlobalAug):
         raise TypeError(f"aug: expected a GlobalAug or None, got {type(aug).__name__}")
     if drop_last is None:
@@ -199,6 +210,8 @@ def make_loader(
     aug = aug if train else None
     bad = BadImages(people, size, seed, aug, on_bad_image)
     make = PIPELINES.load(pipeline)
+    if unknown := sorted(set(options) - set(inspect.signature(make).parameters)):
+        raise UserError(f"{unknown[0]}: neither make_loader nor pipeline {pipeline} takes such an option")
     engine = make(people, size, batch_size, bad, where, threads=threads, prefetch=prefetch, **options)
     return Loader(
         people, size, batch_size, engine, bad,

@@ -82,8 +82,9 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     path = path / "last.pt" if path.is_dir() else path
     pose, device = models.load(path), choose_device(options.device)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
-    recipe = _recipe(path, card, options)
-    step = options.batch_size or (recipe.batch_size if path.suffix == ".pt" else None) or LONE
+    run = is_run(path)
+    recipe = _recipe(path, run, card, options)
+    step = options.batch_size or (recipe.batch_size if run else None) or LONE
     late = (f"adversary {options.game.adversary}", LATE)  # it is measured as one that has begun
     for line in lines_of(set(changed(options.game)), (*idle_of(options.game), late)):
         say(line)
@@ -95,7 +96,7 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     pool = pools.choose(options.pool, recipe.dataset, recipe.paste)
     augmentation = recipe.paste.build(pool, recipe.seed, PasteFormat(channels_last=True))
     assert isinstance(augmentation, Semantic) and recipe.input is not None
-    if path.suffix == ".pt" and options.pool is None:
+    if run and options.pool is None:
         pools.check_same(path.parent, checkpoint.load(path).get("pool"), augmentation.pool, options.pool)
     teacher = None
     if recipe.game.solvable:  # the teacher is what the run evaluates, and chooses beside the network itself
@@ -125,12 +126,19 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
             raise UserError(str(error)) from None
 
 
-def _recipe(path: Path, card: dict[str, Any], options: ScoreOptions) -> Recipe:
+def is_run(path: Path) -> bool:
+    """Whether a file is a training run's last.pt, not a lone network's."""
+    from asda_fast.models.checkpoints import read
+
+    return path.suffix != ".safetensors" and read(path).config is not None
+
+
+def _recipe(path: Path, run: bool, card: dict[str, Any], options: ScoreOptions) -> Recipe:
     """What the run was, or for a lone network what its file says; parts are pasted in any case."""
     from asda_fast.train import checkpoint
 
     asked = options.game.adversary in ("search", "cover")
-    if path.suffix == ".pt":
+    if run:
         recipe = Recipe.from_dict(checkpoint.load(path)["config"])
         if asked:
             paste = recipe.paste if recipe.paste.augment == "asda" else PasteOptions()
@@ -163,6 +171,6 @@ def adversary_of_run(
     if not isinstance(augmentation, Adversarial) or augmentation.pool is None:
         return None
     types = augmentation.pool.types
-    if path.suffix == ".pt" and recipe.game.adversary not in ("search", "cover"):
+    if recipe.game.adversary not in ("search", "cover") and is_run(path):
         return adversary_of(path, types, skeleton, device)
     return recipe.game.build(len(types), skeleton, 0, recipe.seed, device)

@@ -348,6 +348,29 @@ def test_values_that_nearly_fit_are_refused(tmp_path: Path, every: int, change: 
     refused(write(tmp_path, content), words)
 
 
+def test_joints_of_the_head_alone_do_not_make_corners(tmp_path: Path) -> None:
+    """They lie in the upper left of a body's box near the photo's corner, and in that of its numbers as corners."""
+    content = table()
+    for number, annotation in enumerate(content["annotations"]):
+        keypoints = np.zeros((17, 3))
+        keypoints[:3] = [(40 + number % 5, 30, 2), (50, 40, 2), (30, 20, 2)]
+        annotation |= {"keypoints": keypoints.ravel().tolist(), "bbox": [20, 10, 60, 50]}
+    assert len(load("coco", write(tmp_path, content))) == 12
+
+
+def test_a_box_of_zeros_is_none(tmp_path: Path) -> None:
+    content = table()
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [0, 0, 0, 0]
+    people = load("coco", write(tmp_path, content))
+    assert len(people) == 12 and any("12 people have no bbox" in note for note in people.notes)
+    first = content["annotations"][0]
+    first["keypoints"] = [*first["keypoints"][:3], *[0] * 48]  # one joint has no box round it
+    people = load("coco", write(tmp_path / "one", content))
+    assert len(people) == 11 and any("11 people have no bbox" in note for note in people.notes)
+    assert any("left out: 1 with an empty box" in note for note in people.notes)
+
+
 def test_people_of_any_kind_are_not_taken_for_another_unit(tmp_path: Path) -> None:
     """Few joints, boxes of the whole photo, people at the photo's corner, boxes larger than the joints."""
     for number, change in enumerate(

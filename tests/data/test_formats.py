@@ -200,6 +200,41 @@ def test_a_wrong_label_is_named_by_its_line(tmp_path: Path, line: str, words: st
         read(path)
 
 
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+def test_a_photo_that_exif_turns_to_its_own_size_is_left_out_with_a_word(tmp_path: Path, orientation: int) -> None:
+    """Its labels are of what their tool showed; photos are read as stored."""
+    path = yolo(tmp_path)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.new("RGB", (100, 80)).save(tmp_path / "images" / "val" / "b.jpg", exif=exif)
+    shutil.copy(tmp_path / "labels" / "val" / "a.txt", tmp_path / "labels" / "val" / "b.txt")
+    people = read(path)
+    assert len(people) == 1
+    assert any("1 photos left out: EXIF turns them" in note and "b.jpg" in note for note in people.notes)
+
+
+def test_a_yolo_list_is_read_whole_and_once(tmp_path: Path) -> None:
+    path = yolo(tmp_path, val="list.txt", path=".")
+    text = "images/val/a.jpg\nimages/val/nobody.jpg\nimages/val/a.jpg\n"
+    (tmp_path / "list.txt").write_text(text, encoding="utf-8-sig")
+    labels = tmp_path / "labels" / "val" / "a.txt"
+    labels.write_text(labels.read_text(), encoding="utf-8-sig")
+    people = read(path)
+    assert len(people) == 1 and any("1 photos are listed twice, and read once" in note for note in people.notes)
+    (tmp_path / "list.txt").write_text("images/val/a.jpg\nimages/val/gone.jpg\n")
+    with pytest.raises(UserError, match=r"list\.txt: line 2: no such photo: .*gone\.jpg"):
+        read(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "path": 3}))
+    with pytest.raises(UserError, match="path: expected a folder, got 3"):
+        read(path)
+
+
+def test_a_joint_left_of_its_photo_is_not_labelled_where_there_are_no_flags(tmp_path: Path) -> None:
+    path = yolo(tmp_path, flags=False)
+    (tmp_path / "labels" / "val" / "a.txt").write_text("0 .35 .3 .5 .5 .3 .2 .4 .3 .2 .4 -.1 .5")
+    assert read(path).visible.tolist() == [[2, 2, 2, 0]]
+
+
 def test_a_yolo_split_is_named_where_it_is_not_there(tmp_path: Path) -> None:
     for place, words in (
         ("a" * 5000, r"val: 'aaa\S*[.]{3} is in none of"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,28 @@ def test_arrays_of_any_joints(tmp_path: Path) -> None:
     np.save(path, found[:1])
     with pytest.raises(UserError, match="wrong number of people: expected 2 people with 3 joints"):
         keypoints(table, path)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda xy: xy[..., ::-1], "y came before x"), (lambda xy: xy[::-1], "the people came in another order"),
+    (lambda xy: xy / 2, "photos of half the size"), (lambda xy: np.roll(xy, 2, 1), "the joints came in another order"),
+])  # fmt: skip
+def test_arrays_that_mean_something_else_are_told(tmp_path: Path, change: Any, words: str) -> None:
+    rng, names = np.random.default_rng(0), [f"joint {n}" for n in range(8)]
+    table = hand(*names)
+    body = rng.uniform(0, 200, (8, 2))
+    xy = rng.uniform(0, 1500, (12, 1, 2)) + body + rng.normal(0, 12, (12, 8, 2))
+    first = table["annotations"][0]
+    table["annotations"] = [
+        {**first, "id": n + 1, "bbox": [*points.min(0).tolist(), *np.ptp(points, axis=0).tolist()],
+         "keypoints": np.concatenate([points, np.full((8, 1), 2)], 1).ravel().tolist()}
+        for n, points in enumerate(xy)
+    ]  # fmt: skip
+    np.save(tmp_path / "found.npy", xy)
+    assert len(keypoints(table, tmp_path / "found.npy").notes) == 1
+    np.save(tmp_path / "found.npy", change(xy))
+    notes = keypoints(table, tmp_path / "found.npy").notes
+    assert len(notes) == 2 and notes[1].startswith("found.npy: ") and words in notes[1]
 
 
 def test_torso_and_head_as_units(tmp_path: Path) -> None:

@@ -273,6 +273,42 @@ def test_what_save_would_not_load_again_it_refuses(tmp_path: Path) -> None:
         models.save(tmp_path / "x.json", model, {"model": "hrnet_tiny", "joints": 5})
     with pytest.raises(ValueError, match="says 6 joints, the network has 5"):
         models.save(tmp_path / "x.safetensors", model, {"model": "hrnet_tiny", "joints": 6})
+    for more, words in (
+        ({"joints": np.int64(5)}, "joints: expected a number, got"),
+        ({"joint_names": ["a"]}, r"joint_names: expected 5 names, got \['a'\]"),
+        ({"joint_names": 5}, "joint_names: expected 5 names, got 5"),
+        ({"target": "foo"}, "target: expected one of hrnet, udp, simcc, got 'foo'"),
+        ({"note": np.zeros(2)}, "config: expected plain JSON"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            models.save(tmp_path / "x.safetensors", model, {"model": "hrnet_tiny", "joints": 5, **more})
+    path = models.save(tmp_path / "y.safetensors", model, {"model": "hrnet_tiny", "joints": 5, "target": "simcc"})
+    with pytest.raises(UserError, match="says that its target is simcc; its network's is another"):
+        models.load(path)
+
+
+def test_a_wrapped_network_is_saved_as_itself(tmp_path: Path) -> None:
+    model = models.build("hrnet_tiny", joints=5)
+    for wrap in (torch.compile, torch.nn.DataParallel, lambda net: torch.compile(torch.nn.DataParallel(net))):
+        path = models.save(tmp_path / "x.safetensors", wrap(model), {"model": "hrnet_tiny", "joints": 5})
+        assert_holds(models.load(path), model.state_dict())
+    wrapped = {f"module.{key}": value for key, value in model.state_dict().items()}  # as earlier versions saved it
+    card = {"format": "asda_fast-1", "config": '{"model": "hrnet_tiny", "joints": 5}'}
+    save_file(wrapped, tmp_path / "old.safetensors", metadata=card)
+    assert_holds(models.load(tmp_path / "old.safetensors"), model.state_dict())
+
+
+@pytest.mark.parametrize("joints", ["17", 17.0, True, 0])
+def test_a_number_of_joints_that_is_none_is_named(joints: Any) -> None:
+    with pytest.raises(UserError, match=f"^joints: expected a whole number from 1, got {joints!r}"):
+        models.build("hrnet_tiny", joints=joints)
+
+
+def test_weights_of_eight_bits_want_a_scale(tmp_path: Path) -> None:
+    state = {key: value.to(torch.float8_e4m3fn) if value.ndim == 4 else value
+             for key, value in models.build("hrnet_tiny", joints=5).state_dict().items()}  # fmt: skip
+    with pytest.raises(UserError, match="float8_e4m3fn numbers"):
+        models.load(write(tmp_path / "eight.pt", state))
 
 
 def test_the_released_generators_types_are_the_first_of_ours(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from asda_fast import models
+from asda_fast.core.errors import UserError
 from asda_fast.models import simcc
-from asda_fast.models.coding import SimCC
+from asda_fast.models.coding import SimCC, coding_of
+from asda_fast.models.heatmaps import flip_heatmaps
 
 SIZE = (64, 48)
 
@@ -70,3 +73,25 @@ def test_joints_come_back_also_from_the_mirror() -> None:
     noise, ones = torch.randn_like(target), torch.ones(4, 3)
     torch.testing.assert_close(coding.loss([noise, logits], target, ones), coding.loss(noise, target, ones))
     assert coding.response(torch.zeros_like(target), target).max() < 0.1
+
+
+def test_an_answer_for_crops_of_another_size_is_refused() -> None:
+    """Its bins would be split elsewhere, and read as other places, also where there are as many."""
+    network = models.build("simple_r50", joints=3, head="simcc", size=(64, 96)).eval()
+    assert coding_of(network, (64, 96)).decoders == ("simcc",)
+    for size in ((96, 64), (128, 128)):
+        with pytest.raises(UserError, match=f"^input: the network answers for crops of 64x96, got {size[0]}x{size[1]}"):
+            coding_of(network, size)
+    with pytest.raises(ValueError, match=r"^answer: expected 256 bins"):
+        simcc.decode(torch.zeros(1, 3, 320), (64, 64))
+
+
+@pytest.mark.parametrize("pairs", [((0, 1), (1, 2)), ((0, 3),), ((-1, 0),), ((1, 1),)])
+def test_pairs_that_are_none_are_refused(pairs: tuple[tuple[int, int], ...]) -> None:
+    for flip in (
+        lambda: flip_heatmaps(torch.zeros(1, 3, 4, 4), pairs),
+        lambda: simcc.flip(torch.zeros(1, 3, 224), pairs, SIZE),
+    ):
+        with pytest.raises(ValueError, match=r"^pairs: expected each of 3 joints in one pair at most"):
+            flip()
+    assert flip_heatmaps(torch.zeros(1, 0, 4, 4), ()).shape == (1, 0, 4, 4)

@@ -391,6 +391,7 @@ def test_command_line(folder, capsys):
             str(folder / "images" / "s0"),
         ]
     )
+    assert f"{out} is given twice" in capsys.readouterr().out
     assert len(PartPool.load(folder / "twice.safetensors")) == sum(info["types"].values())
 
 

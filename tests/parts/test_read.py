@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +114,22 @@ def test_maps_of_many_forms_give_their_ids(tmp_path: Path) -> None:
         found = read_map(path)
         assert found.dtype == np.uint8
         assert (found == want).all(), form
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_grey_pngs_of_few_bits_keep_their_ids(tmp_path: Path, bits: int) -> None:
+    """Optimisers write them; Pillow spreads 2 and 4 bits over 0..255."""
+    want = (np.arange(24).reshape(3, 8) * 5 % 2**bits).astype(np.uint8)
+    bit = np.unpackbits(want[..., None], axis=-1)[..., 8 - bits :].reshape(3, -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bit)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 8, 3, bits, 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "few.png").write_bytes(data)
+    assert np.array_equal(read_map(tmp_path / "few.png"), want)
 
 
 def scheme(**more: object) -> Scheme:

@@ -292,4 +292,4 @@ def test_an_iteration_that_is_over_says_so(pipeline: str) -> None:
     loader.close()
     with pytest.raises(RuntimeError, match="this iteration is over"):
         next(new)
-    assert loader.state() == {"epoch": 0, "step": 2}
+    assert (loader.state()["epoch"], loader.state()["step"]) == (0, 2)

@@ -274,7 +274,6 @@ def test_mistakes_are_one_line(
         (photos, boxes({"a.png": [[500, 2, 30, 40]]}), "1 boxes left out: outside their photo"),
         (photos, boxes([{"bbox": [1, 2, 3, 4]}]), "record 0: expected image_id or file_name"),
         (photos, boxes([{"image_id": 1}]), "record 0: expected an object with a list 'bbox'"),
-        (photos, boxes([]), "no box that could be used"),
         (photos, boxes("a.png,1,2,x,4\n", "csv"), "row 1: expected x, y, width, height"),
         (photos, boxes("name,x1,y1,x2,y2\na.png,1,2,3,4\n", "csv"), "columns: expected file, x, y, width"),
         (photos, ["--threshold", "2"], "--threshold: expected 0 to 1"),
@@ -286,6 +285,21 @@ def test_mistakes_are_one_line(
         code, _, errors = run(capsys, monkeypatch, *arguments)
         assert (code, line in errors) == (2, True), (line, errors)
         assert errors.count("\n") == 1
+
+
+def test_nobody_found_is_an_answer(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a detector; results of before in a folder above the photos are no reason to see none."""
+    save(tmp_path / "photos" / "a.png", scene())
+    for content in ([], {"a.png": []}):
+        (tmp_path / "boxes.json").write_text(json.dumps(content))
+        code, shown, errors = run(
+            capsys, monkeypatch, "--checkpoint", checkpoint, "--images", tmp_path / "photos", "--boxes",
+            tmp_path / "boxes.json", "--out", tmp_path,
+        )  # fmt: skip
+        assert (code, errors) == (0, "") and "1 of 1 photos have no box" in shown
+        assert json.loads((tmp_path / "results.json").read_text()) == []
 
 
 @pytest.mark.parametrize(("image", "boxes", "message"), [
