@@ -60,7 +60,7 @@ class LoopOptions:
             raise ValueError(f"rate: expected more than 0, got {self.rate!r}")
         if not 0 <= self.solvable < math.inf:
             raise ValueError(f"solvable: expected a number of at least 0, got {self.solvable!r}")
-        self.limbs = _limbs(self.edges, self.joints)
+        self.edges = self.limbs = _limbs(self.edges, self.joints)
         for name, ways in GOES_WITH.items():
             if getattr(self, name) != getattr(LoopOptions, name) and self.way not in ways:
                 wanted = " or ".join([", ".join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways)

@@ -29,6 +29,8 @@ def find_device(name: torch.device | str) -> torch.device:
         raise UserError(f"device: {device} was asked for, but torch sees no GPU")
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
+    if device.type == "cuda" and device.index >= torch.cuda.device_count():
+        raise UserError(f"device: {device} was asked for, but torch sees {torch.cuda.device_count()} GPUs")
     return device
 
 

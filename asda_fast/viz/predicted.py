@@ -88,10 +88,8 @@ def _photos(
 ) -> None:
     folder = source if source.is_dir() else source.parent
     paths = files_below(source) if source.is_dir() else [source]
-    if source.resolve() != out.resolve() and out.resolve() not in source.resolve().parents:  # results of before
+    if out.resolve().is_relative_to(source.resolve()):  # what was drawn before lies among the photos
         paths = [path for path in paths if not path.resolve().is_relative_to(out.resolve())]
-    else:
-        paths = [path for path in paths if not path.resolve().is_relative_to((out / DRAWN).resolve())]
     photos = [path for path in paths if path.suffix.lower() in images.SUFFIXES]
     if not photos:
         raise UserError(f"images {source}: no photo in this folder ({' '.join(images.SUFFIXES)})")

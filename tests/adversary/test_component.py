@@ -405,7 +405,8 @@ def test_a_network_with_a_part_called_module_is_asked_as_a_whole(pool: PartPool)
 
 
 def test_it_is_pickled_between_paste_and_learn(pool: PartPool) -> None:
-    adversary = Adversary(pool, "generator", joints=np.int64(JOINTS), seed=np.int64(3), parts=np.int64(2))  # type: ignore[arg-type]
+    given: dict[str, Any] = {"joints": np.int64(JOINTS), "seed": np.int64(3), "parts": np.int64(2)}
+    adversary = Adversary(pool, "generator", edges=((a, a + 1) for a in range(3)), **given)
     image, points, _ = next(batches(1))
     adversary.paste(image, network(), lambda maps: maps.mean((2, 3)), keypoints=points)
     again = pickle.loads(pickle.dumps(adversary))
