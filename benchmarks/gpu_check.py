@@ -144,6 +144,11 @@ def lacks(section: Section, dry: bool) -> str:
     return f"{section.needs}: not installed"
 
 
+def heed() -> None:
+    """In a section's process: what was begun in the background does not hear that it is asked to end."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Running:
     """A section under way, in a process group of its own that ends with it."""
 
@@ -158,6 +163,7 @@ class Running:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **dict(section.env)},
                 start_new_session=True,
+                preexec_fn=heed,
             )
 
     def wait(self) -> Outcome:

@@ -179,7 +179,8 @@ class Source:
         """One person, matrix [2, 3] crop pixel -> photo pixel. Raises BadImage."""
         found = self.people.fetch(row, matrix, self.size)
         data = found.data
-        known = None if data is None or row in self.on_host else self._plain(found)
+        # A raw store's person whose crop leaves what is stored comes from the photo: decoded, as the others are.
+        known = None if data is None or self.raw or row in self.on_host else self._plain(found)
         if data is None or known is None:
             image, into = pixels(found)
             refuse_stranger(found, self.people.box[row], self.size, image)

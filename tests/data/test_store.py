@@ -125,6 +125,7 @@ def test_crops_are_those_of_the_photos(people: People, tmp_path: Path, raw: bool
     assert difference.max() < 2.5  # one decoded at full size and one at a fraction differ a little more
 
 
+@pytest.mark.filterwarnings("error:DALI failed")  # it is handed pixels or JPEGs, never both
 @pytest.mark.parametrize("raw", [False, True], ids=["jpeg", "raw"])
 @pytest.mark.parametrize("pipeline", ["native", "dali"])
 def test_what_leaves_the_window_comes_from_the_photo(people: People, tmp_path: Path, raw: bool, pipeline: str) -> None:
