@@ -84,8 +84,8 @@ class LoopGenerator:
         self.optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        states = {"generator": self.network, "optimizer": self.optimizer, "scaler": self.scaler}
-        return {name: each.state_dict() for name, each in states.items()}  # type: ignore[attr-defined]
+        learnt = {"generator": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {**learnt, "scaler": self.scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """KeyError and RuntimeError where the state is of another network."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from asda_fast.augment.sampling import Slots
 from asda_fast.core.batch import MEAN, STD
 from asda_fast.ops import PasteFormat, paste
-from asda_fast.ops.paste_arguments import triple
+from asda_fast.ops.paste_arguments import statistics
 from asda_fast.parts.pool import PartPool
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ class Augmentation:
         self.most = high  # slots per person
         self.fewest = low
         self.paste_format = paste_format
-        self.mean, self.std = triple("mean", mean), triple("std", std)
-        if min(self.std) <= 0:
-            raise ValueError(f"std: expected 3 positive numbers, got {self.std}")
+        self.mean, self.std = statistics(mean, std)
         self._moved: dict[torch.device, PartPool] = {}
 
     def __call__(self, batch: Batch, epoch: int | Tensor = 0) -> Augmented:

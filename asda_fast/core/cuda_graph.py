@@ -29,7 +29,7 @@ def record(step: Callable[[], None]) -> Callable[[], None]:
                 first.append(error)
                 raise
     except Exception as error:
-        with suppress(Exception):  # torch before 2.12 takes the generator for recording from then on
+        with suppress(Exception):  # where torch takes the generator for recording from then on, a fresh one is not
             generator = torch.cuda.default_generators[torch.cuda.current_device()]
             generator.graphsafe_set_state(generator.clone_state())
         # Ending a recording that went wrong raises once more, and says nothing of why.

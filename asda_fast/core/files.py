@@ -23,7 +23,11 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any, indent: int | None = None) -> None:
     """Write plain values as JSON, whole or not at all; what is not finite becomes null, since JSON has no NaN."""
-    write_atomic(path, (json.dumps(finite(value), indent=indent) + "\n").encode())
+    try:
+        text = json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:  # a copy of all of it, which a long list of predictions seldom needs
+        text = json.dumps(finite(value), indent=indent)
+    write_atomic(path, f"{text}\n".encode())
 
 
 def finite(value: Any) -> Any:

@@ -16,7 +16,7 @@ from asda_fast.core.batch import Batch, normalise
 from asda_fast.core.cuda_graph import Record
 from asda_fast.evaluate.graph import GraphedForward
 from asda_fast.models import heatmaps as targets
-from asda_fast.models.coding import coding_by, last
+from asda_fast.models.coding import check_size, coding_by, last
 
 PYRAMID = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)  # paper, section 4.1: MPII and LSP
 
@@ -72,6 +72,8 @@ def predict(
         for batches in zip(*several, strict=True):
             first: Batch = batches[0]
             size = (first.image.shape[1], first.image.shape[2])
+            if xy is None:
+                check_size(model, size)
             total = look(first.image)
             coding = coding_by(decode, total, size)
             for other in batches[1:]:

@@ -32,7 +32,7 @@ from asda_fast.evaluate.options import NetworkOptions, TruthOptions
 from asda_fast.evaluate.score import other_reading, score_people
 from asda_fast.metrics.coco import check, coco
 from asda_fast.metrics.result import Options, Result
-from asda_fast.models.coding import check_size, decoders_of
+from asda_fast.models.coding import decoders_of
 from asda_fast.pipelines.loader import make_loader
 
 
@@ -57,7 +57,6 @@ def score_network(truth: TruthOptions, config: NetworkOptions, files: Files | No
     if size is None:
         size = find_dataset(dataset).preset.size
         notes.append(f"{config.checkpoint} does not say its input: {size_text(size)} is what {dataset} is trained at")
-    check_size(model, size)
     decode = _decoder(model, config)
     annotations, table = _coco_annotations(dataset, truth, config, files, people)
     terms = None if annotations is None else read_terms(annotations, people.skeleton, table, files.category)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import write_atomic
+from asda_fast.models.coding import KINDS
 from asda_fast.models.frozen import bare
 from asda_fast.models.network import State, shorten
 
@@ -129,7 +130,7 @@ def _check_config(path: Path, config: Any) -> None:
         if not isinstance(config.get(name, {} if name == "options" else None), kind):
             came = short(config.get(name))
             raise UserError(f"{path}: its configuration is damaged: {name}: expected {wanted}, got {came}")
-    names, kinds = config.get("joint_names"), ("hrnet", "udp", "simcc")
+    names = config.get("joint_names")
     if names is not None and not (
         isinstance(names, (list, tuple))
         and len(names) == config["joints"]
@@ -137,9 +138,9 @@ def _check_config(path: Path, config: Any) -> None:
     ):
         wanted = f"{config['joints']} names"
         raise UserError(f"{path}: its configuration is damaged: joint_names: expected {wanted}, got {short(names)}")
-    if config.get("target") not in (None, *kinds):
+    if config.get("target") not in (None, *KINDS):
         came = short(config["target"])
-        raise UserError(f"{path}: its configuration is damaged: target: expected one of {', '.join(kinds)}, got {came}")
+        raise UserError(f"{path}: its configuration is damaged: target: expected one of {', '.join(KINDS)}, got {came}")
 
 
 @contextmanager

@@ -120,9 +120,7 @@ def _make_spec(
     mips: bool,
 ) -> PasteSpec:
     """The record of these arguments for such an image (one that `_check` let pass); refuses them by their names."""
-    mean, std = triple("mean", mean), triple("std", std)
-    if not all(value > 0 for value in std):
-        raise ValueError(f"std: expected 3 positive numbers, got {std}")
+    mean, std = statistics(mean, std)
     dtype = out_dtype
     if dtype is None:
         dtype = torch.float32 if image.dtype == torch.uint8 else image.dtype
@@ -175,8 +173,15 @@ def _check(image: Tensor, pool: Pool, part: Tensor, matrix: Tensor) -> None:
             raise ValueError(f"{name}: expected on {image.device}, where image is, got {tensor.device}")
 
 
-def triple(name: str, values: Sequence[float]) -> Triple:
-    """Finite numbers, one per channel. TypeError and ValueError name them."""
+def statistics(mean: Sequence[float], std: Sequence[float]) -> tuple[Triple, Triple]:
+    """Of the images' colours, three finite numbers each, std's above 0. TypeError and ValueError name them."""
+    mean, std = _triple("mean", mean), _triple("std", std)
+    if not all(value > 0 for value in std):
+        raise ValueError(f"std: expected 3 positive numbers, got {std}")
+    return mean, std
+
+
+def _triple(name: str, values: Sequence[float]) -> Triple:
     try:
         numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError):

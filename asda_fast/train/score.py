@@ -83,7 +83,8 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     pose, device = models.load(path), choose_device(options.device)
     card: dict[str, Any] = pose.config  # type: ignore[assignment]
     run = is_run(path)
-    recipe = _recipe(path, run, card, options)
+    saved = checkpoint.load(path) if run else None
+    recipe = _recipe(path, saved, card, options)
     step = options.batch_size or (recipe.batch_size if run else None) or LONE
     late = (f"adversary {options.game.adversary}", LATE)  # it is measured as one that has begun
     for line in lines_of(set(changed(options.game)), (*idle_of(options.game), late)):
@@ -96,13 +97,13 @@ def score(options: ScoreOptions, say: Callable[[str], object] = lambda text: Non
     pool = pools.choose(options.pool, recipe.dataset, recipe.paste)
     augmentation = recipe.paste.build(pool, recipe.seed, PasteFormat(channels_last=True))
     assert isinstance(augmentation, Semantic) and recipe.input is not None
-    if run and options.pool is None:
-        pools.check_same(path.parent, checkpoint.load(path).get("pool"), augmentation.pool, options.pool)
+    if saved is not None and options.pool is None:
+        pools.check_same(path.parent, saved.get("pool"), augmentation.pool, options.pool)
     teacher = None
     if recipe.game.solvable:  # the teacher is what the run evaluates, and chooses beside the network itself
         pose, teacher = models.load(path, mean=False), pose
         teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    adversary = adversary_of_run(path, recipe, augmentation, people.skeleton, device)
+    adversary = adversary_of_run(path if run else None, recipe, augmentation, people.skeleton, device)
     if adversary is None:
         say(f"places by chance: {path} holds no adversary (the folder of a run that trained one does)")
     else:
@@ -133,13 +134,11 @@ def is_run(path: Path) -> bool:
     return path.suffix != ".safetensors" and read(path).config is not None
 
 
-def _recipe(path: Path, run: bool, card: dict[str, Any], options: ScoreOptions) -> Recipe:
+def _recipe(path: Path, saved: dict[str, Any] | None, card: dict[str, Any], options: ScoreOptions) -> Recipe:
     """What the run was, or for a lone network what its file says; parts are pasted in any case."""
-    from asda_fast.train import checkpoint
-
     asked = options.game.adversary in ("search", "cover")
-    if run:
-        recipe = Recipe.from_dict(checkpoint.load(path)["config"])
+    if saved is not None:
+        recipe = Recipe.from_dict(saved["config"])
         if asked:
             paste = recipe.paste if recipe.paste.augment == "asda" else PasteOptions()
             recipe = replace(recipe, paste=paste, game=options.game)
@@ -162,15 +161,15 @@ def _recipe(path: Path, run: bool, card: dict[str, Any], options: ScoreOptions) 
 
 
 def adversary_of_run(
-    path: Path, recipe: Recipe, augmentation: Semantic, skeleton: Skeleton, device: torch.device
+    path: Path | None, recipe: Recipe, augmentation: Semantic, skeleton: Skeleton, device: torch.device
 ) -> Placer | None:
-    """Who places the parts in a run's last.pt, or as the recipe says; None where chance does."""
+    """Who places the parts in a run's last.pt, or as the recipe says; None where chance does. path: None of no run."""
     from asda_fast.adversary.saved import adversary_of
     from asda_fast.augment.asda import Adversarial
 
     if not isinstance(augmentation, Adversarial) or augmentation.pool is None:
         return None
     types = augmentation.pool.types
-    if recipe.game.adversary not in ("search", "cover") and is_run(path):
+    if path is not None and recipe.game.adversary not in ("search", "cover"):
         return adversary_of(path, types, skeleton, device)
     return recipe.game.build(len(types), skeleton, 0, recipe.seed, device)

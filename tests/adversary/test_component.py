@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from asda_fast import Adversary
 from asda_fast.adversary.critic import Critic
 from asda_fast.augment.asda import generator_theta
-from asda_fast.augment.sampling import Ranges, Slots
+from asda_fast.augment.sampling import Slots
 from asda_fast.parts.pool import PartPool
 
 JOINTS, SIZE = 5, 48
@@ -151,46 +149,6 @@ def test_cover_hides_what_the_network_is_sure_of(pool: PartPool) -> None:
         assert (pasted[:, :, y, x] != 0).any(1).all()
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda pool: Adversary(pool, "clever"), "way: expected one of random, cover"),  # type: ignore[arg-type]
-    (lambda pool: Adversary(pool, "random", verify=2), "verify: expected way search, cover or critic"),
-    (lambda pool: Adversary(pool, joints=2, edges=[(0, 2)]), "edges: expected pairs of joints below 2"),
-    (lambda pool: Adversary(pool, joints=-1), "joints: expected a number of at least 0"),
-    (lambda pool: Adversary(pool, "critic", verify=64), "verify: expected less than candidates"),
-    (lambda pool: Adversary(pool, "cover", verify=0), "verify: expected a number of at least 1"),
-    (lambda pool: Adversary(pool, "random", part_choices=2), "part_choices: expected way search, cover or critic"),
-    (lambda pool: Adversary(pool, part_choices=0), "part_choices: expected a number of at least 1"),
-    (lambda pool: Adversary(pool, "search", part_choices=5), "part_choices: expected at most 4 .the random places"),
-    (lambda pool: Adversary(pool, "critic", solvable=1.0), "solvable: expected way search, .* verify 2 or more"),
-    (lambda pool: Adversary(pool, "generator", solvable=1.0), "solvable: expected way search, .* got generator"),
-    (lambda pool: Adversary(pool, "search", solvable=-1.0), "solvable: expected a number of at least 0, got -1.0"),
-    (lambda pool: Adversary(pool, rate=0.0), "rate: expected more than 0"),
-    (lambda pool: Adversary(pool, rate="x"), "rate: expected a number, got 'x'"),  # type: ignore[arg-type]
-    (lambda pool: Adversary(pool, "search", rate=1.0), "rate: expected way critic or generator beside it, got search"),
-    (lambda pool: Adversary(pool, explore=True), "explore: expected a number, got True"),
-    (lambda pool: Adversary(pool, "cover", explore=0.1), "explore: expected way critic beside it, got cover"),
-    (lambda pool: Adversary(pool, candidates=64.0), "candidates: expected a number of at least 1"),  # type: ignore[arg-type]
-    (lambda pool: Adversary(pool, candidates=0), "candidates: expected a number of at least 1, got 0"),
-    (lambda pool: Adversary(pool, "random", candidates=7), "candidates: expected way cover or critic beside it"),
-    (lambda pool: Adversary(pool, pairs="no"), "pairs: expected True or False, got 'no'"),  # type: ignore[arg-type]
-    (lambda pool: Adversary(pool, device="nope"), "device: expected one of torch's, such as cuda:0, got 'nope'"),
-    (lambda pool: Adversary(pool, joints=3, edges=[(0, 1.5)]), "edges: expected pairs"),  # type: ignore[list-item]
-    (lambda pool: Adversary(pool, joints=3, edges=[3]), "edges: expected pairs"),  # type: ignore[list-item]
-    (lambda pool: Adversary(pool, joints=3, edges=None), "edges: expected pairs of joints below 3, got None"),  # type: ignore[arg-type]
-    (lambda pool: Adversary(pool, "generator", generator=3), "generator: expected a network"),  # type: ignore[arg-type]
-    (lambda pool: Adversary(pool, seed="a"), "seed: expected a whole number"),  # type: ignore[arg-type]
-    (lambda pool: Adversary(pool, seed=2**70), "seed: expected a number of 64 bits"),
-    (lambda pool: Adversary(pool, joints=torch.tensor(2.5)), "joints: expected a number of at least 0"),  # type: ignore[arg-type]
-    (lambda pool: Adversary(pool, joints=3, edges=torch.tensor([[0.0, 1.9]])), "edges: expected pairs"),  # type: ignore[arg-type]
-    (lambda pool: Adversary(pool, rate=torch.inf), "rate: expected more than 0, got inf"),
-    (lambda pool: Adversary(pool, "generator", generator=nn.ReLU()), "generator: expected a network with weights"),
-    (lambda pool: Adversary(pool, device="cuda:99"), "device: "),
-])  # fmt: skip
-def test_a_wrong_option_is_named(pool: PartPool, make: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}"):
-        make(pool)
-
-
 @pytest.mark.parametrize("way", ["critic", "generator"])
 @pytest.mark.parametrize("verify", [None, 2])
 def test_losses_that_overflow_are_not_learnt(pool: PartPool, way: Any, verify: int | None) -> None:
@@ -250,18 +208,6 @@ def test_losses_of_zero_are_no_end(pool: PartPool) -> None:
     assert isinstance(adversary.placer, Critic)
     assert all(weight.isfinite().all() for weight in adversary.placer.chooser.parameters())
     assert adversary.placer.scale() > 0
-
-
-def test_a_state_without_a_scale_is_of_losses_above_zero(pool: PartPool) -> None:
-    """Older states have no running |loss|."""
-    adversary = Adversary(pool, joints=JOINTS)
-    play(adversary)
-    state = copy.deepcopy(adversary.state_dict())
-    state["placer"]["sums"] = state["placer"]["sums"][:2]
-    again = Adversary(pool, joints=JOINTS)
-    again.load_state_dict(state)
-    assert isinstance(again.placer, Critic) and isinstance(adversary.placer, Critic)
-    assert torch.equal(again.placer.sums, adversary.placer.sums)
 
 
 @pytest.mark.parametrize(("way", "options"), [("cover", {}), ("critic", {}), ("search", {"verify": 3})])
@@ -404,66 +350,6 @@ def test_a_network_with_a_part_called_module_is_asked_as_a_whole(pool: PartPool)
         assert model.asked == (3 if way == "search" else 1)
 
 
-def test_it_is_pickled_between_paste_and_learn(pool: PartPool) -> None:
-    given: dict[str, Any] = {"joints": np.int64(JOINTS), "seed": np.int64(3), "parts": np.int64(2)}
-    adversary = Adversary(pool, "generator", edges=((a, a + 1) for a in range(3)), **given)
-    image, points, _ = next(batches(1))
-    adversary.paste(image, network(), lambda maps: maps.mean((2, 3)), keypoints=points)
-    again = pickle.loads(pickle.dumps(adversary))
-    assert all(torch.equal(a, b) for a, b in zip(play(adversary, 1), play(again, 1)))
-
-
-@pytest.mark.parametrize(("other", "message"), [
-    ({"parts": 2}, r"parts \[1, 1\], got \[2, 2\]"), ({"verify": 2}, "verify 1, got 2"),
-    ({"part_choices": 2}, "part_choices 1, got 2"), ({"joints": 3}, "joints 5, got 3"),
-    ({"people": 9}, "people 0, got 9"), ({"seed": 3}, "seed 0, got 3"), ({"candidates": 32}, "candidates 64, got 32"),
-    ({"explore": 0.5}, "explore 0.3, got 0.5"),
-    ({"edges": [(0, 1)]}, r"edges \[\], got \[\[0, 1\]\]"), ({"p": 0.5}, "p 1.0, got 0.5"),
-    ({"jitter": 0.5}, "jitter 0.0, got 0.5"), ({"patch_flip": 0.5}, "patch_flip 0.0, got 0.5"),
-    ({"ranges": Ranges(tx=(0, 1))}, "ranges {'s"), ({"mode": "reference"}, "mode paper, got reference"),
-    ({"mean": (0.5, 0, 0)}, "mean "), ({"std": (0.5, 1, 1)}, "std "), ({"types": ["part"]}, r"drawn None, got \["),
-])  # fmt: skip
-def test_the_state_of_other_options_is_refused(pool: PartPool, other: dict[str, Any], message: str) -> None:
-    """Else a critic learns from lessons of another shape, without a word where they can be broadcast."""
-    state = Adversary(pool, **{"joints": JOINTS, **other}).state_dict()
-    with pytest.raises(ValueError, match=f"^adversary: expected a state with {message}"):
-        Adversary(pool, joints=JOINTS).load_state_dict(state)
-    easier, plain = (Adversary(pool, joints=JOINTS, verify=2, solvable=weight) for weight in (1.0, 0.0))
-    with pytest.raises(ValueError, match=r"^adversary: expected a state with solvable 0.0, got 1.0"):
-        plain.load_state_dict(easier.state_dict())
-    for wrong in (None, {"way": "critic", "options": None}):
-        with pytest.raises(ValueError, match=r"^adversary: expected a state of state_dict, got"):
-            Adversary(pool, joints=JOINTS).load_state_dict(wrong)  # type: ignore[arg-type]
-    state = Adversary(pool, joints=JOINTS).state_dict()
-    slower = Adversary(pool, joints=JOINTS, rate=1e-5)
-    slower.load_state_dict(state)
-    assert isinstance(slower.placer, Critic) and slower.placer.optimizer.param_groups[0]["lr"] == 1e-5
-    del state["placer"]
-    with pytest.raises(ValueError, match=r"^adversary: expected a whole state"):
-        Adversary(pool, joints=JOINTS).load_state_dict(state)
-
-
-class Several(nn.Linear):
-    def __init__(self) -> None:
-        super().__init__(3, 3)
-
-    def forward(self, image: Tensor) -> Any:
-        return (image, image)
-
-
-def test_a_wrong_unit_is_said_until_it_is_right(pool: PartPool) -> None:
-    """Also after a resume."""
-    image, points, _ = next(batches(1))
-    adversary = Adversary(pool, joints=JOINTS)
-    for again in range(3):
-        if again == 2:
-            play(adversary)
-            state, adversary = adversary.state_dict(), Adversary(pool, joints=JOINTS)
-            adversary.load_state_dict(state)
-        with pytest.raises(ValueError, match=r"keypoints: expected pixels of the image"):
-            adversary.paste(image, keypoints=points / SIZE)
-
-
 @pytest.mark.parametrize("way", ["random", "critic"])
 def test_where_people_are_gets_no_gradient(pool: PartPool, way: Any) -> None:
     image, points, _ = next(batches(1))
@@ -488,28 +374,6 @@ def test_the_loop_may_work_on_the_pasted_image_in_place(pool: PartPool) -> None:
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
-def test_a_state_with_numpys_numbers_loads_with_weights_only(pool: PartPool, tmp_path: Path) -> None:
-    types = np.array(["arm", "leg"])
-    patches = [np.full((8, 8, 4), 255, np.uint8)] * 2
-    named = PartPool.from_patches(patches, type=[0, 1], types=types)  # type: ignore[arg-type]
-    options: dict[str, Any] = {"explore": np.float64(0.2), "rate": np.float32(1e-3), "solvable": np.float64(0.5)}
-    adversary = Adversary(named, joints=JOINTS, verify=2, **options, parts=np.array([1, 2]))
-    torch.save(adversary.state_dict(), tmp_path / "state.pt")
-    again = Adversary(named, joints=JOINTS, verify=2, **options, parts=(1, 2))  # type: ignore[arg-type]
-    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-
-
-def test_a_refused_state_changes_nothing(pool: PartPool) -> None:
-    learnt, adversary = (Adversary(pool, joints=JOINTS) for _ in range(2))
-    play(learnt)
-    state = learnt.state_dict()
-    del state["batches"]
-    before = copy.deepcopy(adversary.state_dict()["placer"]["rise"])
-    with pytest.raises(ValueError, match=r"^adversary: expected a whole state"):
-        adversary.load_state_dict(state)
-    assert all(torch.equal(value, before[name]) for name, value in adversary.state_dict()["placer"]["rise"].items())
-
-
 @pytest.mark.parametrize("way", ["critic", "generator"])
 def test_in_a_process_whose_floats_are_doubles(pool: PartPool, way: Any) -> None:
     torch.set_default_dtype(torch.float64)
@@ -520,66 +384,3 @@ def test_in_a_process_whose_floats_are_doubles(pool: PartPool, way: Any) -> None
         adversary.learn(torch.rand(4, JOINTS))
     finally:
         torch.set_default_dtype(torch.float32)
-
-
-def test_a_wrong_call_is_named(pool: PartPool) -> None:
-    image, points, _ = next(batches(1))
-    with pytest.raises(ValueError, match=r"keypoints: expected pixels of the image, got values up to 0.99"):
-        Adversary(pool, joints=JOINTS).paste(image, keypoints=points / SIZE)
-    with pytest.raises(ValueError, match=r"keypoints: expected \[4, 5, 2 or 3\], got \[4, 4, 2\]"):
-        Adversary(pool, joints=JOINTS).paste(image, keypoints=points[:, 1:])
-    with pytest.raises(ValueError, match=r"keypoints: expected those of 5 joints, got none"):
-        Adversary(pool, joints=JOINTS).paste(image)
-    with pytest.raises(ValueError, match=r"image: expected 0..1 after undoing mean .* got 0.*..255"):
-        Adversary(pool, "random").paste(image * 255)
-    with pytest.raises(ValueError, match=r"boxes: expected pixels of the image, got values up to 0.9"):
-        Adversary(pool, "random").paste(image, boxes=torch.tensor([[0.1, 0.1, 0.9, 0.9]] * 4))
-    with pytest.raises(TypeError, match=r"image: expected a tensor \[B, 3, H, W\], got \[3, 48, 48\]"):
-        Adversary(pool, "random").paste(image[0])
-    with pytest.raises(ValueError, match=r"network, losses: search asks the network"):
-        Adversary(pool, "search").paste(image)
-    with pytest.raises(TypeError, match=r"network: expected something to call, got str"):
-        Adversary(pool, "search").paste(image, "x", torch.mean)  # type: ignore[arg-type]
-    for rows in (["a"] * 4, torch.ones(4, dtype=torch.bool)):
-        with pytest.raises((TypeError, ValueError), match=r"index: expected \[4\] whole numbers"):
-            Adversary(pool, people=3).paste(image, index=rows)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"teacher: expected a network beside solvable, got none"):
-        Adversary(pool, "search", solvable=1.0).paste(image, network(), torch.mean)
-    with pytest.raises(ValueError, match=r"teacher: expected solvable above 0 beside it, got 0"):
-        Adversary(pool, "search").paste(image, network(), torch.mean, teacher=network())
-    with pytest.raises(ValueError, match=r"image: expected float for the generator"):
-        Adversary(pool, "generator").paste((image * 255).to(torch.uint8), network(), torch.mean)
-    with pytest.raises(ValueError, match=r"image: expected at least one"):
-        Adversary(pool, "random").paste(image[:0])
-    for index, came in (([0, 1, 2, 3], r"of 3 people, got \[0, 1, 2, 3\]"), ([0, 1, 2, -1], "of 3 people")):
-        with pytest.raises(ValueError, match=f"index: expected rows {came}"):
-            Adversary(pool, people=3).paste(image, index=torch.tensor(index))
-    blind = Adversary(pool, "generator")
-    blind.paste(image, network(), lambda maps: maps.detach().mean((1, 2, 3)))
-    with pytest.raises(ValueError, match=r"losses: expected a gradient to the image"):
-        blind.learn(torch.ones(4))
-    with pytest.raises(ValueError, match=r"learn: expected once after each paste"):
-        Adversary(pool).learn(torch.zeros(4))
-    adversary = Adversary(pool, joints=JOINTS)
-    adversary.paste(image, keypoints=points)
-    with pytest.raises(ValueError, match=r"keypoints: expected those"):
-        adversary.paste(image)  # fails: its losses are not the last one's
-    with pytest.raises(ValueError, match=r"learn: expected once after each paste"):
-        adversary.learn(torch.zeros(4))
-    adversary.paste(image, keypoints=points)
-    with pytest.raises(ValueError, match=r"learn: expected the loss of each person \[4\] .* got \[\]"):
-        adversary.learn(torch.tensor(1.0))
-    adversary.learn(torch.ones(4))  # with those that were meant
-    elsewhere = Adversary(pool, joints=JOINTS, device="meta")
-    with pytest.raises(ValueError, match=r"image: expected it on meta .* got cpu"):
-        elsewhere.paste(image, keypoints=points)
-    for way in ("critic", "generator"):
-        with torch.inference_mode(), pytest.raises(ValueError, match=f"^paste: {way} learns, .* use torch.no_grad"):
-            Adversary(pool, way).paste(image, network(), torch.mean)
-    with pytest.raises(TypeError, match=r"response: expected numbers \[B, J\], got str"):
-        Adversary(pool, "cover", joints=JOINTS).paste(image, keypoints=points, response="x")  # type: ignore[arg-type]
-    several = Adversary(pool, "generator", generator=Several())
-    with pytest.raises(ValueError, match=r"generator: expected it to give \[4, 1, 3\], got tuple"):
-        several.paste(image, network(), lambda maps: maps.mean((2, 3)))
-    with pytest.raises(ValueError, match=r"adversary: expected the state of critic, got 'random'"):
-        adversary.load_state_dict(Adversary(pool, "random").state_dict())

@@ -147,10 +147,11 @@ def test_a_forward_mode_gradient_is_refused_not_left_out(scene):
         dual = torch.autograd.forward_ad.make_dual(s.matrix, torch.ones_like(s.matrix))
         with pytest.raises(NotImplementedError):
             paste(s.image, s.pool, s.part, dual)
-    for transform in (torch.func.grad(lambda m: paste(s.image, s.pool, s.part, m).sum()), torch.func.vmap(
-        lambda m: paste(s.image, s.pool, s.part, m))):  # fmt: skip
-        with pytest.raises(NotImplementedError, match=r"^paste: .*torch.func"):
-            transform(s.matrix[None] if transform.__name__ == "wrapped" else s.matrix)
+    gradient = torch.func.grad(lambda m: paste(s.image, s.pool, s.part, m).sum())
+    mapped = torch.func.vmap(lambda m: paste(s.image, s.pool, s.part, m))
+    for transform, matrix in ((gradient, s.matrix), (mapped, s.matrix[None])):
+        with pytest.raises(NotImplementedError, match=r"^paste: .*torch\.func"):
+            transform(matrix)
 
 
 @pytest.mark.filterwarnings("ignore")
