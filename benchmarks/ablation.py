@@ -49,6 +49,8 @@ def about(data: dict[str, Any]) -> str:
     steps = f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
     what = f"{recipe['model']} at {recipe['input']}, {who}, {steps} steps of {recipe['batch_size']}"
     turned = f"rotation {recipe['rotation']:g}, scale {recipe['scale']:g}, flip {recipe['flip']:g}"
+    if patches := data.get("given", {}).get("patches"):  # not in older results
+        turned += f", a pool of {patches:,} patches"
     number = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
     return f"{what}, {turned}; {number} seed{'s' * (number != '1')}, {data['people']} validation people."
 

@@ -188,7 +188,9 @@ def summary(rows: list[dict[str, Any]], options: argparse.Namespace) -> Report:
         error = sum(run["s_se"] ** 2 for run in runs) ** 0.5 / len(runs)  # of the mean over seeds, people resampled
         mean = sum(run["s"] for run in runs) / len(runs)
         params = {**fixed, "seeds": len(runs), "people": runs[0]["people"], "draws": runs[0]["draws"]}
-        report.add(arm, {**params, "mean": round(mean, 4), "se": round(error, 4)}, "s", [run["s"] for run in runs])
+        each = ", ".join(f"{run['s']:.2f}" for run in runs)
+        hardness = {**params, "mean": round(mean, 4), "se": round(error, 4), "each": each}
+        report.add(arm, hardness, "s", [run["s"] for run in runs])
         report.add(arm, params, "centre's s", [run["s_centre"] for run in runs])
         gaps = [1e3 * (run["best_of_32"] - run["random"]) for run in runs]
         report.add(arm, params, "own gap, 1e-3", gaps)

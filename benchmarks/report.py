@@ -5,7 +5,8 @@
     python -m benchmarks.report FILE --where mode=both,forward only these lines (repeatable; values by comma)
     python -m benchmarks.report --into README.md [--check]     rewrite (or only compare) the blocks between
                                                                <!-- results: FILE KEY=VALUES ... --> and <!-- end -->,
-                                                               and those of ablations (ablation.py)
+                                                               and those of ablations (ablation.py) and of the live
+                                                               game (game_table.py)
 
 One line per set of parameters, one column per contestant. Beside a contestant's time stands its ratio to asda_fast:
 above 1 it is slower than asda_fast, below 1 it is faster.
@@ -20,12 +21,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ablation
+from benchmarks import ablation, game_table
 from benchmarks.common import ROOT, validate
 
 OURS = "asda_fast"
 WIDEST = 7  # columns of contestants
-BLOCK = re.compile(r"(<!-- (?P<kind>results|ablation): (?P<call>[^>]*?) -->\n).*?<!-- end -->", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (?P<kind>results|ablation|game): (?P<call>[^>]*?) -->\n).*?<!-- end -->", re.DOTALL)
 END = "<!-- end -->"
 
 
@@ -147,6 +148,8 @@ def rewrite(text: str) -> str:
         file, *where = match["call"].split()
         if match["kind"] == "ablation":
             made = ablation.table(json.loads((ROOT / file).read_text()), short="short" in where)
+        elif match["kind"] == "game":
+            made = game_table.table([read(ROOT / each) for each in (file, *where)])
         else:
             made = table(read(ROOT / file), where)
         return f"{match[1]}{made}{END}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from pathlib import Path
@@ -97,6 +98,36 @@ def test_table_and_blocks(benchmarks, tmp_path, monkeypatch):
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
+def test_the_live_games_table(benchmarks, tmp_path, monkeypatch):
+    """Made of what the game and the benchmark of costs write; an arm stands there as the options that ask for it."""
+    common, report = benchmarks
+    from benchmarks import game
+
+    def run(arm, seed, s):
+        found = {"arm": arm, "seed": seed, "s": s, "s_se": 0.03, "s_centre": 0.1, "pck": 40.0}
+        return {**found, "people": 500, "draws": 32, "clean": 0.006, "random": 0.0065, "best_of_32": 0.0072}
+
+    options = argparse.Namespace(model="hrnet_tiny", size=96, batch=32, steps=1000, candidates=256)
+    arm = "critic, verify 4, 5 of 16"
+    played = [run("random", 0, 0.02), run(arm, 0, 0.57), run(arm, 1, 0.43)]
+    game.summary(played, options).save(tmp_path / "game.json")
+    options.steps = 2000
+    game.summary([run("critic, pairs", 0, 0.3)], options).save(tmp_path / "longer.json")
+    costs = common.Report(threads=1)
+    costs.add(arm, {"model": "hrnet_w32"}, "of a plain step", 1.38)
+    costs.add(arm, {"model": "hrnet_w32"}, "ms", 9000.0)
+    costs.save(tmp_path / "costs.json")
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    before = "<!-- game: game.json longer.json costs.json -->\n<!-- end -->\n"
+    lines = report.rewrite(before).splitlines()
+    assert lines[1] == "| adversary | seeds | s | the centre's s | own gap, 1e-3 | PCK | of a plain step |"
+    assert lines[3] == "| random places | 1 | 0.02 ± 0.03 (0.02) | 0.10 | 0.70 | 40.0 |  |"
+    called = "`critic --verify 4 --verify-share 0.3125 --candidates 256`"
+    assert lines[4] == f"| {called} | 2 | 0.50 ± 0.02 (0.57, 0.43) | 0.10 | 0.70 | 40.0 | 1.38 |"
+    assert lines[5].startswith("| `critic --pairs --candidates 256`, 2,000 steps | 1 |")
+    assert report.rewrite("\n".join(lines)) == "\n".join(lines)
+
+
 def test_an_ablations_table(benchmarks, tmp_path, monkeypatch):
     _, report = benchmarks
 
@@ -123,5 +154,8 @@ def test_an_ablations_table(benchmarks, tmp_path, monkeypatch):
     (tmp_path / "fewer.json").write_text(json.dumps(fewer))
     text = report.rewrite("<!-- ablation: fewer.json -->\n<!-- end -->\n")
     assert "1 to 2 seeds" in text and "| `none` (2 seeds) |" in text and "| `critic` (1 seed) |" in text
+    named = {"recipe": recipe, "given": {"patches": 1293}, "people": 500, "arms": [same | none]}
+    (tmp_path / "named.json").write_text(json.dumps(named))
+    assert "flip 0.5, a pool of 1,293 patches; 2" in report.rewrite("<!-- ablation: named.json -->\n<!-- end -->\n")
     short = report.rewrite("<!-- ablation: some.json short -->\n<!-- end -->\n")
     assert "| `critic` | 21.00 | +1.00 [-0.25, +2.00] |\n" in short and report.rewrite(short) == short

@@ -108,7 +108,7 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
     check_target("out", options.out / "results.json")
     began, threads = time.monotonic(), options.run.threads or max(1, cores() // options.jobs)
     runs = plan(options)
-    check_given(options.out, options.recipe.resolved(), options.run)
+    given = check_given(options.out, options.recipe.resolved(), options.run)
     waiting = [run for run in runs if run.state != "finished"]
     context = multiprocessing.get_context("spawn")
     say(f"{len(runs) - len(waiting)} runs are finished, {len(waiting)} to go")
@@ -152,7 +152,8 @@ def ablate(options: AblateOptions, say: Callable[[str], None]) -> dict[str, Any]
         raise UserError(f"seconds: {options.seconds:g} were too few for a run; the same command goes on")
     check_alike(done)
     compared = compare([result for _, result in done], options.baseline)
-    results = {"recipe": options.recipe.resolved().to_dict(), **compared, **({"failed": failed} if failed else {})}
+    results = {"recipe": options.recipe.resolved().to_dict(), "given": given, **compared}
+    results |= {"failed": failed} if failed else {}
     write_json(options.out / "results.json", results, indent=1)
     return results
 

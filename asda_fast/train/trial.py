@@ -86,23 +86,26 @@ def _trial(recipe: Recipe, run: RunOptions, name: dict[str, Any], folder: Path) 
     write_json(folder / RESULT, found)  # where no place is worse than another, hardness is nan
 
 
-def check_given(out: Path, recipe: Recipe, run: RunOptions) -> None:
+def check_given(out: Path, recipe: Recipe, run: RunOptions) -> dict[str, Any]:
     """What all runs of an ablation share besides the recipe, kept in given.json: the weights that they start from and
-    the pool. UserError where the folder's runs were made with others: their differences would not be the arms'."""
+    the pool. UserError where the folder's runs were made with others: their differences would not be the arms'.
+    Returned with the number of the pool's patches, by which a reader knows it again."""
     now: dict[str, Any] = {"init": _mark(run.init), "generator_init": _mark(run.generator_init)}
     now |= {"within": run.within, "random_body": run.random_body or None}  # not in what older runs left
     pasted = pools.choose(run.pool, recipe.dataset, PasteOptions(augment="sda"))  # of what all are measured with
     now["pool"] = pools.mark(pasted)
+    said = {**now, "patches": None if pasted is None else len(pasted)}
     path = out / "given.json"
     if not path.is_file() or not any((*out.glob("*/last.pt"), *out.glob(f"*/{RESULT}"))):
         write_json(path, now, indent=1)
-        return
+        return said
     saved = read_json(path, "what the runs of an ablation share")
     if not isinstance(saved, dict):
         raise UserError(f"{path}: expected an object, got {short(saved)}")
     for name, mark in now.items():
         if saved.get(name) != mark:
             raise UserError(f"{name}: the runs in {out} were made with another one ({path}); take another --out")
+    return said
 
 
 def _mark(path: str | None) -> str | None:

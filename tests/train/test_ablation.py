@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from asda_fast.augment.pools import demo_pool
 from asda_fast.cli import ablate as command
 from asda_fast.core.errors import UserError
 from asda_fast.parts.pool import PartPool
@@ -46,6 +47,11 @@ def test_runs_are_made_once_and_compared(tmp_path: Path, capsys: pytest.CaptureF
     assert len(people["counted"]) == 12 and sum(people["clean"]) <= sum(people["counted"])
     assert critic["clean"]["mean"] == pytest.approx(100 * sum(people["clean"]) / sum(people["counted"]))
     assert json.loads((tmp_path / "results.json").read_text()) == results
+    shared = json.loads((tmp_path / "given.json").read_text())
+    assert results["given"] == {
+        **shared,
+        "patches": len(demo_pool()),
+    }  # which parts: no table could be made again without
     command.show(results)
     assert "worst of 8" in capsys.readouterr().out
     assert command.plot(results).shape[1] > 1000

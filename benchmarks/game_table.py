@@ -1,0 +1,56 @@
+"""The live game's JSON (game.py) as a markdown table, with what each adversary costs (adversary.py) beside it:
+
+    <!-- game: GAME.json [GAME.json ...] COSTS.json -->
+    <!-- end -->
+
+`python -m benchmarks.report --into PAGE` writes the block anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asda_fast.adversary.options import PAIRS
+from benchmarks.game import ARMS
+
+COST = "of a plain step"
+MEASURES = {"s": "s", "centre's s": "the centre's s", "own gap, 1e-3": "own gap, 1e-3", "PCK@0.1 crop": "PCK"}
+
+
+def table(files: list[dict[str, Any]]) -> str:
+    """A line an adversary, in the order of the files: its options; s, mean over seeds and of each; medians of the
+    rest; its cost beside a plain step, where a file of costs has it."""
+    rows = [row for data in files for row in data["results"]]
+    cost = {row["name"]: row["median"] for row in rows if row["unit"] == COST}
+    games: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        if row["unit"] in MEASURES:
+            games.setdefault((row["name"], row["params"]["steps"]), {})[row["unit"]] = row
+    usual = min(steps for _, steps in games)
+    heads = ["adversary", "seeds", *MEASURES.values(), COST]
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
+    for (arm, steps), found in games.items():
+        params = found["s"]["params"]
+        longer = f", {steps:,} steps" if steps != usual else ""
+        cells = [called(arm, params["candidates"]) + longer, str(params["seeds"])]
+        cells.append(f"{params['mean']:.2f} ± {params['se']:.2f} ({params['each']})")
+        cells += [f"{found[unit]['median']:.2f}" for unit in list(MEASURES)[1:3]]
+        cells += [f"{found['PCK@0.1 crop']['median']:.1f}", f"{cost[arm]:.2f}" if arm in cost else ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def called(arm: str, candidates: int) -> str:
+    """An arm of the game as the options of training that ask for it."""
+    kind, options = ARMS[arm]
+    if kind == "random":
+        return "random places"
+    words = [kind]
+    words += ["--pairs"] if options.get("memory") == PAIRS else []
+    words += ["--clean-pass"] if options.get("clean") else []
+    words += [f"--verify {options['verify']}"] if "verify" in options else []
+    words += [f"--verify-share {options['share']:g}"] if "share" in options else []
+    words += [f"--part-choices {options['parts']}"] if "parts" in options else []
+    words += ["--half-resolution"] if options.get("reduced") else []
+    words += [f"--candidates {candidates}"] if "candidates" in options else []
+    return f"`{' '.join(words)}`"
