@@ -76,7 +76,6 @@ def predict(options: PredictOptions, progress: Callable[[str, int, int], None] =
         report.notes.append(f"{line} (`threshold`)")
     report.notes = [*dict.fromkeys((*predictor.notes, *report.notes))]
     report.written = str(out / RESULTS)
-    write_json(out / RESULTS, report.records)
     return report
 
 
@@ -121,6 +120,7 @@ def _photos(
         found, bad = predictor.run(people, advance)
         report.skipped |= bad
         report.records += _records(found, boxes, names, _ids(names, boxes.ids), predictor.skeleton)
+        write_json(out / RESULTS, report.records)  # before the pictures: a run stopped there has lost none of them
         if not options.pictures:
             return
         rows = _rows_of(boxes.picture, found, len(files))
@@ -249,6 +249,7 @@ def _video(
                         write(drawing(frame, found, who, part.box, predictor.skeleton, options.threshold))
                 seen = last
                 progress("frames", seen, video.frames)
+    write_json(out / RESULTS, report.records)
     if seen < video.frames:
         report.skipped[str(source)] = f"{seen} of its {video.frames} frames could be read: damaged?"
     report.pictures = seen if options.pictures else 0

@@ -17,8 +17,10 @@ from asda_fast import models
 from asda_fast.cli import entry, predict
 from asda_fast.core.errors import UserError
 from asda_fast.core.skeletons import from_names
+from asda_fast.evaluate.options import PredictOptions
 from asda_fast.evaluate.predictor import Predictor, skeleton_of
 from asda_fast.metrics.coco import coco
+from asda_fast.viz import predicted
 from asda_fast.viz.video import Video, writer
 
 NETWORK = """
@@ -219,6 +221,21 @@ def test_a_photo_damaged_outside_the_crops(
     code, shown, _ = run(capsys, monkeypatch, *options)
     assert code == 0 and "1 people:" in shown
     assert f"skipped: {photo}: not drawn, its people are in the results: damaged JPEG" in shown
+
+
+def test_a_run_stopped_at_its_pictures_keeps_its_results(checkpoint: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "photos" / f"{name}.png", scene())
+
+    def stop(what: str, done: int, of: int) -> None:
+        if what == "pictures":
+            raise KeyboardInterrupt
+
+    options = PredictOptions(checkpoint=str(checkpoint), images=str(tmp_path / "photos"), out=str(tmp_path / "out"))
+    with pytest.raises(KeyboardInterrupt):
+        predicted.predict(options, stop)
+    records = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [record["file_name"] for record in records] == ["a.png", "b.png"]
 
 
 def test_a_function_of_pictures(checkpoint: Path) -> None:
