@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asda_fast.core import skeleton_file
 from asda_fast.core.coco_json import annotation_numbers, checked
-from asda_fast.core.errors import UserError
+from asda_fast.core.errors import UserError, named
 from asda_fast.core.files import read_json
 from asda_fast.core.registry import nearest
 from asda_fast.core.skeleton import Skeleton, described
@@ -198,13 +201,40 @@ def usual_folders(annotations: Path) -> list[Path]:
 
 def shared_photos(train: People, val: People) -> Sequence[str]:
     """What is to be said where people to validate on are trained on, or are in photos that are."""
-    marks, others = ({row.tobytes() for row in people.joints if row.any()} for people in (train, val))
+    # One joint alone lies at the same pixel in photos that have nothing to do with each other.
+    marks, others = ({row.tobytes() for row in p.joints[np.count_nonzero(p.visible, axis=1) > 1]} for p in (train, val))
+    said = []
     if same := len(marks & others):  # also in copies of the photos, under other names
-        return (f"{same} of {len(val)} people to validate on have the very joints of people who are trained on",)
-    both = set(train.files) & set(val.files)
-    if not both:
-        return ()
-    return (f"{len(both)} of {len(set(val.files))} photos to validate on are trained on as well, {min(both)} for one",)
+        said.append(f"{same} of {len(val)} people to validate on have the very joints of people who are trained on")
+    theirs = _used(val)
+    if both := _in_both(_used(train), theirs):
+        said.append(
+            f"{len(both)} of {len(theirs)} photos to validate on are trained on as well, {named(min(both))} for one"
+        )
+    return said
+
+
+def _used(people: People) -> list[str]:
+    """The photos that have somebody: `files` stays whole where people were selected."""
+    return [people.files[number] for number in np.unique(people.file)]
+
+
+def _in_both(train: list[str], val: list[str]) -> list[str]:
+    """Those of `val` that are among `train`, however the two spell their paths, and through links. Only photos of one
+    name are looked up, so that it costs nothing where there are none."""
+    names, others = ({os.path.basename(path) for path in paths} for paths in (train, val))
+    alike = names & others
+    marks = {_mark(path) for path in train if os.path.basename(path) in alike}
+    return [path for path in val if os.path.basename(path) in alike and _mark(path) in marks]
+
+
+def _mark(path: str) -> object:
+    """What a file is known by, whatever its path; of one that is not there, as of a store's photos, its whole path."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return os.path.abspath(path)
+    return state.st_dev, state.st_ino
 
 
 def _read(root: Path, split: str) -> People:

@@ -175,6 +175,36 @@ def test_photos_of_both_splits_are_said(folder: Path) -> None:
     assert not shared_photos(people, replace(other, files=["other.jpg"]))
 
 
+def test_a_photo_of_both_splits_is_known_however_it_is_spelled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(folder / "a.json", [category(BUG)], annotation(6))
+    people = replace(read(file), files=["a.jpg"])
+    other = replace(people, joints=people.joints + 1)
+    (folder / "links").mkdir()
+    (folder / "links" / "a.jpg").symlink_to("../a.jpg")
+    (folder / "b").mkdir()
+    shutil.copy(folder / "a.jpg", folder / "b" / "a.jpg")  # of the same name, and another
+    monkeypatch.chdir(folder)
+    for spelled in ("./a.jpg", "links/../a.jpg", str(folder / "a.jpg"), "links/a.jpg"):
+        assert "1 of 1 photos" in shared_photos(people, replace(other, files=[spelled]))[0], spelled
+    assert not shared_photos(people, replace(other, files=["b/a.jpg"]))
+    gone = replace(people, files=["gone/x.jpg"])  # as a store's on another machine
+    assert "1 of 1 photos" in shared_photos(gone, replace(other, files=["gone/./x.jpg"]))[0]
+
+
+def test_what_is_said_of_both_splits_is_of_their_own_people(folder: Path) -> None:
+    """Two selections of one table keep all of its `files`; one joint alone tells nobody from others."""
+    file = write(folder / "a.json", [category(BUG)], annotation(6), annotation(6, 2))
+    both = replace(read(file), files=["a.jpg", "b.jpg"], file=np.array([0, 1]), image_size=np.full((2, 2), 100))
+    both.joints[1] += 1
+    assert not shared_photos(both.select([0]), both.select([1]))
+    alone = np.zeros_like(both.visible)
+    alone[:, 2] = 2
+    single = replace(both, visible=alone, joints=np.where(alone[..., None] > 0, np.full(2, 7.5), 0))
+    assert not shared_photos(single.select([0]), single.select([1]))
+    said = shared_photos(both, replace(both, joints=both.joints + np.array([0, 1])[:, None, None]))
+    assert [line.split(" to ")[0] for line in said] == ["1 of 2 people", "2 of 2 photos"]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
