@@ -85,9 +85,12 @@ def build_pool(
     persons = None
     if people is not None:
         pairs, persons, missing = _who(pairs, Path(people), report, joints=coco is not None)
-        if coco is not None and not any(p.outline and p.joints for each in persons for p in each.people):
+        everybody = [p for each in persons for p in each.people]
+        if coco is not None and not any(p.outline and p.joints for p in everybody):
+            some = f"{sum(bool(p.outline) for p in everybody)} have outlines, {sum(bool(p.joints) for p in everybody)}"
             raise UserError(
-                f"coco {coco}: expected people with outlines (segmentation) and named keypoints, found none"
+                f"coco {coco}: expected people with outlines (segmentation) and named keypoints, found none: of "
+                f"{len(everybody)} people in these photos {some} keypoints that `categories` names"
             )
         problems += missing
     if strict and problems:
@@ -188,6 +191,6 @@ def _why(report: PoolReport) -> str:
         for outcome, count in row.items():
             totals[outcome] = totals.get(outcome, 0) + count
     dropped = ", ".join(f"{count} {outcome}" for outcome, count in totals.items() if count)
-    first = next(iter(report.notes.kinds.items()), None)
-    noted = f"; {first[1][0]} {first[0]}" if first else ""
+    most = max(report.notes.kinds.items(), key=lambda note: note[1][0], default=None)
+    noted = f"; {most[1][0]} {most[0]}" if most else ""
     return (f": of the connected components {dropped}" if dropped else ": their people own no labelled pixel") + noted

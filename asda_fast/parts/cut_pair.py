@@ -10,7 +10,7 @@ import numpy as np
 from asda_fast.core.images import OtherSize
 from asda_fast.parts.cut import Filters, Patch, cut, spans_of
 from asda_fast.parts.instances import PeopleOfPhoto, instance_map
-from asda_fast.parts.limbs import limb_map
+from asda_fast.parts.limbs import OTHER, limb_map
 from asda_fast.parts.pairs import Pair
 from asda_fast.parts.read import Unusable, read_map, read_photo
 from asda_fast.parts.report import Notes, Outcomes
@@ -90,13 +90,19 @@ def _cut_limbs(
     except OtherSize as error:
         line = f"{pair.photo}: is {error.found}, the people file says {error.expected}"
         raise Unusable(line, "photo of another size than the people file says") from None
-    # All are drawn, so that a pixel of somebody without joints is not taken for a neighbour's.
-    numbers, boxes, more = instance_map(people.people, photo.shape[0], photo.shape[1])
+    # All outlines are drawn, so that a pixel of somebody without joints is not taken for a neighbour's. A box is none:
+    # what it holds beside the person would be cut as theirs.
+    drawn = tuple(person for person in people.people if person.outline)
+    numbers, boxes, more = instance_map(drawn, photo.shape[0], photo.shape[1], by_box=False)
     notes.update(more)
-    label, trunkless = limb_map(people.people, numbers)
+    label, trunkless = limb_map(drawn, numbers)
     if trunkless:
         line = f"{trunkless[0]} in {pair.photo}"
         notes.add("people without a labelled shoulder and hip, not cut", line, len(trunkless))
+    partless = np.setdiff1d(numbers[label == OTHER], numbers[(label > 0) & (label < OTHER)])
+    if len(partless):
+        line = f"{drawn[partless[0] - 1].name} in {pair.photo}"
+        notes.add("people without a limb, trunk or head all of whose joints are visible, not cut", line, len(partless))
     return (*cut(photo, label, scheme, filters, numbers, boxes, dropped), notes)
 
 

@@ -57,6 +57,8 @@ def read_people(path: Path, joints: bool = True) -> tuple[dict[str, PeopleOfPhot
     for number, row in enumerate(table["annotations"]):
         name = f"annotation {row['id']}" if _speaks(row.get("id")) else f"annotations[{number}]"
         image_id, category = row.get("image_id"), row.get("category_id")
+        if row.get("iscrowd") not in (None, 0, 1):  # "0" is no crowd to whoever wrote it
+            raise UserError(f"{path}: {name}: iscrowd: expected 0 or 1, got {short(row['iscrowd'])}")
         if row.get("iscrowd"):
             notes.add("crowds, not cut", name)
         elif not (category is None and alone) and choice.ids and not (is_id(category) and category in choice.ids):
@@ -75,22 +77,25 @@ def read_people(path: Path, joints: bool = True) -> tuple[dict[str, PeopleOfPhot
     if boxes and max(max(box) for box in boxes) <= 1.5:
         most = max(max(box) for box in boxes)
         raise UserError(f"{path}: every bbox lies in 0..{most:g}: expected pixels, these are shares of the photo")
-    places = [max(joint[:2]) for people in found.values() for p in people for joint in p.joints.values()]
+    places = [max(map(abs, joint[:2])) for people in found.values() for p in people for joint in p.joints.values()]
     if places and max(places) <= 1.5:
         raise UserError(f"{path}: all keypoints lie in 0..{max(places):g}: expected pixels, got shares of the photo")
     return {name: PeopleOfPhoto(sizes.get(name), tuple(people)) for name, people in found.items()}, notes
 
 
-def instance_map(people: tuple[Person, ...], height: int, width: int) -> tuple[np.ndarray, dict[int, Box], Notes]:
+def instance_map(
+    people: tuple[Person, ...], height: int, width: int, by_box: bool = True
+) -> tuple[np.ndarray, dict[int, Box], Notes]:
     """[H, W] the number (1, 2, ...) of the person that each pixel belongs to, 0 = nobody; {number: box}; notes.
 
-    By the outlines where they can be drawn; a person without one owns what lies in their box. Smaller people win.
+    By the outlines where they can be drawn; a person without one owns what lies in their box, or, without `by_box`,
+    nothing. Smaller people win.
     """
     result = np.zeros((height, width), np.min_scalar_type(len(people)))
     notes = Notes()
     drawn: list[tuple[float, int, Any]] = []  # area, number, pixels
     for number, person in enumerate(people, 1):
-        where, how, why = _pixels(person, height, width)
+        where, how, why = _pixels(person, height, width, by_box)
         if why:
             notes.add(f"people {how} ({why})", person.name)
         if where is not None:
@@ -101,7 +106,7 @@ def instance_map(people: tuple[Person, ...], height: int, width: int) -> tuple[n
     return result, {n: person.box for n, person in enumerate(people, 1) if person.box is not None}, notes
 
 
-def _pixels(person: Person, height: int, width: int) -> tuple[Any, str, str]:
+def _pixels(person: Person, height: int, width: int, by_box: bool) -> tuple[Any, str, str]:
     """What selects a person's pixels of [H, W] (None: nothing does); how, and why not by outline and box ("": so)."""
     try:
         mask, left = _outline(person.outline, height, width)
@@ -113,6 +118,8 @@ def _pixels(person: Person, height: int, width: int) -> tuple[Any, str, str]:
         why = "the outline lies outside the photo"
     except BadOutline as error:
         why = str(error)
+    if not by_box:
+        return None, "whose outline cannot be drawn, not cut", why
     if person.box is None:
         return None, "left out", f"{why}, and no box with an area"
     x, y, w, h = person.box

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from asda_fast.cli.parts import main
@@ -130,11 +132,36 @@ def test_build_from_a_coco_file(folder: Path, triples: bool) -> None:
     assert set(pool.source) == {"a"}
 
 
+@pytest.mark.parametrize("outline", [[[]], [[20, 20, 300, 450]], "mask", {"size": [9, 9], "counts": [81]}])
+def test_nothing_is_cut_out_of_a_box(folder: Path, capsys: pytest.CaptureFixture[str], outline: Any) -> None:
+    """Whose outline cannot be drawn is not cut, since a box has the background in it, and takes no pixel of others."""
+    one = json.loads((folder / "coco.json").read_text())["annotations"][0]
+    other = {**one, "id": 2, "bbox": [100, 100, 100, 100], "segmentation": outline}
+    build(folder)
+    alone = PartPool.load(folder / "pool.safetensors")
+    capsys.readouterr()
+    write(folder, one, other)
+    build(folder)
+    assert torch.equal(PartPool.load(folder / "pool.safetensors").texels, alone.texels)
+    assert "people whose outline cannot be drawn, not cut (" in capsys.readouterr().out
+    write(folder, other)
+    with pytest.raises(UserError, match=r"nothing to write.*1 people whose outline cannot be drawn"):
+        build(folder)
+
+
 def test_what_cannot_be_built_is_one_line(folder: Path) -> None:
     annotation = json.loads((folder / "coco.json").read_text())["annotations"][0]
     shares = [v / 500 if i % 3 < 2 else v for i, v in enumerate(annotation["keypoints"])]
+    hidden = [min(v, 1) if i % 3 == 2 else v for i, v in enumerate(annotation["keypoints"])]
+    off = [v - 5000 if i % 3 < 2 else v for i, v in enumerate(annotation["keypoints"])]
     for changed, words in (
-        ({"segmentation": []}, "expected people with outlines .segmentation. and named keypoints, found none"),
+        (
+            {"segmentation": []},
+            "expected people with outlines .segmentation. and named keypoints, found none: of 1 peo",
+        ),
+        ({"iscrowd": "0"}, "annotation 1: iscrowd: expected 0 or 1, got '0'"),
+        ({"keypoints": hidden}, "1 people without a limb, trunk or head all of whose joints are visible, not cut"),
+        ({"keypoints": off}, "people without a limb, trunk or head all of whose joints"),
         ({"keypoints": [1, 2, 2]}, r"annotation 1: keypoints: expected 51 numbers x, y, v, got \[1, 2, 2\]"),
         ({"keypoints": shares}, "expected pixels"),
         ({"keypoints": [10, 10, 3, *annotation["keypoints"][3:]]}, "flag 0, 1 or 2 of 'nose', got .10, 10, 3"),
