@@ -15,7 +15,7 @@ from asda_fast.parts.chunks import Chunk
 from asda_fast.parts.cut import Filters
 from asda_fast.parts.exclude import excluded
 from asda_fast.parts.instances import PeopleOfPhoto, read_people
-from asda_fast.parts.names import matching
+from asda_fast.parts.names import one_each
 from asda_fast.parts.pairs import Pair, find_pairs, find_photos
 from asda_fast.parts.pool_file import merge_pools
 from asda_fast.parts.report import PoolReport
@@ -173,12 +173,23 @@ def _who(
     """The pairs that the people file knows, their people, and a problem for every other pair."""
     listed, notes = read_people(people, joints)
     report.notes.update(notes)
-    found = matching([pair.name for pair in pairs], listed)
+    found, unclear = one_each([pair.name for pair in pairs], listed)
+    option = "coco" if joints else "people"
+    if unclear and not found:
+        why = f"has several photos of the name {unclear[0]!r}, or one for several in the folder"
+        raise UserError(f"{option} {people}: {why}: nobody can tell which is meant")
     if pairs and not found:
         names = f"the file's are called as {min(listed)!r}" if listed else "the file has none"
-        raise UserError(f"people {people}: knows none of the photos: they are called as {pairs[0].name!r}, {names}")
+        raise UserError(f"{option} {people}: knows none of the photos: they are called as {pairs[0].name!r}, {names}")
     known = [pair for pair in pairs if pair.name in found]
-    missing = [("not in the people file", f"{p.photo}: not in {people}") for p in pairs if p.name not in found]
+    several = {name: f"{people} has several photos of this name, or one for several here" for name in unclear}
+    missing = [
+        ("may be another photo of this name", f"{p.photo}: {several[p.name]}; none is taken")
+        if p.name in several
+        else ("not in the people file", f"{p.photo}: not in {people}")
+        for p in pairs
+        if p.name not in found
+    ]
     return known, [listed[found[pair.name]] for pair in known], missing
 
 

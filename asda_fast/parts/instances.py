@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,17 @@ def read_people(path: Path, joints: bool = True) -> tuple[dict[str, PeopleOfPhot
     places = [max(map(abs, joint[:2])) for people in found.values() for p in people for joint in p.joints.values()]
     if places and max(places) <= 1.5:
         raise UserError(f"{path}: all keypoints lie in 0..{max(places):g}: expected pixels, got shares of the photo")
-    return {name: PeopleOfPhoto(sizes.get(name), tuple(people)) for name, people in found.items()}, notes
+    suffixes: dict[str, set[str]] = {}
+    for image in photos.values():
+        suffixes.setdefault(plain(image.file_name), set()).add(PurePath(image.file_name.strip()).suffix.lower())
+    twins = sorted(name for name, endings in suffixes.items() if len(endings) > 1)
+    if twins and len(twins) == len(found):
+        raise UserError(f"{path}: has several photos {twins[0]!r}, of one name but for its suffix")
+    if twins:
+        notes.add("photos of the people file of one name but for its suffix, not cut", twins[0], len(twins))
+    return {
+        name: PeopleOfPhoto(sizes.get(name), tuple(people)) for name, people in found.items() if name not in twins
+    }, notes
 
 
 def instance_map(

@@ -13,7 +13,7 @@ from asda_fast.cli.parts import main
 from asda_fast.core.errors import UserError
 from asda_fast.parts.build import build_pool
 from asda_fast.parts.exclude import excluded, read_names
-from asda_fast.parts.names import matching, plain
+from asda_fast.parts.names import matching, one_each, plain
 from asda_fast.parts.pool_file import merge_pools, open_pool, save_pool
 
 
@@ -131,6 +131,16 @@ def test_which_name_means_which_photo():
     assert set(matching(photos, ["2", "p", ""])) == set()
     assert matching(["x"], ["a/x.jpg", "y"]) == {"x": "a/x.jpg"}
     assert matching(["x.jpg"], ["x.jpg.png", "x.jpg"]) != {}  # a photo x.jpg.png
+
+
+def test_which_photo_a_name_belongs_to_alone():
+    assert one_each(["x", "b/x"], ["x.jpg", "a/x.jpg"]) == ({"x": "x.jpg"}, [])  # spelled alike comes first
+    assert one_each(["a/x", "b/x"], ["x"]) == ({}, ["a/x", "b/x"])  # one for two
+    assert one_each(["x"], ["a/x", "b/x"]) == ({}, ["x"])  # two for one
+    assert one_each(["c/x"], ["a/x", "b/x"]) == ({}, ["c/x"])
+    assert one_each(["s/x", "x"], ["deep/s/x"]) == ({"s/x": "deep/s/x"}, [])  # the more steps they share
+    assert one_each(["a/x", "y"], ["b/x", "val2017/y.png", "z"])[0] == {"a/x": "b/x", "y": "val2017/y.png"}
+    assert matching(["x"], ["a/x", "x"]) == {"x": "x"}
 
 
 def test_plain():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,29 @@ def test_nothing_is_cut_out_of_a_box(folder: Path, capsys: pytest.CaptureFixture
     write(folder, other)
     with pytest.raises(UserError, match=r"nothing to write.*1 people whose outline cannot be drawn"):
         build(folder)
+
+
+def test_a_photo_gets_no_other_photos_people(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two photos of one name nobody can tell whose people the file's are, nor of two in the file."""
+    table = json.loads((folder / "coco.json").read_text())
+    (folder / "images" / "one").mkdir()
+    (folder / "images" / "two").mkdir()
+    for place in ("one/b.png", "two/b.png"):
+        shutil.copy(folder / "images" / "a.png", folder / "images" / place)
+    both = [{**table["annotations"][0], "id": 2, "image_id": 6}, *table["annotations"]]
+    images = [*table["images"], {**table["images"][0], "id": 6, "file_name": "b.png"}]
+    (folder / "coco.json").write_text(json.dumps({**table, "images": images, "annotations": both}))
+    build(folder)
+    assert set(PartPool.load(folder / "pool.safetensors").source) == {"a"}
+    assert "skipped, may be another photo of this name: 2; the first:" in capsys.readouterr().out
+    for names, words in (
+        (("b.png", "b.png"), "--coco .*: has several photos of the name 'one/b'"),
+        (("a.png", "a.jpg"), "has several photos 'a', of one name but for its suffix"),
+    ):
+        named = [{**image, "file_name": name} for image, name in zip(images, names)]
+        (folder / "coco.json").write_text(json.dumps({**table, "images": named, "annotations": both}))
+        with pytest.raises(UserError, match=words):
+            build(folder)
 
 
 def test_what_cannot_be_built_is_one_line(folder: Path) -> None:
