@@ -142,7 +142,7 @@ def pool_info(path: str | Path) -> dict[str, Any]:
     counts = np.bincount(pool.type, minlength=len(pool.types))
     return {
         "patches": len(pool),
-        "photos": len(set(pool.source)),
+        "photos": len(set(pool.source) - {""}),
         "mebibytes": round(pool.rgba.size / 2**20, 3),
         "types": {name: int(count) for name, count in zip(pool.types, counts)},
         "sizes": {
@@ -185,7 +185,11 @@ def merge_pools(
     if any(Path(out).resolve() == pool.path.resolve() for pool in pools):
         raise UserError(f"out {out}: is one of the pools that are read; choose another name")
     types = list(dict.fromkeys([*types, *(name for pool in pools for name in pool.types)]))
-    left, _ = excluded({s for p in pools for s in p.source}, exclude, "the pools")
+    photos = {s for p in pools for s in p.source}
+    left, _ = excluded(photos, exclude, "the pools")
+    if left and len(left) == len(photos):
+        what = f"exclude_images {exclude}" if isinstance(exclude, (str, Path)) else "exclude"
+        raise UserError(f"{what}: names all {len(photos)} photos of the pools, nothing is left to write")
     rows = [np.array([i for i, s in enumerate(p.source) if s not in left], np.int64) for p in pools]
     number = {name: i for i, name in enumerate(types)}
     remap = [np.array([number[name] for name in pool.types], np.int64) for pool in pools]
@@ -202,6 +206,20 @@ def merge_pools(
         raise UserError(f"out {out}: cannot write there: {error.strerror or error}") from None
     _write(Path(out), pixels, columns, types, source, extra or {})
     return sum(len(pool) for pool in pools) - len(source)
+
+
+def copies(before: Sequence[PoolFile], pool: PoolFile) -> int:
+    """How many patches of `pool` are in one of the pools `before` as well: of one photo and type, pixel by pixel."""
+
+    def key(file: PoolFile, i: int) -> tuple[object, ...]:
+        return file.source[i], file.types[file.type[i]], *file.size[i].tolist(), file.person[i].tobytes()
+
+    known: dict[tuple[object, ...], list[tuple[PoolFile, int]]] = {}
+    for file in before:
+        for i in range(len(file)):
+            known.setdefault(key(file, i), []).append((file, i))
+    alike = ((i, known.get(key(pool, i), ())) for i in range(len(pool)))
+    return sum(any(np.array_equal(pool.patch(i), file.patch(k)) for file, k in some) for i, some in alike)
 
 
 def _read_patches(pool: PoolFile, rows: np.ndarray) -> Iterator[bytes]:

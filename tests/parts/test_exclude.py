@@ -14,7 +14,7 @@ from asda_fast.core.errors import UserError
 from asda_fast.parts.build import build_pool
 from asda_fast.parts.exclude import excluded, read_names
 from asda_fast.parts.names import matching, one_each, plain
-from asda_fast.parts.pool_file import merge_pools, open_pool, save_pool
+from asda_fast.parts.pool_file import merge_pools, open_pool, pool_info, save_pool
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,36 @@ def test_merging_leaves_out_by_the_same_rule(folder, tmp_path):
     assert open_pool(tmp_path / "rest").source == ["s1/a"]
     with pytest.raises(UserError, match="names none of the 3 photos in the pools"):
         merge_pools([tmp_path / "pool"], tmp_path / "rest", exclude={"c"})
+
+
+def test_what_a_merge_cannot_leave_out_or_has_twice_is_said(tmp_path, capsys):
+    patch = np.arange(16, dtype=np.uint8).reshape(2, 2, 4)
+    save_pool(tmp_path / "one", [patch, patch + 1, patch], [0, 0, 0], [[1, 1]] * 3, ["a", "b", ""], ["Face"])
+    save_pool(tmp_path / "two", [patch, patch + 2, patch], [1, 1, 0], [[1, 1]] * 3, ["a", "b", "a"], ["Hand", "Face"])
+    save_pool(tmp_path / "none", [], [], [], [], ["Face"])
+    (tmp_path / "list.txt").write_text("./a.JPG\nc.jpg\n")
+    one, two, none, out = (str(tmp_path / name) for name in ("one", "two", "none", "out"))
+    main(["merge", one, two, "--out", out, "--exclude-images", str(tmp_path / "list.txt")])
+    assert capsys.readouterr().out.splitlines() == [
+        f"{two}: 1 of its 3 patches are in a pool before it: drawn twice as often",
+        "excluded names that are no photo of the pools: 1",
+        "patches of no known photo, which no name leaves out: 1",
+        f"{out}: 3 patches, 3 left out",
+    ]
+    assert pool_info(one)["photos"] == 2
+    before = Path(out).read_bytes()
+    (tmp_path / "list.txt").write_text("a.jpg\nb.jpg\n")
+    for pools, more, words in (
+        (
+            [two],
+            ["--exclude-images", str(tmp_path / "list.txt")],
+            "--exclude-images .*: names all 2 photos of the pools",
+        ),
+        ([none, none], [], "hold no patches to merge"),
+    ):
+        with pytest.raises(UserError, match=words):
+            main(["merge", *pools, "--out", out, *more])
+    assert Path(out).read_bytes() == before
 
 
 def test_the_command_says_how_many(folder, capsys):
