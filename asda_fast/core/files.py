@@ -49,9 +49,9 @@ def cache_folder() -> Path:
 def check_target(name: str, path: str | Path) -> None:
     """Make the folder of a file that is to be written. UserError of the option `name` where it could not be written:
     said before a long work, not after it."""
-    path = Path(path)
-    probe = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    path, probe = Path(path), None
     try:
+        probe = _partial(path)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,15 @@ def check_target(name: str, path: str | Path) -> None:
         raise UserError(f"{name} {path}: {error.strerror}") from None
     finally:
         with suppress(OSError):
-            probe.unlink(missing_ok=True)
+            if probe is not None:
+                probe.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    """Where a file is written before it is whole."""
+    if not path.name:  # "." or "/", which no other name can stand beside
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -76,7 +84,7 @@ def check_suffix(path: str | Path, suffixes: Collection[str] = PICTURES) -> None
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write into that takes the place of `path` at the end; where the writing fails, `path` is as before.
     What the disk refuses is an OSError that names `path`, also where a library made another error of it."""
-    partial, file = path.with_name(f".{path.name}.{os.getpid()}.partial"), None
+    partial, file = _partial(path), None
     try:
         file = _Writer(io.FileIO(partial, "w"))
         with file:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from asda_fast.core.files import write_json
+from asda_fast.core.errors import UserError
+from asda_fast.core.files import check_target, write_atomic, write_json
 
 PROGRAM = """
 import resource, sys, torch
@@ -65,3 +66,11 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [1.0, [None, 3]], "c": {"d": 2}}
     with pytest.raises(OSError, match=f"directory: '{tmp_path}'"):
         write_json(tmp_path, {})
+
+
+@pytest.mark.parametrize("path", [".", "", "/"])
+def test_a_folder_without_a_name_is_no_file_to_write(path: str) -> None:
+    with pytest.raises(UserError, match=r"^report [./]: Is a directory"):
+        check_target("report", path)
+    with pytest.raises(IsADirectoryError):
+        write_atomic(Path(path), b"")
