@@ -25,6 +25,9 @@ def adversary_of(
     """
     saved = torch.load(path, map_location=device, weights_only=True)
     run: dict[str, Any] = saved if isinstance(saved, dict) and isinstance(saved.get("config"), dict) else {}
+    augment = run.get("config", {}).get("augment", "asda")
+    if augment != "asda":
+        raise UserError(f"checkpoint {path}: expected a run with an adversary (augment asda), found one of {augment}")
     names = {field.name for field in fields(AdversaryOptions)}
     options = AdversaryOptions(**{key: value for key, value in run.get("config", {}).items() if key in names})
     if options.adversary == "generator":

@@ -11,7 +11,7 @@ def preview(options: PreviewOptions) -> None:
 
     from asda_fast.viz.views import preview as draw
 
-    shown = draw(options)
+    shown = draw(options, print)
     by_name = {view.name: view.loss for view in shown if view.loss}
     if {"random", "chosen"} <= set(by_name):
         clean, random, chosen = (float(np.mean(by_name[k])) for k in ("clean", "random", "chosen"))

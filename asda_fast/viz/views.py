@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from asda_fast.augment.asda import Adversarial
 from asda_fast.augment.base import Augmented
 from asda_fast.core.batch import Batch, to_uint8
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import write_atomic
+from asda_fast.core.files import check_target, write_atomic
 from asda_fast.core.skeletons import Skeleton
 from asda_fast.data.dataset import dataset
 from asda_fast.evaluate.network import card_size, learnt_skeleton
@@ -157,13 +158,18 @@ def contact(shown: list[View], batch: Batch, skeleton: Skeleton, title: str) -> 
 
 
 @torch.no_grad()
-def preview(config: PreviewOptions) -> list[View]:
-    """Write the sheet (and the gallery); returns what they show."""
+def preview(config: PreviewOptions, say: Callable[[str], object] = lambda _: None) -> list[View]:
+    """Write the sheet (and the gallery); returns what they show. say: told what the reader left out or took as what."""
+    for option, path in (("out", config.out), ("html", config.html)):
+        if path is not None:
+            check_target(option, path)
     name = config.files.dataset(config.dataset)
     learnt = None
     if config.checkpoint and config.files.given:
         learnt = learnt_skeleton(config.checkpoint, checkpoints.read(config.checkpoint).config or {})
     everybody = data.load(name, config.root, config.split, config.files, learnt)
+    for note in everybody.notes:
+        say(f"{everybody.name}: {note}")
     pool = pools.choose(config.pool, name, config.paste)
     networks = None
     if config.checkpoint:
@@ -184,6 +190,5 @@ def preview(config: PreviewOptions) -> list[View]:
     draw.save(config.out, contact(shown, batch, everybody.skeleton, title))
     if config.html is not None:
         page = gallery.page(shown, batch, everybody.skeleton, title)
-        Path(config.html).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(Path(config.html), page.encode())
     return shown

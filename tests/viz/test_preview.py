@@ -149,16 +149,38 @@ def test_losses_of_people_average_to_the_loss_of_training() -> None:
 
 
 def test_mistakes_are_one_line(pool: str, checkpoint: str, tmp_path: Path) -> None:
+    without, saved = tmp_path / "last.pt", torch.load(checkpoint, weights_only=True)
+    saved["config"] |= {"augment": "sda", "adversary": "cover"}
+    state.save(without, saved)
     for words, message in (
         (["--augment", "paint"], "--augment: expected one of"),
         (["--augment", "sda", "--dataset", "lsp", "--root", "nowhere"], "nowhere"),
         (["--augment", "asda", "--checkpoint", str(tmp_path / "none.pt")], "no such checkpoint"),
+        (["--augment", "asda", "--checkpoint", str(without)], "expected a run with an adversary (augment asda), found"),
         (["--people", "0"], "--people: expected at least 1"),
+        (["--html", str(tmp_path)], f"html {tmp_path}: Is a directory"),
     ):
         with pytest.raises(UserError) as caught:
             preview(entry.parse(PreviewOptions, "preview", ["--pool", pool, "--out", str(tmp_path / "x.png"), *words]))
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_who_is_left_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.full((90, 80, 3), 99, np.uint8))
+    people = [
+        {"id": n, "image_id": 1, "category_id": 1, "bbox": [5, 5, 60, 70], "iscrowd": n % 2, "keypoints": [9, 9, 2] * 3}
+        for n in (0, 1)
+    ]
+    table = {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 90, "width": 80}],
+        "categories": [{"id": 1, "name": "bug", "keypoints": ["a", "b", "c"]}],
+        "annotations": people,
+    }
+    (tmp_path / "val.json").write_text(json.dumps(table))
+    named = ["--val-annotations", str(tmp_path / "val.json"), "--augment", "none", "--out", str(tmp_path / "x.png")]
+    preview(entry.parse(PreviewOptions, "preview", named))
+    assert "custom val: val.json: left out: 1 crowds" in capsys.readouterr().out
 
 
 def test_gallery_in_a_browser(pool: str, checkpoint: str, tmp_path: Path) -> None:
