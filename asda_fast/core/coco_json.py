@@ -157,12 +157,18 @@ def _edges(where: str, given: Any, joints: int) -> tuple[tuple[int, int], ...]:
     return tuple((a, b) for a, b in whole_edges if 0 <= a < joints and 0 <= b < joints)
 
 
-def choose(path: Path, table: Mapping[str, Any], category: str | None = None, usual: str = "person") -> Choice:
+def choose(
+    path: Path,
+    table: Mapping[str, Any],
+    category: str | None = None,
+    usual: str = "person",
+    hint: str = " (`category` names one)",
+) -> Choice:
     """Which categories to read: the one called `category`. None: the one called `usual`, unless others alone have
     joints; else the only one; else those with joints, if they share them.
 
     A file without categories is taken for COCO's, whose 1 is person; where no annotation has that number, all of them
-    must have one and the same. UserError naming the categories where there is no telling.
+    must have one and the same. UserError naming the categories where there is no telling, and what helps (`hint`).
     """
     categories = categories_of(path, table)
     used = Counter(a["category_id"] for a in table["annotations"] if is_id(a.get("category_id")))
@@ -193,8 +199,7 @@ def choose(path: Path, table: Mapping[str, Any], category: str | None = None, us
     joints = {tuple(map(canonical, kind.joints)) for kind in group}
     if len(joints) > 1 or (len(group) > 1 and not group[0].joints):
         raise UserError(
-            f"{path}: which category? None is called {usual!r}, and their joints differ (`category` names one): "
-            f"{_some(_label(group))}"
+            f"{path}: which category? None is called {usual!r}, and their joints differ{hint}: {_some(_label(group))}"
         )
     chosen = frozenset(kind.id for kind in group)
     if used and not chosen & set(used):

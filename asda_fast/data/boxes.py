@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asda_fast.core.box_units import wrong_boxes
 from asda_fast.core.coco_json import choose, is_id
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.files import read_json
 from asda_fast.core.skeletons import FAR
-from asda_fast.data.units import wrong_boxes
 
 COLUMNS = ("file", "x", "y", "width", "height", "score")
 FORMS = (

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from asda_fast.core.box_units import wrong_boxes
 from asda_fast.core.coco_json import (
     Choice,
     Id,
@@ -98,7 +99,7 @@ def read_records(
         box[unboxed] = box_of_joints(keypoints[unboxed, :, :2] + 0.5, labelled[unboxed])
     telling = ~bare & (box[:, 2:] > 0).all(axis=1)  # an empty box tells nothing of its joints
     for wrong in (
-        units.wrong_boxes(box, size),
+        wrong_boxes(box, size),
         units.wrong_joints(keypoints[telling, :, :2], labelled[telling], box[telling], size[telling]),
     ):
         if wrong:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from asda_fast.core.box_units import wrong_boxes
 from asda_fast.core.coco_json import choose, images_of, is_id, read_table
 from asda_fast.core.errors import UserError, short
 from asda_fast.core.skeleton import canonical
@@ -48,7 +49,7 @@ def read_people(path: Path, joints: bool = True) -> tuple[dict[str, PeopleOfPhot
     """
     table = read_table(path)
     photos = images_of(path, table)
-    choice = choose(path, table)
+    choice = choose(path, table, hint="")
     alone = len(choice.names) <= 1  # then an annotation need not say its category
     names = {identity: plain(image.file_name) for identity, image in photos.items()}
     sizes = {names[i]: (image.width, image.height) for i, image in photos.items() if image.width}
@@ -73,10 +74,13 @@ def read_people(path: Path, joints: bool = True) -> tuple[dict[str, PeopleOfPhot
         raise UserError(f"{path}: {strangers[0]}")
     if strangers:
         notes.add("annotations without an image in the people file", strangers[0], len(strangers))
-    boxes = [p.box for people in found.values() for p in people if p.box is not None]
-    if boxes and max(max(box) for box in boxes) <= 1.5:
-        most = max(max(box) for box in boxes)
+    boxes = [(p.box, sizes.get(name, (0, 0))) for name, people in found.items() for p in people if p.box is not None]
+    if boxes and max(max(box) for box, _ in boxes) <= 1.5:
+        most = max(max(box) for box, _ in boxes)
         raise UserError(f"{path}: every bbox lies in 0..{most:g}: expected pixels, these are shares of the photo")
+    size = np.array([(height, width) for _, (width, height) in boxes], np.float64).reshape(-1, 2)
+    if wrong := wrong_boxes(np.array([box for box, _ in boxes], np.float64).reshape(-1, 4), size):
+        raise UserError(f"{path}: {wrong}")
     places = [max(map(abs, joint[:2])) for people in found.values() for p in people for joint in p.joints.values()]
     if places and max(places) <= 1.5:
         raise UserError(f"{path}: all keypoints lie in 0..{max(places):g}: expected pixels, got shares of the photo")

@@ -193,6 +193,22 @@ def test_only_people_of_several_categories(tmp_path):
     assert notes.kinds == {"annotations of another category than person, not cut": (1, "annotation 3")}
 
 
+def test_boxes_that_are_corners_are_refused(tmp_path):
+    """They would make everybody larger than they are, and their parts smaller."""
+    images = [{"id": 1, "file_name": "p.png", "width": 80, "height": 60}]
+    rows = [{**ONE, "id": i, "bbox": [40, 20, 70 + i, 50 + i]} for i in range(4)]
+    with pytest.raises(UserError, match=r"p\.json: boxes: expected x, y, width, height; most reach out of their photo"):
+        read_people(write(tmp_path / "p.json", rows, images))
+    assert read_people(write(tmp_path / "p.json", rows))[0]["p"].people  # of no known size: nothing can be told
+
+
+def test_categories_that_differ_name_no_option(tmp_path):
+    categories = [{"id": 1, "name": "dog", "keypoints": ["a"]}, {"id": 2, "name": "cat", "keypoints": ["b"]}]
+    rows = [{**ONE, "category_id": 1}, {**ONE, "id": 2, "category_id": 2}]
+    with pytest.raises(UserError, match="and their joints differ: 'dog'"):  # there is none here to choose one by
+        read_people(write(tmp_path / "p.json", rows, categories=categories))
+
+
 @pytest.mark.parametrize(
     "box", [None, [1, 2, 0, 5], [1, 2, -3, 5], [math.nan, 2, 3, 4], [1, 2, math.inf, 4], [True] * 4]
 )
