@@ -19,7 +19,8 @@ def locate(
 
     They lie in the first of `folders` that holds one of them, or where some do not, each in the first that holds it.
     Names that begin with folders which are nowhere (annotation tools write their own) are looked up without them.
-    unique: a name that two of the folders hold is refused. UserError as of `folder_of`.
+    unique: somebody named them; all photos are looked up, and one that two of them hold is refused. UserError as of
+    `folder_of`.
     """
     notes: list[str] = []
     seen = [*dict.fromkeys([*names[:TRIED], *names[:: max(1, len(names) // TRIED)]])]
@@ -32,8 +33,11 @@ def locate(
             notes.append(f"photos are found without the folders in their names, such as {named(names[0])}")
             names, seen = short_names, short_names[:TRIED]
     base = folder_of(annotations, folders, names)
+    folders = [*dict.fromkeys(folders)]
+    if unique and len(folders) > 1:  # a few photos may lie in one alone, or in both
+        seen = [*dict.fromkeys(names)]
     for name in seen if unique else ():
-        there = [str(folder) for folder in dict.fromkeys(folders) if os.path.isfile(folder / name)]
+        there = [str(folder) for folder in folders if os.path.isfile(folder / name)]
         if len(there) > 1:
             raise UserError(f"{annotations}: its photo {named(name)} is in {there[0]} and in {there[1]}: name one")
     if len(folders) == 1 or all(os.path.isfile(base / name) for name in seen):

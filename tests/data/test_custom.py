@@ -164,6 +164,23 @@ def test_a_photo_that_two_folders_hold_is_refused(tmp_path: Path) -> None:
     assert read(file, images=folders, val_images=folders[1:]).files[0].startswith(folders[1])
 
 
+def test_every_photo_of_two_folders_is_looked_up(tmp_path: Path) -> None:
+    """Not only those that tell which folder most of them are in."""
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+    images = [{"id": n, "file_name": f"{n}.jpg", "height": 100, "width": 100} for n in range(60)]
+    people = [annotation(6, n, image_id=n) for n in range(60)]
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"images": images, "categories": [category(BUG)], "annotations": people}))
+    for n in range(60):
+        (tmp_path / ("two" if n == 59 else "one") / f"{n}.jpg").touch()
+    folders = (str(tmp_path / "one"), str(tmp_path / "two"))
+    assert all(map(Path.is_file, map(Path, read(str(file), images=folders).files)))
+    (tmp_path / "two" / "33.jpg").touch()
+    with pytest.raises(UserError, match=r"its photo 33\.jpg is in .*one and in .*two: name one"):
+        read(str(file), images=folders)
+
+
 def test_photos_of_both_splits_are_said(folder: Path) -> None:
     people = read(write(folder / "a.json", [category(BUG)], annotation(6)))
     assert (
