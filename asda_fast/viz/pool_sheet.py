@@ -14,6 +14,8 @@ from asda_fast.viz import draw
 
 _LABEL = 150  # pixels of the column with the type's name
 _SQUARE = 8  # of the checkerboard
+_LARGEST = 65_000  # pixels of a side that JPEG can have
+_PIXELS = 500_000_000  # of a picture that fits in memory a few times
 
 
 def contact_sheet(
@@ -24,12 +26,17 @@ def contact_sheet(
     zoom: magnification of every patch (bilinear, premultiplied; larger than a cell: its middle); 0 fits each patch.
     """
     pool = open_pool(path)
+    counts = np.bincount(pool.type, minlength=len(pool.types))
+    high, wide = int(np.count_nonzero(counts)) * cell, _LABEL + per_type * cell
+    if max(high, wide) > _LARGEST or high * wide > _PIXELS:
+        size = f"a picture of {wide} x {high} pixels"
+        raise UserError(f"per_type {per_type}: with cells of {cell} pixels {size}, too large to look at: show fewer")
     rng = np.random.default_rng(seed)
     rows = []
     for type_, name in enumerate(pool.types):
-        members = np.flatnonzero(pool.type == type_)
-        if not len(members):
+        if not counts[type_]:
             continue
+        members = np.flatnonzero(pool.type == type_)
         heading = np.full((cell, _LABEL, 3), 255, np.uint8)
         height, width = np.median(pool.size[members], 0)
         for line, words in enumerate((name, f"{len(members)} patches", f"median {width:.0f} x {height:.0f}")):

@@ -39,6 +39,12 @@ def test_zoom_is_exact(pool):
     assert red.sum(0).max() in range(34, 42)
 
 
+@pytest.mark.parametrize(("per_type", "cell"), [(100_000, 16), (60, 1024 * 8)])
+def test_a_sheet_too_large_to_look_at_is_refused_at_once(pool, per_type, cell):
+    with pytest.raises(UserError, match=rf"^per_type {per_type}: with cells of {cell} pixels a picture of \d+ x \d+"):
+        contact_sheet(pool, per_type, cell)
+
+
 def test_info(pool, tmp_path):
     info = pool_info(pool)
     assert info["types"] == {"Face": 1, "Hat": 0, "Hair": 2}
