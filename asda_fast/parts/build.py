@@ -67,13 +67,20 @@ def build_pool(
     if workers < 1:
         raise UserError(f"workers: expected at least 1, got {workers}")
     if coco is not None:
-        given = {"labels": labels, "scheme": scheme, "instances": instances, "people": people}
+        given: dict[str, object] = {
+            "labels": labels, "scheme": scheme, "instances": instances, "people": people,
+            "label_suffix": label_suffix or None, "apart": apart or None,
+        }  # fmt: skip
         for name, value in given.items():
             if value is not None:
                 raise UserError(f"{name}: expected none beside coco, which says who and what a pixel is, got {value}")
         scheme, people = LIMBS, coco
     elif labels is None or scheme is None:
         raise UserError("labels, scheme: expected both (or coco, a COCO file with outlines and keypoints), got none")
+    elif sum((instances is not None, people is not None, apart)) > 1:
+        ways = {"instances": instances, "people": people, "apart": apart or None}
+        named = " and ".join(f"{name} {value}" for name, value in ways.items() if value is not None)
+        raise UserError(f"instances, people, apart: expected one of them to tell people apart by, got {named}")
     found = load_scheme(scheme) if not isinstance(scheme, Scheme) else scheme
     folder = Path(instances) if instances is not None else None
     if labels is None:

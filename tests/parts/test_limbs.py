@@ -197,6 +197,11 @@ def test_what_cannot_be_built_is_one_line(folder: Path) -> None:
     write(folder, annotation)
     with pytest.raises(UserError, match="--labels: expected none beside coco"):
         build(folder, "--labels", str(folder))
+    with pytest.raises(UserError, match="--apart: expected none beside coco"):
+        build(folder, "--apart")
+    maps = ["--labels", str(folder / "images"), "--scheme", "lip", "--people", str(folder / "coco.json"), "--apart"]
+    with pytest.raises(UserError, match=r"instances, people, apart: expected one of them .*, got people"):
+        main(["build", "--images", str(folder / "images"), *maps])
     with pytest.raises(UserError, match="expected both"):
         main(["build", "--images", str(folder / "images"), "--out", str(folder / "p.safetensors")])
 
