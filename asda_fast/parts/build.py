@@ -167,7 +167,8 @@ def _without(pairs: list[Pair], exclude: str | Path | Collection[str], images: P
         return pairs
     named, strangers = excluded([pair.name for pair in pairs], exclude, images)
     if len(named) == len(pairs):
-        raise UserError(f"exclude: names all {len(pairs)} photos of {images}, nothing is left to cut")
+        what = f"exclude_images {exclude}" if isinstance(exclude, (str, Path)) else "exclude"
+        raise UserError(f"{what}: names all {len(pairs)} photos of {images}, nothing is left to cut")
     report.excluded = len(named)
     report.notes.add("photos excluded by their names, not cut", min(named, default=""), len(named))
     report.notes.add(f"excluded names that are no photo of {images}", "", strangers)

@@ -112,6 +112,8 @@ def test_a_list_that_names_nothing_is_one_line(folder, name):
 def test_a_list_that_names_all_is_one_line(folder):
     with pytest.raises(UserError, match="names all 4 photos"):
         build(folder, ["first", "second", "third", "fourth.v2"])
+    with pytest.raises(UserError, match=r"^exclude_images .*photos: names all 4 photos"):
+        build(folder, folder / "photos")
 
 
 def test_names_may_be_given_as_they_are(folder):
