@@ -80,6 +80,8 @@ class Build:
         if self.dropped is not None:
             self.dropped.parent.mkdir(parents=True, exist_ok=True)
         if self.report is not None:
+            if self.report.resolve() in [path.resolve() for path in (self.out, self.dropped) if path is not None]:
+                raise UserError(f"report {self.report}: expected a file of its own to write, not that of a pool")
             check_target("report", self.report)
         try:
             report = build_pool(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 from asda_fast.augment.options import PasteOptions
+from asda_fast.core.errors import UserError
 from asda_fast.core.files import check_suffix
 from asda_fast.core.options import CROP, AtLeast, Size, check
 from asda_fast.data.custom import Files
@@ -45,3 +47,5 @@ class PreviewOptions:
     def __post_init__(self) -> None:
         check(self)
         check_suffix(self.out)
+        if self.html is not None and Path(self.html).resolve() == Path(self.out).resolve():
+            raise UserError(f"html {self.html}: expected a file of its own to write, not the contact sheet's")

@@ -197,6 +197,9 @@ def test_what_cannot_be_built_is_one_line(folder: Path) -> None:
     write(folder, annotation)
     with pytest.raises(UserError, match="--labels: expected none beside coco"):
         build(folder, "--labels", str(folder))
+    for name in ("pool.safetensors", "rest.safetensors"):  # else the report would take its place
+        with pytest.raises(UserError, match=r"--report .*: expected a file of its own to write, not that of a pool"):
+            build(folder, "--report", str(folder / name), "--dropped", str(folder / "rest.safetensors"))
     with pytest.raises(UserError, match="--apart: expected none beside coco"):
         build(folder, "--apart")
     maps = ["--labels", str(folder / "images"), "--scheme", "lip", "--people", str(folder / "coco.json"), "--apart"]

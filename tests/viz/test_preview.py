@@ -158,6 +158,10 @@ def test_mistakes_are_one_line(pool: str, checkpoint: str, tmp_path: Path) -> No
         (["--augment", "asda", "--checkpoint", str(tmp_path / "none.pt")], "no such checkpoint"),
         (["--augment", "asda", "--checkpoint", str(without)], "expected a run with an adversary (augment asda), found"),
         (["--people", "0"], "--people: expected at least 1"),
+        (
+            ["--html", str(tmp_path / "y" / ".." / "x.png")],
+            "expected a file of its own to write, not the contact sheet's",
+        ),
         (["--html", str(tmp_path)], f"html {tmp_path}: Is a directory"),
     ):
         with pytest.raises(UserError) as caught:
