@@ -4,6 +4,7 @@ network. What the tensors of other people's files mean is for `foreign`, how the
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -141,6 +142,17 @@ def _check_config(path: Path, config: Any) -> None:
     if config.get("target") not in (None, *KINDS):
         came = short(config["target"])
         raise UserError(f"{path}: its configuration is damaged: target: expected one of {', '.join(KINDS)}, got {came}")
+
+
+def size_of(config: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(height, width) of the crops that a file of ours was made for; None where it does not say."""
+    for value in ((config.get("options") or {}).get("size"), config.get("input")):
+        found = re.fullmatch(r"(\d+)x(\d+)", value) if isinstance(value, str) else None
+        if found:
+            return int(found[1]), int(found[2])
+        if isinstance(value, (list, tuple)) and len(value) == 2 and all(type(side) is int for side in value):
+            return value[0], value[1]
+    return None
 
 
 @contextmanager

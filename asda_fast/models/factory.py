@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import nn
 
 from asda_fast.core.errors import UserError, short
 from asda_fast.models import NETWORKS
-from asda_fast.models.checkpoints import read
+from asda_fast.models.checkpoints import read, size_of
 from asda_fast.models.network import Network
 from asda_fast.models.weights import load_into, only_network
 
@@ -117,10 +116,9 @@ def _empty(path: str | Path, config: dict[str, Any]) -> nn.Module:
     """The network that a file names, its tensors about to come from there."""
     name, joints, options = config["model"], config["joints"], config.get("options", {})
     known = name in NETWORKS
-    numbers = re.fullmatch(r"(\d+)x(\d+)", str(config.get("input")))
     try:
-        if numbers:
-            options = {"size": (int(numbers[1]), int(numbers[2])), **options}
+        if size := size_of(config):
+            options = {"size": size, **options}
         if not known:  # a network of somebody's own may hold tensors that no file has
             return build(name, joints, **options)
         with torch.device("meta"):

@@ -76,7 +76,7 @@ class Generator(ResNet):
         return generator.eval()
 
     @staticmethod
-    def adapt_state(state: State, own: State) -> State:
+    def adapt_state(state: State, own: State, size: tuple[int, int] | None = None) -> State:
         """The first 25 of a larger generator's outputs from the released one, the others as they are in `own`."""
         state = dict(state)
         for layer in ("fc_locs.0", "fc_locs.2"):

@@ -13,7 +13,7 @@ def resized(table: Tensor, grid: tuple[int, int], prefix: int = 0, own: tuple[in
     """[1, P + h * w, C] -> [1, prefix + H * W, C] for a grid of (H, W), bicubic; of P tokens before the map, those that
     are wanted are kept, and lacking ones are zero. own: the table's grid; else a square, or 4 high to 3 wide."""
     count = table.shape[1]
-    if own is not None:
+    if own is not None and count - own[0] * own[1] in range(6):  # a class token, one of distillation, registers
         shapes = [(count - own[0] * own[1], own)]
     else:
         shapes = [(before, shape) for before in (prefix, 0, 1, 2, 5) if (shape := grid_of(count - before)) is not None]

@@ -101,14 +101,17 @@ class TimmBaseline(nn.Module):
         top = max(depth.values()) + 1
         return {name: depth.get(name.removeprefix("backbone."), top) for name, _ in self.named_parameters()}
 
-    def adapt_state(self, state: State, own: State) -> State:
-        """A file of the backbone alone, as timm's are, under this network's names; positions at this crop's grid."""
+    def adapt_state(self, state: State, own: State, size: tuple[int, int] | None = None) -> State:
+        """A file of the backbone alone, as timm's are, under this network's names; positions at this crop's grid. size:
+        (height, width) of the crops that the file was made for, where it says so."""
         if not any(key.startswith("backbone.") for key in state):
             state = {f"backbone.{key}" if f"backbone.{key}" in own else key: value for key, value in state.items()}
         key = "backbone.pos_embed"
         if key in state and key in own and state[key].ndim == own[key].ndim == 3:
-            height, width = (n // self.backbone.patch_embed.patch_size[i] for i, n in enumerate(self.size))
-            state = {**state, key: resized(state[key], (height, width), own[key].shape[1] - height * width)}
+            patch = self.backbone.patch_embed.patch_size
+            height, width = self.size[0] // patch[0], self.size[1] // patch[1]
+            theirs = size and (size[0] // patch[0], size[1] // patch[1])
+            state = {**state, key: resized(state[key], (height, width), own[key].shape[1] - height * width, theirs)}
         return state
 
 

@@ -207,13 +207,15 @@ class ViTPose(nn.Module):
             found[name] = 0 if first else int(block[1]) + 1 if block else top
         return found
 
-    def adapt_state(self, state: State, own: State) -> State:
-        """A bare transformer's file under these names; positions of another crop brought to this grid."""
+    def adapt_state(self, state: State, own: State, size: tuple[int, int] | None = None) -> State:
+        """A bare transformer's file under these names; positions of another crop brought to this grid. size: (height,
+        width) of the crops that the file was made for, where it says so."""
         if not any(key.startswith("backbone.") for key in state):
             state = {f"backbone.{key}" if f"backbone.{key}" in own else key: value for key, value in state.items()}
         table = state.get("backbone.pos_embed")
         if table is not None and table.ndim == 3:
-            state = {**state, "backbone.pos_embed": resized(table, self.backbone.grid, prefix=1)}
+            theirs = size and (size[0] // PATCH, size[1] // PATCH)
+            state = {**state, "backbone.pos_embed": resized(table, self.backbone.grid, prefix=1, own=theirs)}
         return state
 
 

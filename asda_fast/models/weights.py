@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asda_fast.core.errors import UserError
-from asda_fast.models.checkpoints import Checkpoint, read
+from asda_fast.models.checkpoints import Checkpoint, read, size_of
 from asda_fast.models.foreign import WORDS, Found, networks_in, without_words
 from asda_fast.models.network import Foreign, State, shorten
 
@@ -84,7 +84,8 @@ def load_into(
         ]
     several = _within(checkpoint.path, several, within)
     if hasattr(model, "adapt_state"):
-        several = [Found(f.place, f.rank, _adapted(model, f.foreign, own)) for f in several]
+        size = None if checkpoint.config is None else size_of(checkpoint.config)
+        several = [Found(f.place, f.rank, _adapted(model, f.foreign, own, size)) for f in several]
     fits = [sum(_fits(f.foreign.state.get(key), value) for key, value in own.items()) for f in several]
     best = [f for f, count in zip(several, fits, strict=True) if count == max(fits)]
     taken = _first(checkpoint.path, best)
@@ -134,8 +135,8 @@ def _same(a: State, b: State) -> bool:
     return a.keys() == b.keys() and all(a[k].shape == b[k].shape and torch.equal(a[k], b[k]) for k in a)
 
 
-def _adapted(model: Any, foreign: Foreign, own: State) -> Foreign:
-    return Foreign(foreign.format, model.adapt_state(foreign.state, own), foreign.build)
+def _adapted(model: Any, foreign: Foreign, own: State, size: tuple[int, int] | None) -> Foreign:
+    return Foreign(foreign.format, model.adapt_state(foreign.state, own, size), foreign.build)
 
 
 def _fits(given: Tensor | None, wanted: Tensor) -> bool:

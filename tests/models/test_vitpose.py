@@ -12,6 +12,7 @@ from torch import Tensor
 from asda_fast import models
 from asda_fast.core.errors import UserError
 from asda_fast.models.coding import Heatmaps, SimCC
+from asda_fast.models.positions import resized
 from asda_fast.models.vitpose import DropPath, read_published
 
 TINY: dict[str, Any] = {"width": 24, "depth": 2, "attention_heads": 3, "planes": 16}
@@ -146,6 +147,23 @@ def test_a_bare_transformer_starts_it_and_what_is_new_is_said(tmp_path: Path) ->
     assert report.mismatched == ["keypoint_head.final_layer.weight", "keypoint_head.final_layer.bias"]
     assert not report.missing
     assert "2 of another shape, left at random (keypoint_head.final_layer (2))" in str(report)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (128, 32)])  # whose tokens could also be 4 high to 3 wide, or a square
+def test_positions_of_a_crop_of_any_shape_come_back(size: tuple[int, int], tmp_path: Path) -> None:
+    model, card = tiny(size), {"model": "vitpose_s", "joints": 5}
+    for said in ({"options": TINY, "input": f"{size[0]}x{size[1]}"}, {"options": {**TINY, "size": list(size)}}):
+        path = models.save(tmp_path / "pose.safetensors", model, {**card, **said})
+        again = models.load(path)
+        started = models.build("vitpose_s", 7, size=size, **TINY)
+        models.load_into(started, path)
+        for found in (again, started):
+            assert torch.equal(found.backbone.pos_embed, model.backbone.pos_embed)
+        torch.testing.assert_close(again(image(size)), model(image(size)))
+        other = models.build("vitpose_s", 5, size=(96, 64), **TINY)
+        models.load_into(other, path)
+        right = resized(model.backbone.pos_embed, (6, 4), prefix=1, own=model.backbone.grid)
+        assert torch.equal(other.backbone.pos_embed, right)
 
 
 def test_depths_of_parameters() -> None:
