@@ -22,7 +22,8 @@ from asda_fast.models.coding import KINDS
 from asda_fast.models.frozen import bare
 from asda_fast.models.network import State, shorten
 
-FORMAT = "asda_fast-1"
+FORMAT = "asda_fast-1"  # of a network's file
+STATE_FORMAT = 1  # of a training run's last.pt
 DEEPEST = 5  # dictionaries in dictionaries
 
 
@@ -85,8 +86,10 @@ def _safetensors(path: Path) -> Checkpoint:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
     if not state:
         raise UserError(f"{path}: expected weights of a network, found nothing")
-    config = None
-    if card.get("format") == FORMAT:
+    config, made = None, card.get("format", "")
+    if made.startswith("asda_fast-") and made != FORMAT:  # read as a stranger's it would lose its joints and its input
+        raise UserError(f"{path}: expected format {FORMAT}, found {short(made)}: of another version of asda_fast")
+    if made == FORMAT:
         try:
             config = json.loads(card["config"])
         except (KeyError, ValueError):
@@ -115,6 +118,9 @@ def _run_config(path: Path, content: Any) -> dict[str, Any] | None:
     config = content.get("config") if isinstance(content, dict) else None
     if not isinstance(config, dict) or "model" not in config or not {"joints", "pose"} <= content.keys():
         return None
+    if content.get("format", STATE_FORMAT) != STATE_FORMAT:
+        came = short(content["format"])
+        raise UserError(f"{path}: expected a run's state of format {STATE_FORMAT}, found {came}: of another version")
     found = {"joints": content["joints"]}
     found |= {k: config[k] for k in ("model", "options", "dataset", "input", "target") if config.get(k) is not None}
     found |= {k: content[k] for k in ("joint_names", "skeleton", "types", "pool") if content.get(k) is not None}
@@ -131,6 +137,12 @@ def _check_config(path: Path, config: Any) -> None:
         if not isinstance(config.get(name, {} if name == "options" else None), kind):
             came = short(config.get(name))
             raise UserError(f"{path}: its configuration is damaged: {name}: expected {wanted}, got {came}")
+    if not isinstance(config.get("dataset") or "", str):
+        came = short(config["dataset"])
+        raise UserError(f"{path}: its configuration is damaged: dataset: expected a name, got {came}")
+    if config.get("input") and size_of({"input": config["input"]}) is None:
+        came = short(config["input"])
+        raise UserError(f"{path}: its configuration is damaged: input: expected HxW such as 256x192, got {came}")
     names = config.get("joint_names")
     if names is not None and not (
         isinstance(names, (list, tuple))

@@ -15,6 +15,7 @@ from asda_fast import __version__, models
 from asda_fast.core.errors import UserError, first_line
 from asda_fast.core.files import finite, replacing, write_atomic
 from asda_fast.core.skeleton import check_joints
+from asda_fast.models.checkpoints import STATE_FORMAT
 from asda_fast.models.weights import shorten
 from asda_fast.train import optimizers
 from asda_fast.train.distributed import Ranks, bare
@@ -23,7 +24,7 @@ from asda_fast.train.recipe import Recipe
 from asda_fast.train.setup import Parts
 from asda_fast.train.tally import SUMS
 
-FORMAT = 1
+FORMAT = STATE_FORMAT
 NEEDED = ("config", "joints", "epoch", "step", "seconds", "sums", "history", "random", "pose", "pose_optimizer")
 
 

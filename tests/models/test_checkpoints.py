@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,36 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
             models.load(write(tmp_path / "other.pth", content))
     with pytest.raises(UserError, match="no network known here has keys such as a, b"):
         models.load(write(tmp_path / "other.pth", {"a": torch.zeros(1), "b": torch.zeros(1)}))
+
+
+def test_a_file_of_another_version_is_not_read_as_a_strangers(tmp_path: Path) -> None:
+    """By its keys alone it would be a network of joints, crop and target that nobody told."""
+    model = models.build("hrnet_tiny", joints=5)
+    config = json.dumps({"model": "hrnet_tiny", "joints": 5})
+    path = tmp_path / "newer.safetensors"
+    save_file(model.state_dict(), path, metadata={"format": "asda_fast-2", "config": config})
+    with pytest.raises(UserError, match=r"newer\.safetensors: expected format asda_fast-1, found 'asda_fast-2'"):
+        models.load(path)
+    state = {"format": 2, "config": {"model": "hrnet_tiny"}, "joints": 5, "pose": model.state_dict()}
+    with pytest.raises(UserError, match=r"newer\.pt: expected a run's state of format 1, found 2"):
+        models.load(write(tmp_path / "newer.pt", state))
+    models.load(write(tmp_path / "this.pt", {**state, "format": 1}))
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ({"dataset": ["demo"]}, r"dataset: expected a name, got \['demo'\]"),
+        ({"input": [64, "a"]}, r"input: expected HxW such as 256x192, got \[64, 'a'\]"),
+        ({"input": "64"}, r"input: expected HxW such as 256x192, got '64'"),
+    ],
+)
+def test_a_damaged_card_is_one_line(card: dict[str, Any], says: str, tmp_path: Path) -> None:
+    model = models.build("hrnet_tiny", joints=5)
+    config = json.dumps({"model": "hrnet_tiny", "joints": 5, **card})
+    save_file(model.state_dict(), tmp_path / "x.safetensors", metadata={"format": "asda_fast-1", "config": config})
+    with pytest.raises(UserError, match=rf"x\.safetensors: its configuration is damaged: {says}"):
+        models.load(tmp_path / "x.safetensors")
 
 
 def test_a_wrong_network_is_refused_not_silently_ignored(tmp_path: Path) -> None:
