@@ -19,8 +19,9 @@ from asda_fast.train.trainer import Trainer
 
 
 def train(recipe: Recipe, run: RunOptions) -> None:
-    """A whole run: begin in `run.out`, or with `run.resume` go on with what is saved there, if anything is. Ctrl-C and
-    SIGTERM save the state and raise KeyboardInterrupt. UserError for what the options or the data have wrong."""
+    """A whole run: begin in `run.out`, or with `run.resume` go on with what is saved there, if anything is. Ctrl-C,
+    SIGTERM and a terminal that goes (SIGHUP) save the state and raise KeyboardInterrupt. UserError for what the options
+    or the data have wrong."""
     given = replace(recipe, dataset=run.files.dataset(recipe.dataset))
     recipe = given.resolved()
     watch.check(run.log)
@@ -79,10 +80,14 @@ def _train(given: Recipe, recipe: Recipe, run: RunOptions, folder: RunFolder, ra
 
 
 def catch_signals(trainer: Trainer) -> dict[signal.Signals, Any]:
-    """From now on a first Ctrl-C or SIGTERM lets the step under way end and the state be saved. Returns what was."""
+    """From now on a first Ctrl-C, SIGTERM or SIGHUP lets the step under way end and the state be saved. Under nohup the
+    last stays ignored. Returns what was."""
 
     def interrupt(number: int, frame: Any) -> None:
         trainer.interrupted = True
-        signal.signal(number, signal.default_int_handler)  # a second one stops at once
+        if number != signal.SIGHUP:  # that comes twice where a shell goes with its terminal, from it and the kernel
+            signal.signal(number, signal.default_int_handler)  # a second one stops at once
 
-    return {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [signal.SIGINT, signal.SIGTERM]
+    heard += [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    return {number: signal.signal(number, interrupt) for number in heard}

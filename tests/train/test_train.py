@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,32 @@ def test_a_signal_during_validation_loses_nothing(tmp_path: Path, monkeypatch: p
     assert (saved["epoch"], saved["step"], saved["history"]) == (0, 3, [])
     train(*run_options(resume=True, **{**config, "epochs": None}))  # as many epochs as it was begun with
     assert [row["epoch"] for row in rows(tmp_path / "run")] == [1]
+
+
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_terminal_that_goes_loses_nothing(nohup: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn = Trainer.learn
+
+    def hung_up(self: Trainer, batch: Any) -> None:
+        learn(self, batch)
+        if self.progress.step == 1:
+            for _ in range(2):  # from the shell, and from the kernel
+                os.kill(os.getpid(), signal.SIGHUP)
+
+    monkeypatch.setattr(Trainer, "learn", hung_up)
+    config = {**SMALL, "augment": "none", "pipeline": "native", "out": str(tmp_path / "run")}
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else _unsaved)
+    try:
+        with nullcontext() if nohup else pytest.raises(KeyboardInterrupt, match="the state is in"):
+            train(*run_options(**config))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    saved = state.load(tmp_path / "run" / "last.pt")
+    assert (saved["epoch"], saved["step"]) == ((SMALL["epochs"], 0) if nohup else (0, 2))
+
+
+def _unsaved(number: int, frame: Any) -> None:
+    raise RuntimeError("nobody heard it")
 
 
 def test_bad_photos_are_skipped_on_the_sheet_too(tmp_path: Path) -> None:
