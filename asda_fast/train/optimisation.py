@@ -27,7 +27,8 @@ class OptimisationOptions:
     layer_decay: Annotated[float | None, Between(0.01, 1)] = None
     """learning rate of a layer as a share of that of the layer above it, for transformers [the network's, else 1]"""
     warmup: str | None = None
-    """steps in which the learning rate rises to its full height, or epochs as 2e [the network's, else 0]"""
+    """steps of the optimiser in which the learning rate rises to its full height, or epochs as 2e [the network's, else
+    0]"""
     clip_gradient: Annotated[float | None, AtLeast(0)] = None
     """longest gradient of the whole network; 0: any [the network's, else 0]"""
     accumulate: Annotated[int, AtLeast(1)] = 1
@@ -58,7 +59,7 @@ class OptimisationOptions:
         )
 
     def warmth(self, done: int, epoch: int) -> float:
-        """The share of the full learning rate after `done` batches, of so many in an epoch."""
+        """The share of the full learning rate after `done` steps of the optimiser, of so many in an epoch."""
         text = self.warmup or "0"
         length = float(text[:-1]) * epoch if text.endswith("e") else int(text)
         return 1.0 if done >= length else 1 - (1 - done / length) * (1 - COLDEST)

@@ -89,8 +89,9 @@ class Trainer:
         now, loader, networks = self.progress, self.parts.loader, self.parts.networks
         full = self.recipe.lr or 0.0
         rate = full * 0.1 ** sum(now.epoch >= drop for drop in self.recipe.drops or ())
-        options = self.recipe.optimisation
+        options, every = self.recipe.optimisation, self.recipe.optimisation.accumulate
         warmth: float | None = None
+        updates = math.ceil(len(loader) / every)  # steps of the optimiser in an epoch
         networks.pose.train()
         hold(bare(networks.pose), options.freeze)
         if now.epoch + 1 == self.recipe.game.adversary_from > 1:
@@ -100,7 +101,7 @@ class Trainer:
         saved, asked = now.step // max(self.options.save_every, 1), now.step // LOG_EVERY
         task = self.console.begin(f"epoch {now.epoch + 1}/{self.recipe.epochs}", len(loader), now.step)
         for batch in loader if now.step < len(loader) else ():  # at its end a loader would begin anew
-            before, warmth = warmth, options.warmth(now.epoch * len(loader) + now.step, len(loader))
+            before, warmth = warmth, options.warmth(now.epoch * updates + now.step // every, updates)
             if warmth != before:
                 networks.set_rate(rate * warmth, None if self.recipe.generator_drops else full * warmth)
             networks.turn = self.turn()

@@ -147,6 +147,26 @@ def test_the_rate_warms_up_in_steps_or_epochs() -> None:
     assert none.warmth(0, 100) == 1
 
 
+def test_a_warm_up_counts_the_optimisers_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five batches an epoch in steps of two: three an epoch, each at one rate, as of the same batch in one piece."""
+    rates: list[float] = []
+    advance = Networks.advance
+
+    def told(self: Networks, optimizer: torch.optim.Optimizer) -> None:
+        rates.append(optimizer.param_groups[0]["lr"])
+        advance(self, optimizer)
+
+    monkeypatch.setattr(Networks, "advance", told)
+    flat: dict[str, Any] = {
+        "augment": "none", "input": "64x64", "limit": 20, "batch_size": 4, "epochs": 2, "lr": 1e-3, "drops": (),
+        "warmup": "4", "accumulate": 2,
+    }  # fmt: skip
+    run = RunOptions(pipeline="native", device="cpu", out=str(tmp_path / "run"), log=())
+    train(Recipe.from_dict(flat), run)
+    share = [0.001, 0.25075, 0.5005, 0.75025, 1, 1]
+    assert rates == pytest.approx([1e-3 * share[i] for i in (0, 0, 1, 1, 2, 3, 3, 4, 4, 5)])
+
+
 def test_frozen_parts_stand_still() -> None:
     torch.manual_seed(0)
     model = models.build("hrnet_tiny", 5)
