@@ -62,7 +62,8 @@ class Network:
     stride s, or a list of such, the last of which is the answer (a stacked hourglass while it trains). Attributes of
     the module that are read where it has them: `heads`, the submodules that depend on the number of joints;
     `optional`, those that a file to start from may lack (an ImageNet body has no upsampling); `target`, what its
-    answers are (coding.py); `layer_of()`, the depth of each parameter, for a learning rate by layer.
+    answers are (coding.py); `layer_of()`, the depth of each parameter, for a learning rate by layer;
+    `no_weight_decay()`, the names of those that weight decay spares beside biases, norms and positions.
     """
 
     make: Callable[..., nn.Module]

@@ -101,6 +101,11 @@ class TimmBaseline(nn.Module):
         top = max(depth.values()) + 1
         return {name: depth.get(name.removeprefix("backbone."), top) for name, _ in self.named_parameters()}
 
+    def no_weight_decay(self) -> set[str]:
+        """What timm's authors pull towards zero by no weight decay: tables of relative positions, temperatures."""
+        spared = getattr(self.backbone, "no_weight_decay", set)
+        return {f"backbone.{name}" for name in spared()}
+
     def adapt_state(self, state: State, own: State, size: tuple[int, int] | None = None) -> State:
         """A file of the backbone alone, as timm's are, under this network's names; positions at this crop's grid. size:
         (height, width) of the crops that the file was made for, where it says so."""

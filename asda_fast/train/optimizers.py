@@ -48,9 +48,10 @@ def _grouped(network: nn.Module, options: OptimisationOptions) -> dict[tuple[flo
             raise UserError("layer_decay: expected a network that tells its layers (vitpose_*, timm:*), this does not")
         depth = network.layer_of()  # type: ignore[operator]
     top, found = max(depth.values(), default=0), dict[tuple[float, float], list[nn.Parameter]]()
+    spared: set[str] = network.no_weight_decay() if hasattr(network, "no_weight_decay") else set()  # type: ignore[operator]
     for name, weight in network.named_parameters():
         if weight.requires_grad:
-            pulled = weight.ndim > 1 and not name.endswith((".bias", "pos_embed", "_token"))
+            pulled = weight.ndim > 1 and not name.endswith((".bias", "pos_embed", "_token")) and name not in spared
             scale = (options.layer_decay or 1.0) ** (top - depth[name]) if by_layer else 1.0
             found.setdefault((scale, (options.weight_decay or 0.0) if pulled else 0.0), []).append(weight)
     return found

@@ -13,6 +13,8 @@ from asda_fast import models
 from asda_fast.core.errors import UserError
 from asda_fast.models.coding import Heatmaps
 from asda_fast.models.positions import resized
+from asda_fast.train import optimizers
+from asda_fast.train.optimisation import OptimisationOptions
 
 SIZE = (64, 96)
 
@@ -60,6 +62,24 @@ def test_it_starts_from_timms_own_file(timm: Any, name: str, tmp_path: Path) -> 
         before, after = theirs.pos_embed, model.backbone.pos_embed
         assert after.shape[1] == before.shape[1] - (160 // 16) ** 2 + 4 * 6
         assert torch.equal(after[:, 0], before[:, 0])
+
+
+def test_layers_and_decay_are_timms(timm: Any) -> None:
+    """Also of the tables of relative positions, matrices which no name ending tells: never pulled towards zero."""
+    from timm.optim import param_groups_layer_decay
+
+    name = "timm:swin_tiny_patch4_window7_224"
+    model = models.build(name, joints=5, size=(64, 64), planes=8)
+    options = OptimisationOptions(optimizer="adamw", layer_decay=0.5, weight_decay=0.1)
+    groups = optimizers.make(model, 1.0, options).param_groups
+    found = {id(p): (group["scale"], group["weight_decay"]) for group in groups for p in group["params"]}
+    assert len(found) == len(list(model.parameters()))
+    spared = model.backbone.no_weight_decay()
+    assert any("relative_position_bias_table" in name for name in spared)
+    theirs = param_groups_layer_decay(model.backbone, 0.1, layer_decay=0.5, no_weight_decay_list=spared)
+    for group in theirs:  # the head is a layer above their last
+        for p in group["params"]:
+            assert found[id(p)] == (pytest.approx(group["lr_scale"] / 2), group["weight_decay"])
 
 
 def test_positions_of_another_grid() -> None:
