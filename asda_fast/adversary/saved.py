@@ -34,6 +34,8 @@ def adversary_of(
         generator = Generator.of(path)
         if generator.types != len(types):
             raise UserError(f"pool: has {len(types)} part types, the checkpoint's generator places {generator.types}")
+        if run.get("types") not in (None, list(types)):  # its outputs would stand for others
+            raise UserError(f"pool: has other part types than the run in {path}")
         return Generated(generator.to(device))
     if run["types"] != list(types):
         raise UserError(f"pool: has other part types than the run in {path}")

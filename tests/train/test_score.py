@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from asda_fast.adversary.options import AdversaryOptions
 from asda_fast.augment.options import PasteOptions
@@ -103,6 +104,11 @@ def test_mistakes_are_named(runs: Path, tmp_path: Path) -> None:
     for name, says in (("critic", "pool: has other part types than the run in"), ("generator", "pool: has 1 part")):
         with pytest.raises(UserError, match=says):
             score(ScoreOptions(str(runs / name), pool=str(tmp_path / "other.safetensors"), device="cpu"))
+    saved = torch.load(runs / "generator" / "last.pt", weights_only=True)
+    saved["types"].reverse()  # as many, in another order: its outputs would stand for others
+    torch.save(saved, tmp_path / "turned.pt")
+    with pytest.raises(UserError, match=r"pool: has other part types than the run in .*turned\.pt"):
+        score(ScoreOptions(str(tmp_path / "turned.pt"), device="cpu"))
     with pytest.raises(UserError, match=r"nothing\.pt"):
         score(ScoreOptions(str(tmp_path / "nothing.pt")))
     with pytest.raises(UserError, match="root: dataset lsp needs"):
