@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
+from asda_fast.core.files import check_target
 from asda_fast.core.options import CROP, Size, check
 
 if TYPE_CHECKING:
@@ -64,13 +65,17 @@ class Networks:
     def __post_init__(self) -> None:
         check(self)
         if self.onnx is not None and self.checkpoint is None:
-            raise UserError("onnx: needs --checkpoint, the network to export")
+            raise UserError("onnx: needs `checkpoint`, the network to export")
+        if self.input is not None and self.onnx is None:
+            raise UserError("input: needs `onnx`, a file to export to")
 
 
 def networks(options: Networks) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    if options.onnx is not None:
+        check_target("onnx", options.onnx)
     if options.checkpoint is not None:
         from asda_fast.evaluate.network import card_size
         from asda_fast.models import export_onnx, load

@@ -130,6 +130,20 @@ def test_an_unknown_network_is_one_line() -> None:
         models.build("vgg")
 
 
+def test_an_export_that_would_not_be_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from asda_fast.cli.networks import main
+
+    none = str(tmp_path / "none.safetensors")
+    for words, says in (
+        (["--onnx", "x.onnx"], "^--onnx: needs --checkpoint, the network to export$"),
+        (["--checkpoint", none, "--input", "64x64"], "^--input: needs --onnx, a file to export to$"),
+        (["--checkpoint", none, "--onnx", str(tmp_path)], f"^--onnx {tmp_path}: Is a directory$"),
+    ):
+        monkeypatch.setattr("sys.argv", ["models", *words])
+        with pytest.raises(UserError, match=says):
+            main()
+
+
 def test_onnx_equals_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from asda_fast.cli.networks import main
 
