@@ -234,7 +234,10 @@ def _one_line(box: str, arguments: Sequence[str], names: Sequence[str]) -> str:
             close = nearest(flag, sorted(known)).replace("did you mean", "perhaps you meant").rstrip("?")
             return f"Unrecognized option: {flag}{close} (--help explains every option)"
     message: list[str] = []
-    for line in box.splitlines():
+    lines = box.splitlines()
+    if len(lines) > 1 and lines[1].strip() and not lines[1].strip(" -"):  # drawn for a terminal of ASCII
+        lines = lines[2:]
+    for line in lines:
         text = line.strip("│╭╰╮╯| ").strip()
         if line.startswith(("╭", "+")) or not text:
             continue

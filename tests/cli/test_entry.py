@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -87,6 +88,15 @@ def test_a_mistake_is_one_line(words: str, says: str) -> None:
     assert says.replace("; did you mean", "") in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not set("│╭╰─") & set(str(caught.value))
+
+
+def test_a_mistake_is_told_in_ascii_too() -> None:
+    for words, says in (([], "Missing from asda-fast score"), (["x", "--json"], "Missing value for argument '--json'")):
+        done = subprocess.run(
+            [sys.executable, "-m", "asda_fast", "score", *words], capture_output=True, text=True, timeout=120,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        )  # fmt: skip
+        assert done.stderr.startswith(f"error: {says}") and done.stderr.count("\n") == 1, done.stderr
 
 
 @pytest.mark.parametrize("command", [*main.COMMANDS, "data pack", "data check", "parts build", "parts merge", ""])
