@@ -43,7 +43,7 @@ class Console:
         self.progress.stop()
 
     def say(self, text: str) -> None:
-        self.rich.print(text, markup=False)
+        self.rich.print(text, markup=False, soft_wrap=True)  # a log is searched by line
 
     def begin(self, title: str, total: int, done: int = 0) -> Any:
         return self.progress.add_task(title, total=total, completed=done, text="")

@@ -333,3 +333,9 @@ def test_a_look_at_the_validation_people_every_so_many_epochs(
     assert models.checkpoints.read(out / "best.safetensors").config["epoch"] == best["epoch"]
     printed = capsys.readouterr().out.splitlines()
     assert [" (val)" in line for line in printed if line.startswith("epoch ")] == [False, True, True]
+
+
+def test_what_is_said_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().say("epoch 1: " + 30 * "word " + "[bold] +- 0.12")  # longer than 80 columns, which a log has not got
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 1 and shown.endswith("[bold] +- 0.12\n")
