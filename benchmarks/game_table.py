@@ -33,7 +33,8 @@ def table(files: list[dict[str, Any]]) -> str:
         params = found["s"]["params"]
         longer = f", {steps:,} steps" if steps != usual else ""
         cells = [called(arm, params["candidates"]) + longer, str(params["seeds"])]
-        cells.append(f"{params['mean']:.2f} ± {params['se']:.2f} ({params['each']})")
+        each = f" ({params['each']})" if "each" in params else ""  # not in older files
+        cells.append(f"{params['mean']:.2f} ± {params['se']:.2f}{each}")
         cells += [f"{found[unit]['median']:.2f}" for unit in list(MEASURES)[1:3]]
         cells += [f"{found['PCK@0.1 crop']['median']:.1f}", f"{cost[arm]:.2f}" if arm in cost else ""]
         lines.append("| " + " | ".join(cells) + " |")
