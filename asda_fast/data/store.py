@@ -95,7 +95,8 @@ class Store:
     def share(self, visit: np.ndarray, *, rank: int, world: int, batch_size: int, drop_last: bool) -> np.ndarray:
         """The rows of `visit` in shards rank, rank + world, ...: a machine needs its own ranks' shards only.
 
-        With `drop_last` all ranks keep the number of full batches that the smallest has.
+        With `drop_last` all ranks keep the number of full batches that the smallest has. UserError, on all ranks alike,
+        where that is none, or a rank has nobody: an epoch would end at once, or never, without a word.
         """
         if world > len(self.shards):
             raise UserError(
@@ -103,8 +104,12 @@ class Store:
             )
         owner = self.shard[self.crop[visit]] % world
         mine = visit[owner == rank]
+        smallest = int(np.bincount(owner, minlength=world).min())
+        if drop_last and smallest < batch_size:
+            raise UserError(f"batch_size: {batch_size} is more than the smallest of the {world} shares, {smallest}")
+        if not smallest:
+            raise UserError(f"{self.folder}: its {len(visit)} people lie in too few shards for {world} processes")
         if drop_last:
-            smallest = np.bincount(owner, minlength=world).min()
             mine = mine[: smallest // batch_size * batch_size]
         return mine
 

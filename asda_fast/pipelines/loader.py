@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from asda_fast.core.batch import Batch
@@ -206,6 +207,8 @@ def make_loader(
     if len(people) < (batch_size * world if drop_last else world):
         what = f"full batch of {batch_size}" if drop_last else "person"
         raise UserError(f"{people.name}: {len(people)} people are not one {what} for each of {world} processes")
+    everybody = np.arange(len(people))  # a store deals whole shards, and says now which share would be empty
+    people.shard(everybody, rank=rank, world=world, batch_size=batch_size, drop_last=drop_last)
     where = find_device(device)
     aug = aug if train else None
     bad = BadImages(people, size, seed, aug, on_bad_image)

@@ -222,6 +222,18 @@ def test_the_loader_gives_ranks_their_shards(people: People, tmp_path: Path) -> 
     assert epoch(read(tmp_path / "s", "train"), rank=0, world=2)[3].tolist() == rows[0]
 
 
+def test_a_share_without_a_batch_is_said_on_all_ranks(people: People, tmp_path: Path) -> None:
+    """18 people are two batches of 9, but photos are dealt whole: some rank has 8, and an epoch would have no step."""
+    pack(people, tmp_path / "s", size=SIZE, shards=2)
+    back = read(tmp_path / "s", "train")
+    few = back.select(back.source.shard == 0)
+    for rank in range(2):
+        with pytest.raises(UserError, match=r"^batch_size: 9 is more than the smallest of the 2 shares, 8$"):
+            make_loader(back, SIZE, 9, rank=rank, world=2)
+        with pytest.raises(UserError, match="its 10 people lie in too few shards for 2 processes"):
+            make_loader(few, SIZE, 4, train=False, rank=rank, world=2)
+
+
 @pytest.mark.parametrize("size", [(64, 48), (64, 64), (48, 64)])
 def test_every_window_holds_the_plain_crop(people: People, size: tuple[int, int]) -> None:
     photo_size = np.tile([[160, 200]], (18, 1))
