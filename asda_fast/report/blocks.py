@@ -98,7 +98,8 @@ def spread(paths: Sequence[Path], most: int) -> list[Path]:
 
 
 def contact_sheets(folder: Path, most: int) -> list[str]:
-    found = sorted(path for path in (folder / "sheets").glob("epoch-*") if path.suffix in (".jpg", ".png"))
+    found = [path for path in (folder / "sheets").glob("epoch-*") if path.suffix in (".jpg", ".png")]
+    found.sort(key=lambda path: (len(path.stem), path.name))  # epoch-1000 after epoch-999
     chosen = spread(found, most)
     if not chosen:
         return []

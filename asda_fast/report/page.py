@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from asda_fast.core.errors import UserError, short
-from asda_fast.core.files import write_atomic
+from asda_fast.core.files import check_target, write_atomic
 from asda_fast.report import blocks
 from asda_fast.report.look import Looked, look
 from asda_fast.report.options import ReportOptions
 from asda_fast.train import checkpoint
+from asda_fast.train.place import FILES
 
 LARGEST = 1e300  # of a number on a chart
 
@@ -26,11 +27,15 @@ def write(options: ReportOptions) -> Path:
     for key in ("config", "versions"):
         if not isinstance(saved.get(key) or {}, dict):
             raise UserError(f"{last}: {key}: expected a dictionary, got {short(saved[key])}")
+    if not saved and (options.root or options.files.given or options.pool):
+        raise UserError(f"{last}: no checkpoint here to look at people: leave out `root`, `pool` and annotations")
+    out = Path(options.out) if options.out else folder / "report.html"
+    if any(out.resolve() == (folder / name).resolve() for name in FILES):
+        raise UserError(f"out {out}: expected a file of its own to write, not one of the run's")
+    check_target("out", out)
     looked = None
     if saved and options.people and (options.root or options.files.given or saved["config"].get("dataset") == "demo"):
         looked = look(options, last, saved)
-    out = Path(options.out) if options.out else folder / "report.html"
-    out.parent.mkdir(parents=True, exist_ok=True)
     body = "\n".join(sections(folder, history, saved, looked, options.sheets))
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     page = template.replace("{{title}}", html.escape(f"Report of {folder}")).replace("{{body}}", body)

@@ -81,6 +81,32 @@ def test_a_run_without_its_checkpoint(tmp_path: Path) -> None:
     assert "L_G" not in text, "no generator, no curve of it"
 
 
+def test_what_was_asked_for_and_cannot_be_shown_is_said(tmp_path: Path) -> None:
+    """A page that says "give --root" to whoever gave it, because the run's network is not there."""
+    folder = run_folder(tmp_path / "run")
+    for asked in ({"root": str(tmp_path)}, {"pool": "pool.safetensors"}):
+        with pytest.raises(UserError, match=r"last\.pt: no checkpoint here"):
+            page.write(ReportOptions(str(folder), **asked))
+    assert not (folder / "report.html").exists()
+
+
+def test_a_page_takes_the_place_of_no_file_of_the_run(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run")
+    before = (folder / "metrics.jsonl").read_bytes()
+    with pytest.raises(UserError, match=r"^out .*metrics\.jsonl: expected a file of its own to write"):
+        page.write(ReportOptions(str(folder), out=str(folder / "sheets" / ".." / "metrics.jsonl")))
+    assert (folder / "metrics.jsonl").read_bytes() == before
+    with pytest.raises(UserError, match=r"^out .*sheets: "):
+        page.write(ReportOptions(str(folder), out=str(folder / "sheets")))
+
+
+def test_the_last_sheet_is_the_last_epoch_s(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run")
+    cv2.imwrite(str(folder / "sheets" / "epoch-1000.jpg"), np.zeros((8, 8, 3), np.uint8))
+    text = read(page.write(ReportOptions(str(folder), sheets=1)))
+    assert "Epoch 1000" in text and "Epoch 3" not in text
+
+
 def test_epochs_without_a_look_at_the_validation_people(tmp_path: Path) -> None:
     """--validate-every: the last numbers are those of the last look."""
     folder = run_folder(tmp_path / "run")
