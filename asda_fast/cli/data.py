@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from asda_fast.cli import entry
 from asda_fast.core.errors import UserError
-from asda_fast.core.files import check_suffix, check_target, write_json
+from asda_fast.core.files import check_suffix, check_target, read_json, write_json
 from asda_fast.core.hardware import cores
 from asda_fast.core.options import CROP, AtLeast, Between, Size, check
 from asda_fast.data.custom import Files, shared_photos
@@ -67,24 +66,31 @@ class Pack:
         shard = shards.from_environment() if self.shard is None else shards.parse(self.shard)
 
         skeleton: Skeleton | None = None  # val's joints come in the order of train's
-        for split in splits(self.split, self.files):
-            other = self.out / ("val" if split == "train" else "train") / "store.json"
-            there = (self.out / split / "store.json").exists()
-            if there and (shard is not None or (self.split == "both" and not other.exists())):
-                skeleton = self.finished(self.out / split)
+        asked = splits(self.split, self.files)
+        finished = [split for split in asked if (self.out / split / "store.json").exists()]
+        if shard is None and len(finished) == len(asked):
+            finished = []  # nothing is left to go on with, which `pack` says
+        tables: dict[str, People] = {}
+        for split in asked:  # all, before anything is written beside a store of other options
+            tables[split] = load(self.dataset, self.root, split, self.files, skeleton)
+            skeleton = tables[split].skeleton
+            if split in finished:
+                self.check_finished(self.out / split, tables[split])
+        for split, people in tables.items():
+            if split in finished:
                 print(f"{self.out / split}: finished already")
                 continue
-            people = load(self.dataset, self.root, split, self.files, skeleton)
-            skeleton = people.skeleton
             for note in people.notes:
                 print(f"{people.name}: {note}")
             try:
                 counts = pack(
-                    people, self.out / split, size=self.input, margin=self.margin, raw=self.raw, quality=self.quality,
-                    shards=self.shards, shrink=self.shrink, skip_bad=self.on_bad_image == "skip", threads=cores(),
+                    people, self.out / split, **self.options, skip_bad=self.on_bad_image == "skip", threads=cores(),
                     shard=shard, progress=lambda photos, split=split: track(list(photos), f"packing {split} photos"),
                 )  # fmt: skip
             except shards.Unfinished:
+                if shard is None:
+                    what = "another process packs there too (several share the work with --shard)"
+                    raise UserError(f"{self.out / split}: {what}") from None
                 print(f"{shard} of {self.out / split} is done; the last to finish writes its index")
                 continue
             skipped = f", {counts['skipped']} left out with bad photos" if counts["skipped"] else ""
@@ -93,15 +99,27 @@ class Pack:
                 f"{counts['bytes'] / 1e6:.1f} MB{skipped}"
             )
 
-    def finished(self, store: Path) -> Skeleton:
-        """The joints of a finished store. UserError unless it is one that these options make."""
-        from asda_fast.data.store_index import read
+    @property
+    def options(self) -> dict[str, Any]:
+        """What shapes a store's bytes, as `pack` names it."""
+        return {
+            "size": self.input, "margin": self.margin, "raw": self.raw, "quality": self.quality,
+            "shards": self.shards, "shrink": self.shrink,
+        }  # fmt: skip
 
-        about = json.loads((store / "store.json").read_text())
-        was = (about["dataset"].split()[0], about["raw"], about["margin"], tuple(about["size"]))
-        if was != (self.dataset, self.raw, self.margin, self.input):
-            raise UserError(f"{store}: holds a store of other options already: choose another --out, or --split")
-        return read(store, store.name).skeleton
+    def check_finished(self, store: Path, people: People) -> None:
+        """UserError unless a finished store is the one that these options make of these people."""
+        from asda_fast.data.store_index import read
+        from asda_fast.data.store_pack import made_of
+
+        read(store, store.name)  # whose mistakes are one line
+        about = read_json(store / "store.json")
+        was = (about["dataset"], about["raw"], about["margin"], about.get("size"))
+        same = was == (people.name, self.raw, self.margin, list(self.input))
+        if not same or about.get("made_of", mark := made_of(people, **self.options)) != mark:  # an older one says none
+            raise UserError(
+                f"{store}: holds a store of other people or options already: choose another --out, or --split"
+            )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,10 @@ def pack(
         raise UserError(f"shards: expected at least 1, got {shards}")
     if len(people) == 0:
         raise UserError(f"{out}: no people to pack")
-    files, by_file = np.unique(people.file, return_inverse=True)
-    groups = np.split(np.argsort(by_file, kind="stable"), np.cumsum(np.bincount(by_file))[:-1])  # rows of each photo
-    visit = np.random.Generator(np.random.Philox(0)).permutation(len(files))
-    count = min(shards or max(8, -(-len(people) // 1000)), len(files))
-    numbers = file_numbers(np.array([len(groups[at]) for at in visit]), count)
+    groups, visit, numbers = _dealt(people, shards)
     count = int(numbers[-1]) + 1
-    begun = _begin(out, _fingerprint(people, size, margin, raw, quality, count, shrink), shard is not None)
+    what = made_of(people, size=size, margin=margin, raw=raw, quality=quality, shards=shards, shrink=shrink)
+    begun = _begin(out, what, shard is not None)
     mine = [n for n in range(count) if shard is None or n % shard.count == shard.index]
     todo = [n for n in mine if not record_of(out, n).is_file()]
     with ThreadPoolExecutor(threads) as pool:
@@ -102,12 +100,34 @@ def pack(
     with alone(begun) as unwritten:
         if not unwritten or not all(record_of(out, n).is_file() for n in range(count)):
             raise Unfinished(str(out))
-        return _finish(people, out, begun, count, skip_bad, dict(raw=raw, margin=margin, size=list(size)))
+        about = dict(raw=raw, margin=margin, size=list(size), made_of=what)
+        return _finish(people, out, begun, count, skip_bad, about)
 
 
-def _fingerprint(people: People, *options: Any) -> str:
-    """Of everything that the bytes of a store follow from, but the photos'."""
-    digest = hashlib.sha256(repr((people.name, people.files, options)).encode(errors="backslashreplace"))
+def _dealt(people: People, shards: int | None) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """The rows of each photo, the order in which photos are written, and the number of each one's file."""
+    files, by_file = np.unique(people.file, return_inverse=True)
+    groups = np.split(np.argsort(by_file, kind="stable"), np.cumsum(np.bincount(by_file))[:-1])
+    visit = np.random.Generator(np.random.Philox(0)).permutation(len(files))
+    count = min(shards or max(8, -(-len(people) // 1000)), len(files))
+    return groups, visit, file_numbers(np.array([len(groups[at]) for at in visit]), count)
+
+
+def made_of(
+    people: People,
+    *,
+    size: tuple[int, int],
+    margin: float,
+    raw: bool,
+    quality: int,
+    shards: int | None,
+    shrink: bool,
+) -> str:
+    """A mark of everything that the bytes of a store follow from, but the photos'; `root` may be spelled in any way."""
+    options = tuple(size), float(margin), raw, 0 if raw else quality, int(_dealt(people, shards)[2][-1]) + 1, shrink
+    files = [os.path.abspath(file) for file in people.files]
+    about = (people.name, people.fit, people.skeleton.to_dict(), files, options)
+    digest = hashlib.sha256(repr(about).encode(errors="backslashreplace"))
     for name in (*PERSON, "file"):
         digest.update(np.ascontiguousarray(getattr(people, name)).tobytes())
     return digest.hexdigest()

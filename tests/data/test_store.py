@@ -361,10 +361,41 @@ def test_two_datasets_never_share_a_store(tmp_path: Path) -> None:
     from asda_fast.cli.data import Pack
 
     Pack(dataset="demo", out=tmp_path, split="train", input=(64, 64), shards=1).run()
-    with pytest.raises(UserError, match="train: holds a store of other options already"):
+    with pytest.raises(UserError, match="train: holds a store of other people or options already"):
         Pack(dataset="demo", out=tmp_path, input=(64, 64), raw=True, shards=1).run()
     Pack(dataset="demo", out=tmp_path, input=(64, 64), shards=1).run()  # goes on with val
     assert (tmp_path / "val" / "store.json").is_file()
+
+
+def test_what_is_finished_already_is_what_would_be_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set of one's own, whose name is not what it is asked for by; its annotations change between two calls."""
+    from asda_fast.cli.data import Pack
+
+    (tmp_path / "few_people.py").write_text(
+        "from asda_fast import data\nfrom asda_fast.data import Dataset\ncount = 4\n\n"
+        "def read(root, split):\n    return data.load('demo', split=split).select(range(count))\n\n"
+        "SET = Dataset('few', read, home=data.demo_root())\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import few_people  # type: ignore[import-not-found]
+
+    def run(out: str, **changed: Any) -> None:
+        Pack(**{"dataset": "few_people:SET", "out": tmp_path / out, "input": (64, 64), "shards": 2, **changed}).run()
+
+    for first, second in (("train", "val"), ("val", "train")):
+        run(first, split=first)
+        for other in ({"quality": 90}, {"shrink": False}, {"margin": 2.0}):
+            with pytest.raises(UserError, match=rf"{first}: holds a store of other people or options already"):
+                run(first, **other)
+            assert not (tmp_path / first / second).exists()
+        few_people.count = 5
+        with pytest.raises(UserError, match=rf"{first}: holds a store of other people or options already"):
+            run(first)
+        few_people.count = 4
+        run(first)
+        assert (tmp_path / first / second / "store.json").is_file()
+    with pytest.raises(UserError, match="train: holds a finished store already"):
+        run("train")
 
 
 def test_a_store_of_the_first_format_is_read(people: People, tmp_path: Path) -> None:
