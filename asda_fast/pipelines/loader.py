@@ -7,6 +7,7 @@ uninterrupted one would have given.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral
@@ -22,6 +23,13 @@ from asda_fast.data.people import People
 from asda_fast.data.plan import GlobalAug, Plan, clamp, draw
 from asda_fast.pipelines import PIPELINES
 from asda_fast.pipelines.bad_images import BadImages
+
+LESS = {  # counts of `clamp` that are worth a word
+    "coarse": "are of fewer pixels than their photos",
+    "narrowed": "show less round the person than was drawn",
+    "plain": "are not augmented",
+}
+log = logging.getLogger("asda_fast")
 
 
 class Pipeline(Protocol):
@@ -64,6 +72,7 @@ class Loader:
         self._epoch = self._step = self._start = 0
         self._turn = 0  # counts iterations, so that an old one notices that it is over
         self._plan: tuple[int, Plan] | None = None
+        self._told = False
 
     def plan(self, epoch: int) -> Plan:
         """This rank's plan of an epoch."""
@@ -80,8 +89,18 @@ class Loader:
                 batch_size=self.batch_size,
                 drop_last=self.drop_last,
             )
-            self._plan = (epoch, clamp(self.people, plan, self.size)[0])
+            plan, counts = clamp(self.people, plan, self.size)
+            self._tell(plan, counts)
+            self._plan = (epoch, plan)
         return self._plan[1]
+
+    def _tell(self, plan: Plan, counts: dict[str, int]) -> None:
+        """Log what a store could not give as it was drawn, one line for the first epoch in which there is any."""
+        short = [f"{counts[name]} {what}" for name, what in LESS.items() if counts.get(name)]
+        if short and not self._told and self.rank == 0:
+            self._told = True
+            why = "the store holds no more of them, and their photos are not there"
+            log.warning("%s: of %d crops %s: %s", self.people.name, len(plan.row), ", ".join(short), why)
 
     def __len__(self) -> int:
         """Batches in the current epoch on this rank, whole, also where `load_state` starts in its middle."""

@@ -172,6 +172,27 @@ def test_without_the_photo_the_draw_is_narrowed_never_black(people: People, tmp_
         assert np.abs(crop.astype(int) - want).mean() < 0.5
 
 
+def test_what_a_store_cannot_give_is_said_once(
+    people: People, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pack(people, tmp_path / "s", size=SIZE, margin=1.0)
+    with make_loader(read(tmp_path / "s", "train"), SIZE, 6, aug=AUG) as loader:
+        assert len(list(loader)) == 3
+    assert not caplog.messages, "the photos are there"
+    gone(people)
+    with make_loader(read(tmp_path / "s", "train"), SIZE, 6, aug=AUG) as loader:
+        assert len(list(loader)) == len(list(loader)) == 3
+    (said,) = caplog.messages
+    assert said.startswith("made: of 18 crops ") and "show less round the person than was drawn" in said
+    caplog.clear()
+    with make_loader(read(tmp_path / "s", "train"), (512, 384), 6, train=False) as loader:
+        assert len(loader) == 3
+    assert caplog.messages == [
+        "made: of 18 crops 1 are of fewer pixels than their photos: the store holds no more of them, and their photos "
+        "are not there"
+    ], "the large person is kept at a fraction"
+
+
 def test_a_half_body_far_from_its_window_becomes_the_plain_crop(people: People, tmp_path: Path) -> None:
     pack(people, tmp_path / "s", size=SIZE, margin=1.0, raw=True, shrink=False)
     back = read(tmp_path / "s", "train", photos=False)
