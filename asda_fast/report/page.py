@@ -24,9 +24,9 @@ def write(options: ReportOptions) -> Path:
     history = read_history(folder)
     last = folder / "last.pt"
     saved = checkpoint.load(last) if last.is_file() else {}
-    for key in ("config", "versions"):
-        if not isinstance(saved.get(key) or {}, dict):
-            raise UserError(f"{last}: {key}: expected a dictionary, got {short(saved[key])}")
+    config = checkpoint.config_of(last, saved) if saved else {}
+    if not isinstance(saved.get("versions") or {}, dict):
+        raise UserError(f"{last}: versions: expected a dictionary, got {short(saved['versions'])}")
     if not saved and (options.root or options.files.given or options.pool):
         raise UserError(f"{last}: no checkpoint here to look at people: leave out `root`, `pool` and annotations")
     out = Path(options.out) if options.out else folder / "report.html"
@@ -34,7 +34,7 @@ def write(options: ReportOptions) -> Path:
         raise UserError(f"out {out}: expected a file of its own to write, not one of the run's")
     check_target("out", out)
     looked = None
-    if saved and options.people and (options.root or options.files.given or saved["config"].get("dataset") == "demo"):
+    if saved and options.people and (options.root or options.files.given or config.get("dataset") == "demo"):
         looked = look(options, last, saved)
     body = "\n".join(sections(folder, history, saved, looked, options.sheets))
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")

@@ -85,6 +85,8 @@ def plan(options: AblateOptions) -> list[Planned]:
             folder, recipe = options.out / folder_of(arm, seed), recipe_of(arm, seed, options.recipe)
             if other := next((run.arm for run in found if run.folder == folder), None):
                 raise UserError(f"arms: {other} and {arm} are one: their runs would share the folder {folder.name}")
+            if other := next((run.arm for run in found if run.recipe == recipe), None):
+                raise UserError(f"arms: {other} and {arm} are one: every run would be made twice, and compared")
             result, last = folder / RESULT, folder / "last.pt"
             state: Literal["finished", "begun", "to do"] = "to do"
             if result.is_file():
@@ -92,7 +94,7 @@ def plan(options: AblateOptions) -> list[Planned]:
                 check_recipe(result, read_result(result, arm, seed)["recipe"], recipe.resolved())
             elif last.is_file():
                 state = "begun"
-                check_recipe(last, checkpoint.load(last)["config"], recipe.resolved())
+                check_recipe(last, checkpoint.config_of(last, checkpoint.load(last)), recipe.resolved())
             found.append(Planned(arm, seed, folder, recipe, state))
     return found
 

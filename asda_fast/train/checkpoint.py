@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from asda_fast import __version__, models
-from asda_fast.core.errors import UserError, first_line
+from asda_fast.core.errors import UserError, first_line, short
 from asda_fast.core.files import finite, replacing, write_atomic
 from asda_fast.core.skeleton import check_joints
 from asda_fast.models.checkpoints import STATE_FORMAT
@@ -58,6 +58,14 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
         raise UserError(f"{path}: expected a checkpoint of format {FORMAT}, found {found!r}")
     return state
+
+
+def config_of(path: Path, state: dict[str, Any]) -> dict[str, Any]:
+    """The recipe in a state that was loaded from `path`. UserError where there is none."""
+    config = state.get("config")
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: config: expected a dictionary, got {short(config)}")
+    return config
 
 
 @dataclass

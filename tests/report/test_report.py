@@ -254,7 +254,7 @@ def test_a_word_in_one_epoch_alone_is_no_number_of_the_table(tmp_path: Path) -> 
     assert "epoch pck 1 2 4" in read(page.write(ReportOptions(str(tmp_path))))
 
 
-@pytest.mark.parametrize(("key", "value"), [("config", "x"), ("config", [1]), ("versions", 3)])
+@pytest.mark.parametrize(("key", "value"), [("config", "x"), ("config", [1]), ("config", None), ("versions", 3)])
 def test_a_state_that_is_no_run_s_is_one_line(key: str, value: Any, tmp_path: Path) -> None:
     run_folder(tmp_path)
     checkpoint.save(tmp_path / "last.pt", {"config": {"dataset": "mine:GONE"}, key: value})

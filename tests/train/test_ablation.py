@@ -136,6 +136,8 @@ def test_no_two_arms_share_a_folder(tmp_path: Path) -> None:
     assert folder_of("critic:verify=2", 0) == "critic+verify=2-0" != folder_of("critic-verify-2", 0)
     with pytest.raises(UserError, match=r"arms: none:drops=\(3,\) and none:drops=\[3,\] are one: .* the folder none"):
         plan(options(tmp_path, arms=("none:drops=(3,)", "none:drops=[3,]")))
+    with pytest.raises(UserError, match="arms: critic-verify-2 and critic:verify=2 are one: every run would be made"):
+        plan(options(tmp_path, arms=("none", "critic-verify-2", "critic:verify=2")))
 
 
 def test_a_begun_run_goes_on_as_it_began_or_not_at_all(tmp_path: Path) -> None:
@@ -145,6 +147,10 @@ def test_a_begun_run_goes_on_as_it_began_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none-3/last.pt: of a run with epochs 2, not 1; take another --out"):
         plan(options(tmp_path))
     longer = options(tmp_path, recipe=Recipe.from_dict({**SMALL, "epochs": 2}))
+    torch.save({"format": 1}, tmp_path / "none-3" / "last.pt")
+    with pytest.raises(UserError, match=r"none-3/last.pt: config: expected a dictionary, got None"):
+        plan(longer)
+    torch.save({"format": 1, "config": begun.resolved().to_dict()}, tmp_path / "none-3" / "last.pt")
     assert [run.state for run in plan(longer)] == ["begun", "to do"]
 
 
