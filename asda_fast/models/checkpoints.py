@@ -137,10 +137,10 @@ def _check_config(path: Path, config: Any) -> None:
         if not isinstance(config.get(name, {} if name == "options" else None), kind):
             came = short(config.get(name))
             raise UserError(f"{path}: its configuration is damaged: {name}: expected {wanted}, got {came}")
-    if not isinstance(config.get("dataset") or "", str):
+    if not isinstance(config.get("dataset"), (str, type(None))):
         came = short(config["dataset"])
         raise UserError(f"{path}: its configuration is damaged: dataset: expected a name, got {came}")
-    if config.get("input") and size_of({"input": config["input"]}) is None:
+    if config.get("input") is not None and size_of({"input": config["input"]}) is None:
         came = short(config["input"])
         raise UserError(f"{path}: its configuration is damaged: input: expected HxW such as 256x192, got {came}")
     names = config.get("joint_names")

@@ -53,9 +53,15 @@ def bytes_of_step(name: str, folder: Path) -> tuple[int, int, int]:
     without_gradients(trainer)
     step = peak(lambda: trainer.learn(batch))
     without_gradients(trainer)
-    clean, generator, alone = trainer.parts.augmentation.clean(batch), trainer.parts.networks.generator, 0
-    if generator is not None:
-        alone = peak(lambda: generator(clean).sum().backward())
+    clean, networks, alone = trainer.parts.augmentation.clean(batch), trainer.parts.networks, 0
+    if networks.generator is not None:
+
+        def learn_alone() -> None:
+            networks.generator(clean).sum().backward()
+            # On some processors gradients of weights come in another order than the weights, and Adam copies each.
+            networks.generator_optimizer.step()
+
+        alone = peak(learn_alone)
     elif isinstance(critic := trainer.parts.adversary, Critic):
         alone = peak(lambda: critic.regress(critic.replay.draw(critic.lessons)))
     return step, alone, clean.nbytes
