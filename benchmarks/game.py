@@ -49,6 +49,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "critic, verify 4, 1 of 16": ("critic", {"verify": 4, "share": 1 / 16, **MANY}),
     "critic, verify 4, 1 of 4": ("critic", {"verify": 4, "share": 0.25, **MANY}),
     "critic, verify 4, 5 of 16": ("critic", {"verify": 4, "share": 5 / 16, **MANY}),
+    "critic, verify 4, 11 of 32": ("critic", {"verify": 4, "share": 11 / 32, **MANY}),
     "critic, verify 4, 3 of 8": ("critic", {"verify": 4, "share": 0.375, **MANY}),
     "critic, verify 4, 5 of 8": ("critic", {"verify": 4, "share": 0.625, **MANY}),
     "critic, verify 4, 5 of 16, half": ("critic", {"verify": 4, "share": 5 / 16, **MANY, "reduced": True}),

@@ -48,10 +48,8 @@ def test_runs_are_made_once_and_compared(tmp_path: Path, capsys: pytest.CaptureF
     assert critic["clean"]["mean"] == pytest.approx(100 * sum(people["clean"]) / sum(people["counted"]))
     assert json.loads((tmp_path / "results.json").read_text()) == results
     shared = json.loads((tmp_path / "given.json").read_text())
-    assert results["given"] == {
-        **shared,
-        "patches": len(demo_pool()),
-    }  # which parts: no table could be made again without
+    # Which parts they were: without that no table could be made again.
+    assert results["given"] == {**shared, "patches": len(demo_pool())}
     command.show(results)
     assert "worst of 8" in capsys.readouterr().out
     assert command.plot(results).shape[1] > 1000
