@@ -27,8 +27,8 @@ class AdversaryOptions:
     places are (0: as random ones, 1: the worst of 32). generator: the paper's network, by the gradient through the
     paste (1.8, .04) | search: the hardest of --verify random places, by forward passes (of 4: 2.0, .34) | cover: the
     place that hides most of the joints, nothing is learned (with --clean-pass 1.2, .21) | critic: a small network that
-    learns from the losses of training itself which places are hard (1.0, .30; with --verify 4 --verify-share 0.3125
-    1.35, .48)"""
+    learns from the losses of training itself which places are hard (1.0, .30; with --verify 4 --verify-share 0.35
+    1.3, .52)"""
     verify: Annotated[int | None, AtLeast(1)] = None
     """proposals that the pose network judges by a forward pass, to take the hardest; 1: none is judged [search 4, else
     1]"""
