@@ -14,7 +14,7 @@ from asda_fast.adversary.options import PAIRS
 from benchmarks.game import ARMS
 
 COST = "of a plain step"
-MEASURES = {"s": "s", "centre's s": "the centre's s", "own gap, 1e-3": "own gap, 1e-3", "PCK@0.1 crop": "PCK"}
+BESIDE = {"centre's s": ("the centre's s", 2), "own gap, 1e-3": ("own gap, 1e-3", 2), "PCK@0.1 crop": ("PCK", 1)}
 
 
 def table(files: list[dict[str, Any]]) -> str:
@@ -24,10 +24,10 @@ def table(files: list[dict[str, Any]]) -> str:
     cost = {row["name"]: row["median"] for row in rows if row["unit"] == COST}
     games: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
     for row in rows:
-        if row["unit"] in MEASURES:
+        if row["unit"] in ("s", *BESIDE):
             games.setdefault((row["name"], row["params"]["steps"]), {})[row["unit"]] = row
     usual = min(steps for _, steps in games)
-    heads = ["adversary", "seeds", *MEASURES.values(), COST]
+    heads = ["adversary", "seeds", "s", *(head for head, _ in BESIDE.values()), COST]
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
     for (arm, steps), found in games.items():
         params = found["s"]["params"]
@@ -35,8 +35,8 @@ def table(files: list[dict[str, Any]]) -> str:
         cells = [called(arm, params["candidates"]) + longer, str(params["seeds"])]
         each = f" ({params['each']})" if "each" in params else ""  # not in older files
         cells.append(f"{params['mean']:.2f} ± {params['se']:.2f}{each}")
-        cells += [f"{found[unit]['median']:.2f}" for unit in list(MEASURES)[1:3]]
-        cells += [f"{found['PCK@0.1 crop']['median']:.1f}", f"{cost[arm]:.2f}" if arm in cost else ""]
+        cells += [f"{found[unit]['median']:.{digits}f}" for unit, (_, digits) in BESIDE.items()]
+        cells.append(f"{cost[arm]:.2f}" if arm in cost else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -30,15 +30,15 @@ def adversary_of(
         raise UserError(f"checkpoint {path}: expected a run with an adversary (augment asda), found one of {augment}")
     names = {field.name for field in fields(AdversaryOptions)}
     options = AdversaryOptions(**{key: value for key, value in run.get("config", {}).items() if key in names})
+    generator = None
     if options.adversary == "generator":
         generator = Generator.of(path)
         if generator.types != len(types):
             raise UserError(f"pool: has {len(types)} part types, the checkpoint's generator places {generator.types}")
-        if run.get("types") not in (None, list(types)):  # its outputs would stand for others
-            raise UserError(f"pool: has other part types than the run in {path}")
-        return Generated(generator.to(device))
-    if run["types"] != list(types):
+    if run.get("types") not in (None, list(types)):  # what it learnt of one would stand for another
         raise UserError(f"pool: has other part types than the run in {path}")
+    if generator is not None:
+        return Generated(generator.to(device))
     state = run["adversary"] or {}
     people = len(state["history"]) if "history" in state else 0
     adversary = options.build(len(types), skeleton, people, run["config"].get("seed", 0), device)

@@ -221,7 +221,6 @@ class Merge:
     """photos whose patches are left out: a text file of names, a COCO annotation file, or a folder of photos"""
 
     def run(self) -> None:
-        from asda_fast.parts.exclude import excluded
         from asda_fast.parts.pool_file import copies, merge_pools, open_pool
 
         if not self.pools:
@@ -236,17 +235,7 @@ class Merge:
                 print(
                     f"{path}: {same} of its {len(files[number])} patches are in a pool before it: drawn twice as often"
                 )
-        left = merge_pools(self.pools, self.out, self.exclude_images or ())
-        if self.exclude_images is not None:
-            photos = {source for file in files for source in file.source}
-            strangers = excluded(photos, self.exclude_images, "the pools")[1]
-            unknown = sum(file.source.count("") for file in files)
-            for count, what in (
-                (strangers, f"excluded names that are no photo of the pools: {strangers}"),
-                (unknown, f"patches of no known photo, which no name leaves out: {unknown}"),
-            ):
-                if count:
-                    print(what)
+        left = merge_pools(self.pools, self.out, self.exclude_images or (), say=print)
         print(f"{self.out}: {len(open_pool(self.out))} patches" + (f", {left} left out" if left else ""))
 
 

@@ -24,6 +24,6 @@ def wrong_boxes(box: np.ndarray, size: np.ndarray) -> str | None:
         return "boxes: expected pixels of the photo; all lie outside theirs"
     out = (end > size * (1 + BEYOND)).any(axis=1)
     corners = (box[:, 2:] > box[:, :2]).all(axis=1) & (box[:, 2:] <= size * (1 + BEYOND)).all(axis=1)
-    if len(box) >= 3 and out.mean() > 0.5 and corners.all():
+    if len(box) >= MANY and out.mean() > 0.5 and corners.all():
         return "boxes: expected x, y, width, height; most reach out of their photo: corners x1, y1, x2, y2?"
     return None

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,19 +49,16 @@ def cache_folder() -> Path:
 def check_target(name: str, path: str | Path) -> None:
     """Make the folder of a file that is to be written. UserError of the option `name` where it could not be written:
     said before a long work, not after it."""
-    path, probe = Path(path), None
+    path = Path(path)
     try:
         probe = _partial(path)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{name} {path}: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            if probe is not None:
-                probe.unlink(missing_ok=True)
 
 
 def _partial(path: Path) -> Path:

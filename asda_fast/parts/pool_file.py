@@ -9,7 +9,7 @@ height of the source person's box in the patch's pixels, nan if unknown. Metadat
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,19 +177,24 @@ def merge_pools(
     exclude: str | Path | Collection[str] = (),
     extra: dict[str, str] | None = None,
     types: Sequence[str] = (),
+    say: Callable[[str], object] = lambda line: None,
 ) -> int:
     """Concatenate pool files into `out`, without the patches whose photo is in `exclude` (as in build_pool); returns
-    how many were left out. Types are matched by name; `types` come first. Memory: the small
-    columns, never the pixels."""
+    how many were left out. Types are matched by name; `types` come first. Memory: the small columns, never the pixels.
+    say: told what `exclude` names in vain, and what it cannot name."""
     pools = [open_pool(path) for path in paths]
     if any(Path(out).resolve() == pool.path.resolve() for pool in pools):
         raise UserError(f"out {out}: is one of the pools that are read; choose another name")
     types = list(dict.fromkeys([*types, *(name for pool in pools for name in pool.types)]))
     photos = {s for p in pools for s in p.source}
-    left, _ = excluded(photos, exclude, "the pools")
+    left, strangers = excluded(photos, exclude, "the pools")
     if left and len(left) == len(photos):
         what = f"exclude_images {exclude}" if isinstance(exclude, (str, Path)) else "exclude"
         raise UserError(f"{what}: names all {len(photos)} photos of the pools, nothing is left to write")
+    if strangers:
+        say(f"excluded names that are no photo of the pools: {strangers}")
+    if left and (unknown := sum(p.source.count("") for p in pools)):
+        say(f"patches of no known photo, which no name leaves out: {unknown}")
     rows = [np.array([i for i, s in enumerate(p.source) if s not in left], np.int64) for p in pools]
     number = {name: i for i, name in enumerate(types)}
     remap = [np.array([number[name] for name in pool.types], np.int64) for pool in pools]

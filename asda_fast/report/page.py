@@ -24,7 +24,6 @@ def write(options: ReportOptions) -> Path:
     history = read_history(folder)
     last = folder / "last.pt"
     saved = checkpoint.load(last) if last.is_file() else {}
-    config = checkpoint.config_of(last, saved) if saved else {}
     if not isinstance(saved.get("versions") or {}, dict):
         raise UserError(f"{last}: versions: expected a dictionary, got {short(saved['versions'])}")
     if not saved and (options.root or options.files.given or options.pool):
@@ -34,7 +33,7 @@ def write(options: ReportOptions) -> Path:
         raise UserError(f"out {out}: expected a file of its own to write, not one of the run's")
     check_target("out", out)
     looked = None
-    if saved and options.people and (options.root or options.files.given or config.get("dataset") == "demo"):
+    if saved and options.people and (options.root or options.files.given or saved["config"].get("dataset") == "demo"):
         looked = look(options, last, saved)
     body = "\n".join(sections(folder, history, saved, looked, options.sheets))
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")

@@ -94,7 +94,7 @@ def plan(options: AblateOptions) -> list[Planned]:
                 check_recipe(result, read_result(result, arm, seed)["recipe"], recipe.resolved())
             elif last.is_file():
                 state = "begun"
-                check_recipe(last, checkpoint.config_of(last, checkpoint.load(last)), recipe.resolved())
+                check_recipe(last, checkpoint.load(last)["config"], recipe.resolved())
             found.append(Planned(arm, seed, folder, recipe, state))
     return found
 

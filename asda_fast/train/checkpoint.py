@@ -15,7 +15,7 @@ from asda_fast import __version__, models
 from asda_fast.core.errors import UserError, first_line, short
 from asda_fast.core.files import finite, replacing, write_atomic
 from asda_fast.core.skeleton import check_joints
-from asda_fast.models.checkpoints import STATE_FORMAT
+from asda_fast.models.checkpoints import STATE_FORMAT as FORMAT
 from asda_fast.models.weights import shorten
 from asda_fast.train import optimizers
 from asda_fast.train.distributed import Ranks, bare
@@ -24,7 +24,6 @@ from asda_fast.train.recipe import Recipe
 from asda_fast.train.setup import Parts
 from asda_fast.train.tally import SUMS
 
-FORMAT = STATE_FORMAT
 NEEDED = ("config", "joints", "epoch", "step", "seconds", "sums", "history", "random", "pose", "pose_optimizer")
 
 
@@ -57,15 +56,9 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
         raise UserError(f"{path}: expected a checkpoint of format {FORMAT}, found {found!r}")
+    if not isinstance(state.get("config"), dict):
+        raise UserError(f"{path}: config: expected a dictionary, got {short(state.get('config'))}")
     return state
-
-
-def config_of(path: Path, state: dict[str, Any]) -> dict[str, Any]:
-    """The recipe in a state that was loaded from `path`. UserError where there is none."""
-    config = state.get("config")
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: config: expected a dictionary, got {short(config)}")
-    return config
 
 
 @dataclass

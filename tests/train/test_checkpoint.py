@@ -15,7 +15,7 @@ from asda_fast.train import checkpoint as state
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    value = {"epoch": 3, "weights": torch.arange(4.0), "history": [{"pck": 0.5}], "name": "run"}
+    value = {"config": {}, "epoch": 3, "weights": torch.arange(4.0), "history": [{"pck": 0.5}], "name": "run"}
     state.save(tmp_path / "last.pt", value)
     loaded = state.load(tmp_path / "last.pt")
     assert torch.equal(loaded.pop("weights"), value.pop("weights"))
@@ -25,7 +25,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "last.pt"
-    state.save(path, {"epoch": 1})
+    state.save(path, {"config": {}, "epoch": 1})
 
     def broken(value: object, file: object) -> None:
         file.write(b"half")

@@ -58,7 +58,7 @@ def bytes_of_step(name: str, folder: Path) -> tuple[int, int, int]:
 
         def learn_alone() -> None:
             networks.generator(clean).sum().backward()
-            # On some processors gradients of weights come in another order than the weights, and Adam copies each.
+            # Adam copies gradients in channels_last order one by one; whether that is the most depends on the processor
             networks.generator_optimizer.step()
 
         alone = peak(learn_alone)
